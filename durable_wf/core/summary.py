@@ -1,0 +1,56 @@
+"""RunRow: the one row that lists show of a run.
+
+Owns: the shape of the read model `runs`, which the store writes in the transaction of the events.
+Must never: hold anything that a replay of the run's events could not give back
+(`run`, `imported` and `head` are the store's own marks).
+Read next: `state.py`, whose `row_of` makes these.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from durable_wf.core.status import RunStatus
+
+
+@attrs.frozen
+class Counts:
+    """Number of tasks by state."""
+
+    pending: int = 0
+    running: int = 0
+    waiting: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+
+
+@attrs.frozen
+class RunRow:
+    """One run at a glance. Times are UTC microseconds; `engine` is the owner's lock name or "".
+
+    `run` is the integer surrogate that stands in `events` (0: not assigned yet), `n` the number of
+    the last event, `wake_at` when a timer is due. `imported` runs came from elsewhere and are
+    never claimed.
+    """
+
+    run_id: str
+    workflow: str
+    status: RunStatus
+    n: int
+    total: int
+    counts: Counts
+    created_at: int
+    started_at: int | None = None
+    ended_at: int | None = None
+    wake_at: int | None = None
+    engine: str = ""
+    cause: str = ""
+    definition: str = ""
+    structure: str = ""
+    inputs: str = ""
+    code: str = ""
+    tags: tuple[str, ...] = ()
+    run: int = 0
+    imported: bool = False

@@ -1,0 +1,93 @@
+"""The tables: which event is legal in which state, and where it leads.
+
+Owns: RUN, TASK and ADMITS, the only judges of legality. Code, tests and the reference page read
+these same tables; an absent cell is an illegal history.
+Must never: hold a special case elsewhere; a rule that does not fit gets a table of its own.
+Read next: `evolve.py`, which applies them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from durable_wf.core import events as e
+from durable_wf.core.status import RunStatus as R
+from durable_wf.core.status import TaskStatus as T
+
+RUN: Mapping[R | None, Mapping[type, R]] = {
+    None: {e.RunCreated: R.PENDING},
+    R.PENDING: {
+        e.RunClaimed: R.PENDING,
+        e.RunReleased: R.PENDING,
+        e.RunStarted: R.RUNNING,
+        e.RunDraining: R.DRAINING,
+    },
+    R.RUNNING: {
+        e.RunClaimed: R.RUNNING,
+        e.RunReleased: R.RUNNING,
+        e.RunPaused: R.PAUSED,
+        e.CodeAccepted: R.RUNNING,
+        e.RunDraining: R.DRAINING,
+        e.RunSucceeded: R.SUCCEEDED,
+    },
+    R.PAUSED: {
+        e.RunClaimed: R.PAUSED,
+        e.RunReleased: R.PAUSED,
+        e.RunResumed: R.RUNNING,
+        e.CodeAccepted: R.PAUSED,
+        e.RunDraining: R.DRAINING,
+        e.RunSucceeded: R.SUCCEEDED,
+    },
+    R.DRAINING: {
+        e.RunClaimed: R.DRAINING,
+        e.RunReleased: R.DRAINING,
+        e.TasksClosed: R.DRAINING,
+        e.RunFailed: R.FAILED,
+        e.RunCancelled: R.CANCELLED,
+    },
+    R.SUCCEEDED: {},
+    R.FAILED: {},
+    R.CANCELLED: {},
+}
+"""state of the run -> event -> next state; None is "no run yet"."""
+
+TASK: Mapping[T, Mapping[type, T]] = {
+    T.PENDING: {e.AttemptStarted: T.RUNNING},
+    T.RUNNING: {
+        e.AttemptReturned: T.PENDING,
+        e.AttemptSucceeded: T.SUCCEEDED,
+        e.AttemptFailed: T.FAULTED,
+    },
+    T.FAULTED: {
+        e.TaskRetryScheduled: T.WAITING,
+        e.TaskFailed: T.FAILED,
+        e.TaskCancelled: T.CANCELLED,
+    },
+    T.WAITING: {e.TaskWoken: T.PENDING},
+    T.SUCCEEDED: {},
+    T.FAILED: {},
+    T.SKIPPED: {},
+    T.CANCELLED: {},
+}
+"""state of the task -> event -> next state."""
+
+CLOSES: frozenset[T] = frozenset({T.PENDING, T.WAITING})
+"""The task states that TasksClosed ends."""
+
+CLOSED_AS: frozenset[T] = frozenset({T.SKIPPED, T.CANCELLED})
+"""What TasksClosed may end them as."""
+
+_LIVE = frozenset({R.RUNNING, R.PAUSED, R.DRAINING})
+_UNDECIDED = frozenset({R.RUNNING, R.PAUSED})
+
+ADMITS: Mapping[type, frozenset[R]] = {
+    e.AttemptStarted: frozenset({R.RUNNING}),
+    e.AttemptReturned: _LIVE,
+    e.AttemptSucceeded: _LIVE,
+    e.AttemptFailed: _LIVE,
+    e.TaskRetryScheduled: _UNDECIDED,
+    e.TaskWoken: frozenset({R.RUNNING}),
+    e.TaskFailed: _LIVE,
+    e.TaskCancelled: frozenset({R.DRAINING}),
+}
+"""task event -> the run states in which it may be recorded."""
