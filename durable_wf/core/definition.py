@@ -14,28 +14,13 @@ from typing import Any
 
 import attrs
 
+from durable_wf.core.resources import DEFAULT_RESOURCES, Resources
+
 NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.\-~\[\]/ ]{0,199}"
 """Names of workflows and tasks (regular expression, whole match)."""
 
 RUN_ID_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}"
 """Run ids (regular expression, whole match): they stand in paths, commands and URLs."""
-
-
-@attrs.frozen
-class Resources:
-    """What one attempt occupies while it runs.
-
-    `cpu` in cores, `memory` in bytes (0: not counted), `gpu` in devices, `pools` as sorted pairs of
-    pool name and units.
-    """
-
-    cpu: float = 1.0
-    memory: int = 0
-    gpu: int = 0
-    pools: tuple[tuple[str, int], ...] = ()
-
-
-DEFAULT_RESOURCES = Resources()
 
 
 @attrs.frozen

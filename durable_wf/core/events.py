@@ -105,9 +105,12 @@ class RunResumed:
 
 @attrs.frozen
 class CodeAccepted:
-    """A person accepted changed code: `tasks` go on with the functions of definition `code`."""
+    """A person accepted changed code: from here on the run's code is that of the payload
+    `definition`, whose code digest is `code`; `tasks` are the unfinished ones it changes.
+    """
 
     actor: str
+    definition: str
     code: str
     tasks: tuple[str, ...]
 
@@ -179,7 +182,8 @@ class AttemptReturned:
 @attrs.frozen
 class AttemptSucceeded:
     """The attempt returned `value`. `began_at` is UTC microseconds, durations are microseconds,
-    `rss_kib` is the peak memory seen where it was measured."""
+    `rss_kib` is the peak memory seen where it was measured.
+    """
 
     task: str
     attempt: int

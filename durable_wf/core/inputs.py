@@ -11,7 +11,15 @@ from __future__ import annotations
 import attrs
 
 from durable_wf.core.definition import Value
-from durable_wf.core.events import Fault, OutputRef
+from durable_wf.core.events import Fault, OutputRef, RunCreated
+
+
+@attrs.frozen
+class Create:
+    """A run comes into being, as `created` describes it, in the hands of `engine`."""
+
+    created: RunCreated
+    engine: str
 
 
 @attrs.frozen
@@ -109,9 +117,12 @@ class Release:
 
 @attrs.frozen
 class AcceptCode:
-    """A person accepts changed code: `code` is the digest of the new definition payload."""
+    """A person accepts changed code: `definition` is the digest of the payload that has it,
+    `code` its code digest.
+    """
 
     actor: str
+    definition: str
     code: str
     tasks: tuple[str, ...]
 
@@ -142,3 +153,5 @@ class Fail:
 
 
 Decision = Retry | Fail
+
+Input = Create | Claim | Release | Command | AttemptBegins | Report | Decision

@@ -10,7 +10,15 @@ from __future__ import annotations
 from enum import Enum
 
 
-class RunStatus(Enum):
+class _Status(Enum):
+    """An enum whose members hash by identity: Enum's own hash is a slow Python call, and states
+    are looked up several times for every event.
+    """
+
+    __hash__ = object.__hash__
+
+
+class RunStatus(_Status):
     """State of a run."""
 
     PENDING = "pending"
@@ -22,7 +30,7 @@ class RunStatus(Enum):
     CANCELLED = "cancelled"
 
 
-class TaskStatus(Enum):
+class TaskStatus(_Status):
     """State of a task in a run."""
 
     PENDING = "pending"
@@ -35,7 +43,7 @@ class TaskStatus(Enum):
     CANCELLED = "cancelled"
 
 
-class FaultKind(Enum):
+class FaultKind(_Status):
     """Why an attempt did not succeed."""
 
     ERROR = "error"

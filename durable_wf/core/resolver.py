@@ -1,0 +1,129 @@
+"""DependencyResolver: order, levels, cycles and unknown names of a graph given by names.
+
+Owns: everything about a graph that may still be wrong; it works on any mapping of names, so the
+builder can ask it before a definition exists.
+Must never: assume that the graph is sound; `graph.py` does, after this has been asked.
+Read next: `graph.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+
+from durable_wf.errors import CycleError, DefinitionError
+
+
+@attrs.frozen
+class Unknown:
+    """`task` names an upstream that does not exist; `nearest` is what was probably meant, or ""."""
+
+    task: str
+    upstream: str
+    nearest: str
+
+    def __str__(self) -> str:
+        guess = f"; did you mean {self.nearest!r}?" if self.nearest else ""
+        return f"task {self.task!r} depends on {self.upstream!r}, which does not exist{guess}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The existing name most like `name`, or "" when none is like it."""
+    found = difflib.get_close_matches(name, names, n=1)
+    return found[0] if found else ""
+
+
+class DependencyResolver:
+    """Answers questions about a graph of names.
+
+    `upstreams` maps each task to the names it depends on, in the order in which tasks were added.
+    Every answer costs O(tasks + dependencies), once.
+    """
+
+    def __init__(self, upstreams: Mapping[str, Sequence[str]]) -> None:
+        self._upstreams = upstreams
+        self._order: list[str] | None = None
+
+    def unknown(self) -> list[Unknown]:
+        """Dependencies on tasks that do not exist."""
+        known = self._upstreams
+        return [
+            Unknown(task, upstream, nearest(upstream, known))
+            for task, upstreams in known.items()
+            for upstream in upstreams
+            if upstream not in known
+        ]
+
+    def order(self) -> list[str]:
+        """Tasks so that each comes after all it depends on, else in the order of adding.
+
+        Tasks on or behind a cycle, or behind an unknown name, are left out.
+        """
+        if self._order is None:
+            self._order = [name for level in self.levels() for name in level]
+        return list(self._order)
+
+    def levels(self) -> list[list[str]]:
+        """Tasks by level: those of one level depend only on earlier levels."""
+        unmet = {task: len(set(ups)) for task, ups in self._upstreams.items()}
+        children: dict[str, list[str]] = {}
+        for task, upstreams in self._upstreams.items():
+            for upstream in dict.fromkeys(upstreams):
+                children.setdefault(upstream, []).append(task)
+        level = [task for task, count in unmet.items() if count == 0]
+        levels: list[list[str]] = []
+        while level:
+            levels.append(level)
+            following = []
+            for task in level:
+                for child in children.get(task, ()):
+                    unmet[child] -= 1
+                    if unmet[child] == 0:
+                        following.append(child)
+            level = following
+        return levels
+
+    def unreachable(self) -> list[str]:
+        """Tasks that could never start: on or behind a cycle, or behind an unknown name."""
+        reached = set(self.order())
+        return [task for task in self._upstreams if task not in reached]
+
+    def cycle(self) -> tuple[str, ...] | None:
+        """One shortest cycle through the first task that is on any, its start repeated at the end.
+
+        The path reads in the direction of the data: each task feeds the next.
+        """
+        stuck = set(self.unreachable())
+        for start in self._upstreams:
+            if start in stuck and (path := self._way_back(start, stuck)):
+                return path
+        return None
+
+    def _way_back(self, start: str, among: set[str]) -> tuple[str, ...] | None:
+        """Breadth-first search from `start` up its dependencies until it is met again."""
+        came_from: dict[str, str] = {}
+        queue = deque([start])
+        while queue:
+            task = queue.popleft()
+            for upstream in self._upstreams[task]:
+                if upstream == start:
+                    path = [start, task]
+                    while path[-1] != start:
+                        path.append(came_from[path[-1]])
+                    return tuple(path)
+                if upstream in among and upstream not in came_from and upstream in self._upstreams:
+                    came_from[upstream] = task
+                    queue.append(upstream)
+        return None
+
+    def check(self) -> None:
+        """Raise DefinitionError for unknown names, CycleError for a cycle."""
+        if unknown := self.unknown():
+            raise DefinitionError(
+                "the workflow names tasks that do not exist", problems=[str(u) for u in unknown]
+            )
+        if path := self.cycle():
+            raise CycleError(path)

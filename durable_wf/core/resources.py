@@ -1,0 +1,122 @@
+"""Resources: what an attempt occupies, what an engine has, and the ledger between the two.
+
+Owns: Resources, Capacity and Ledger.
+Must never: measure a machine; capacities arrive as arguments.
+Read next: `scheduler.py`, which admits tasks by these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+
+@attrs.frozen
+class Resources:
+    """What one attempt occupies while it runs.
+
+    `cpu` in cores, `memory` in bytes (0: not counted), `gpu` in devices, `pools` as sorted pairs of
+    pool name and units.
+    """
+
+    cpu: float = 1.0
+    memory: int = 0
+    gpu: int = 0
+    pools: tuple[tuple[str, int], ...] = ()
+
+
+DEFAULT_RESOURCES = Resources()
+
+
+@attrs.frozen
+class Capacity:
+    """What an engine has to give. `memory` None means it is not counted; a pool that is not named
+    in `pools` has no limit.
+    """
+
+    cpu: float
+    memory: int | None = None
+    gpu: int = 0
+    pools: Mapping[str, int] = attrs.field(factory=dict)
+
+    def lacks(self, need: Resources) -> str:
+        """What of `need` this capacity could not give even when idle, as words; "" if nothing."""
+        if need.cpu > self.cpu:
+            return f"{need.cpu:g} cpu of {self.cpu:g}"
+        if self.memory is not None and need.memory > self.memory:
+            return f"{need.memory} bytes of memory of {self.memory}"
+        if need.gpu > self.gpu:
+            return f"{need.gpu} gpu of {self.gpu}"
+        for pool, units in need.pools:
+            limit = self.pools.get(pool)
+            if limit is not None and units > limit:
+                return f"{units} of pool {pool!r}, which has {limit}"
+        return ""
+
+
+@attrs.frozen
+class Grant:
+    """What was taken from a ledger; `gpus` are the device numbers assigned."""
+
+    need: Resources
+    gpus: tuple[int, ...] = ()
+
+
+_CPU_SLACK = 1e-9
+"""Sums of fractions of a core do not come out even in binary."""
+
+
+class Ledger:
+    """What is free of a capacity. `take` and `give` are each other's inverse."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self.capacity = capacity
+        self._cpu = capacity.cpu
+        self._memory = capacity.memory
+        self._gpus = list(range(capacity.gpu))
+        self._pools = dict(capacity.pools)
+
+    def fits(self, need: Resources) -> bool:
+        """Whether `need` could be taken now."""
+        if need.cpu > self._cpu + _CPU_SLACK:
+            return False
+        if need is DEFAULT_RESOURCES:
+            return True
+        if self._memory is not None and need.memory > self._memory:
+            return False
+        if need.gpu > len(self._gpus):
+            return False
+        return all(self._pools.get(pool, units) >= units for pool, units in need.pools)
+
+    def has_cpu(self) -> bool:
+        """Whether any part of a core is free."""
+        return self._cpu > _CPU_SLACK
+
+    def take(self, need: Resources) -> Grant:
+        """Occupy `need`, which must fit."""
+        self._cpu -= need.cpu
+        if need is DEFAULT_RESOURCES:
+            return _DEFAULT_GRANT
+        if self._memory is not None:
+            self._memory -= need.memory
+        gpus = tuple(self._gpus[: need.gpu])
+        del self._gpus[: need.gpu]
+        for pool, units in need.pools:
+            if pool in self._pools:
+                self._pools[pool] -= units
+        return Grant(need, gpus)
+
+    def give(self, grant: Grant) -> None:
+        """Give back what `take` gave."""
+        need = grant.need
+        self._cpu += need.cpu
+        if self._memory is not None:
+            self._memory += need.memory
+        self._gpus = sorted([*self._gpus, *grant.gpus])
+        for pool, units in need.pools:
+            if pool in self._pools:
+                self._pools[pool] += units
+
+
+_DEFAULT_GRANT = Grant(DEFAULT_RESOURCES)

@@ -1,0 +1,189 @@
+"""TaskScheduler: which ready tasks start now, and where.
+
+Owns: the order (priority, then longest remaining path, then first come), admission by resources,
+and the rule by which tiny tasks share a worker.
+Must never: know what a task does, start anything, or read a clock.
+Read next: `resources.py` for admission; `engine/loop.py`, which asks `pick` once a turn.
+
+A worker ("seat") holds one grant, however many tiny tasks wait in it: about `BATCH_US` of
+estimated work may be queued per seat, and only of tasks with default resources, no deadline and a
+short measured duration.
+
+Small tasks may pass a big one that does not fit, but only `MAX_PASSED` times: then nothing starts
+until the big one fits, so that it cannot starve.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import attrs
+
+from durable_wf.core.definition import Task
+from durable_wf.core.resources import DEFAULT_RESOURCES, Capacity, Grant, Ledger
+
+BATCH_US = 5_000
+"""Estimated work that may wait in one seat."""
+
+TINY_US = 1_000
+"""A task is tiny when it is measured to take no longer than this."""
+
+MAX_PASSED = 32
+"""How often a task that does not fit may be passed by others behind it."""
+
+LOOK_PAST = 64
+"""How many tasks that do not fit are looked past in one turn."""
+
+
+class Seat(Protocol):
+    """What the scheduler asks of a worker."""
+
+    worker: str
+    queued: int
+    queued_us: int
+    open: bool
+
+
+S = TypeVar("S", bound=Seat)
+
+
+@attrs.frozen
+class Pick(Generic[S]):
+    """Task `index` of `run` shall start on `seat`; it is expected to take `estimate_us`
+    (0: unknown).
+    """
+
+    run: int
+    index: int
+    seat: S
+    estimate_us: int
+    gpus: tuple[int, ...] = ()
+
+
+@attrs.define(eq=False)
+class _Room(Generic[S]):
+    """A seat that may be given more tiny tasks in this turn, and the work it would then hold."""
+
+    seat: S
+    queued_us: int
+
+
+@attrs.frozen
+class Question:
+    """What `pick` asks about a queued task: None where it may not start any more."""
+
+    task: Task
+    estimate_us: int
+    """measured duration, 0 where nobody has measured it"""
+
+
+_Entry = tuple[int, float, int, int, int]
+"""priority (negated), remaining path (negated), arrival, run, index: the order of the heap"""
+
+
+def is_tiny(task: Task, estimate_us: int) -> bool:
+    """Whether a task may queue behind others in one worker."""
+    return (
+        0 < estimate_us <= TINY_US
+        and task.resources == DEFAULT_RESOURCES
+        and task.timeout_s is None
+        and task.memory_limit is None
+    )
+
+
+class TaskScheduler(Generic[S]):
+    """Orders ready tasks of all runs and admits them against one capacity."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self.capacity = capacity
+        self._ledger = Ledger(capacity)
+        self._grants: dict[str, Grant] = {}
+        self._heap: list[_Entry] = []
+        self._arrival = 0
+        self._passed: dict[tuple[int, int], int] = {}
+
+    def __len__(self) -> int:
+        """Queued tasks, those counted too that have ceased to be ready."""
+        return len(self._heap)
+
+    def add(self, run: int, index: int, priority: int, remaining_s: float) -> None:
+        """Queue a ready task. Adding one twice is harmless: `pick` asks before it starts one."""
+        self._arrival += 1
+        heapq.heappush(self._heap, (-priority, -remaining_s, self._arrival, run, index))
+
+    def vacate(self, worker: str) -> None:
+        """The seat has nothing left to run: what it held is free again. Idempotent."""
+        grant = self._grants.pop(worker, None)
+        if grant is not None:
+            self._ledger.give(grant)
+
+    def wanted_seats(self) -> int:
+        """How many seats could be put to use now."""
+        return len(self._heap) + len(self._grants)
+
+    def pick(self, seats: Sequence[S], ask: Callable[[int, int], Question | None]) -> list[Pick[S]]:
+        """Choose tasks for seats and reserve what they need.
+
+        `ask(run, index)` tells about a queued task, or None when it may not start (any more).
+        Each pick must be started, and its seat vacated once it is idle again.
+        """
+        picks: list[Pick[S]] = []
+        passed: list[_Entry] = []
+        idle = [seat for seat in seats if seat.open and not seat.queued]
+        roomy = [_Room(seat, seat.queued_us) for seat in seats if self._has_room(seat)]
+        heap = self._heap
+        while heap and (idle or roomy) and len(passed) < LOOK_PAST:
+            entry = heapq.heappop(heap)
+            run, index = entry[3], entry[4]
+            question = ask(run, index)
+            if question is None:
+                self._passed.pop((run, index), None)
+                continue
+            pick = self._seat_for(run, index, question, idle, roomy)
+            if pick is not None:
+                picks.append(pick)
+                continue
+            passed.append(entry)
+            if self._passed.get((run, index), 0) >= MAX_PASSED:
+                break
+        if picks:
+            self._count_passed(passed)
+        for entry in passed:
+            heapq.heappush(heap, entry)
+        return picks
+
+    @staticmethod
+    def _has_room(seat: S) -> bool:
+        """Whether a busy seat may be given one more tiny task; `queued_us` 0 on a busy seat means
+        that it runs something not known to be tiny.
+        """
+        return seat.open and 0 < seat.queued_us < BATCH_US
+
+    def _seat_for(
+        self, run: int, index: int, question: Question, idle: list[S], roomy: list[_Room[S]]
+    ) -> Pick[S] | None:
+        task = question.task
+        tiny = is_tiny(task, question.estimate_us)
+        estimate_us = question.estimate_us if tiny else 0
+        if tiny and roomy:
+            room = roomy[-1]
+            room.queued_us += estimate_us
+            if room.queued_us >= BATCH_US:
+                roomy.pop()
+            return Pick(run, index, room.seat, estimate_us)
+        if not idle or not self._ledger.fits(task.resources):
+            return None
+        seat = idle.pop()
+        grant = self._ledger.take(task.resources)
+        self._grants[seat.worker] = grant
+        self._passed.pop((run, index), None)
+        if tiny:
+            roomy.append(_Room(seat, estimate_us))
+        return Pick(run, index, seat, estimate_us, grant.gpus)
+
+    def _count_passed(self, passed: list[_Entry]) -> None:
+        for entry in passed:
+            key = (entry[3], entry[4])
+            self._passed[key] = self._passed.get(key, 0) + 1

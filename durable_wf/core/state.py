@@ -1,0 +1,147 @@
+"""RunState: what is known of a run after some of its events.
+
+Owns: the one mutable value of the core, with the indexes derived from it (unmet dependencies,
+counts, tasks that became ready). It has one holder; `evolve.py` alone changes it.
+Must never: be shared between threads, or survive a conflict: it is dropped and replayed.
+Read next: `evolve.py`.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import attrs
+
+from durable_wf.core.definition import Task, Value, Workflow
+from durable_wf.core.events import AttemptStarted, Fault, RunCreated
+from durable_wf.core.graph import Graph
+from durable_wf.core.status import RUN_FINAL, RunStatus, TaskStatus
+from durable_wf.core.summary import Counts, RunRow
+
+
+@attrs.frozen
+class OpenAttempt:
+    """An attempt that was announced and has no outcome yet. `n` numbers its AttemptStarted."""
+
+    started: AttemptStarted
+    n: int
+    at: int
+
+
+@attrs.define(eq=False)
+class RunState:
+    """State of one run. Tasks are named by their index in `graph`.
+
+    `n` is the number of the last event. `unfinished` counts tasks that are not final.
+    `ready` collects tasks that became ready since it was last emptied; it may name a task twice or
+    one that has started since, so who reads it asks `is_ready`.
+    `values` keeps the results that a task downstream will ask for, `faults` the last fault of each
+    task that had one, `in_doubt` how often an attempt's fate was unknown.
+    """
+
+    run_id: str
+    graph: Graph
+    workflow: Workflow
+    tasks: list[TaskStatus]
+    unmet: array[int]
+    attempts: array[int]
+    counts: dict[TaskStatus, int]
+    unfinished: int
+    status: RunStatus | None = None
+    n: int = 0
+    at: int = 0
+    ready: list[int] = attrs.field(factory=list)
+    running: dict[int, OpenAttempt] = attrs.field(factory=dict)
+    waiting: dict[int, int] = attrs.field(factory=dict)
+    faulted: set[int] = attrs.field(factory=set)
+    faults: dict[int, Fault] = attrs.field(factory=dict)
+    values: dict[int, Value] = attrs.field(factory=dict)
+    in_doubt: dict[int, int] = attrs.field(factory=dict)
+    created: RunCreated | None = None
+    created_at: int = 0
+    started_at: int | None = None
+    ended_at: int | None = None
+    engine: str = ""
+    verdict: RunStatus | None = None
+    cause: str = ""
+    cause_task: str = ""
+    definition: str = ""
+    code: str = ""
+
+    @classmethod
+    def of(cls, run_id: str, workflow: Workflow, graph: Graph | None = None) -> RunState:
+        """The state before the first event."""
+        graph = Graph(workflow.tasks) if graph is None else graph
+        size = len(graph)
+        counts = dict.fromkeys(TaskStatus, 0)
+        counts[TaskStatus.PENDING] = size
+        return cls(
+            run_id=run_id,
+            graph=graph,
+            workflow=workflow,
+            tasks=[TaskStatus.PENDING] * size,
+            unmet=array("i", graph.unmet),
+            attempts=array("i", bytes(4 * size)),
+            counts=counts,
+            unfinished=size,
+        )
+
+    @property
+    def final(self) -> bool:
+        """Whether the run has ended."""
+        return self.status in RUN_FINAL
+
+    def task(self, index: int) -> Task:
+        """The definition of a task."""
+        return self.workflow.tasks[index]
+
+    def is_ready(self, index: int) -> bool:
+        """Whether the task may start: the run runs, it is pending and all upstreams have ended."""
+        return (
+            self.status is RunStatus.RUNNING
+            and self.tasks[index] is TaskStatus.PENDING
+            and self.unmet[index] == 0
+        )
+
+    def all_ready(self) -> list[int]:
+        """Every task that may start now. O(tasks): for claims and resumes, not for each event."""
+        if self.status is not RunStatus.RUNNING:
+            return []
+        unmet = self.unmet
+        pending = TaskStatus.PENDING
+        return [i for i, s in enumerate(self.tasks) if s is pending and unmet[i] == 0]
+
+
+def row_of(state: RunState) -> RunRow:
+    """The read model of a run, from its state alone."""
+    counts = state.counts
+    created = state.created
+    if state.status is None or created is None:
+        raise ValueError(f"run {state.run_id} has no events")
+    return RunRow(
+        run_id=state.run_id,
+        workflow=created.workflow,
+        status=state.status,
+        n=state.n,
+        total=len(state.tasks),
+        counts=Counts(
+            pending=counts[TaskStatus.PENDING],
+            running=counts[TaskStatus.RUNNING] + counts[TaskStatus.FAULTED],
+            waiting=counts[TaskStatus.WAITING],
+            succeeded=counts[TaskStatus.SUCCEEDED],
+            failed=counts[TaskStatus.FAILED],
+            skipped=counts[TaskStatus.SKIPPED],
+            cancelled=counts[TaskStatus.CANCELLED],
+        ),
+        created_at=state.created_at,
+        started_at=state.started_at,
+        ended_at=state.ended_at,
+        wake_at=min(state.waiting.values(), default=None),
+        engine=state.engine,
+        cause=state.cause,
+        definition=state.definition,
+        structure=created.structure,
+        inputs=created.inputs,
+        code=state.code,
+        tags=created.tags,
+    )
