@@ -1,0 +1,255 @@
+"""Events to JSON text and back.
+
+Owns: the body of every kind, its version tag, and the upcasts that lift old versions.
+Must never: know where the text is kept, or repair what it cannot read: an unknown kind, version or
+field is a HistoryError. `task` and `attempt` are columns of the log and not part of the body.
+Read next: `events.py`.
+
+A body is compact JSON with readable keys; fields at their default are left out. Two kinds make up
+nearly the whole log, AttemptStarted and AttemptSucceeded: they have hand-made code, which a
+property test proves equal to the general one. A stored value stands in the body of its
+AttemptSucceeded as it is, always last, so that its exact text can be cut out again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from json.encoder import encode_basestring
+from typing import Any
+
+import attrs
+
+from durable_wf.core.definition import PayloadRef, Value
+from durable_wf.core.events import KINDS, AttemptStarted, AttemptSucceeded, Event, OutputRef
+from durable_wf.errors import HistoryError
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+"""Lifts the body of one version to the next; pure. A stored value is not part of what it sees."""
+
+UPCASTS: Mapping[str, tuple[Upcast, ...]] = {}
+"""Kind -> its upcasts from version 1 on. A kind with k upcasts is at version k + 1."""
+
+_BESIDE = frozenset({"task", "attempt"})
+"""Fields that are columns of the log."""
+
+_VALUE = ',"value":'
+_INT = "(0|[1-9][0-9]*)"
+_TEXT = r'"([^"\\\x00-\x1f]*)"'
+_STARTED = re.compile(rf'\{{"worker":{_TEXT},"pid":{_INT},"born":{_INT}\}}').fullmatch
+_SUCCEEDED = re.compile(
+    rf'\{{"began_at":{_INT},"wall_us":{_INT}(?:,"cpu_us":{_INT})?(?:,"rss_kib":{_INT})?'
+    rf'(?:,"output":\{{"file":{_TEXT},"offset":{_INT},"length":{_INT}\}})?,"value":(.*)\}}',
+    re.DOTALL,
+).fullmatch
+
+
+def encode(event: Event) -> tuple[str, str, int, str]:
+    """Kind tag, task, attempt and body of an event. Run events have task "" and attempt 0."""
+    if type(event) is AttemptSucceeded:
+        return "AttemptSucceeded", event.task, event.attempt, _succeeded_body(event)
+    if type(event) is AttemptStarted:
+        body = _started_body(event.worker, event.pid, event.born)
+        return "AttemptStarted", event.task, event.attempt, body
+    return GENERAL.encode(event)
+
+
+def decode(kind: str, task: str, attempt: int, body: str) -> Event:
+    """The event that `encode` was given. Raises HistoryError."""
+    if kind == "AttemptSucceeded":
+        found = _SUCCEEDED(body)
+        if found is not None:
+            return _succeeded(task, attempt, found)
+    elif kind == "AttemptStarted":
+        found = _STARTED(body)
+        if found is not None:
+            worker, pid, born = found.groups()
+            return AttemptStarted(task, attempt, worker, int(pid), int(born))
+    return GENERAL.decode(kind, task, attempt, body)
+
+
+# --- the two kinds that fill the log ------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _started_body(worker: str, pid: int, born: int) -> str:
+    return _readable(f'{{"worker":{encode_basestring(worker)},"pid":{pid},"born":{born}}}')
+
+
+def _succeeded_body(event: AttemptSucceeded) -> str:
+    head = f'{{"began_at":{event.began_at},"wall_us":{event.wall_us}'
+    if event.cpu_us:
+        head += f',"cpu_us":{event.cpu_us}'
+    if event.rss_kib:
+        head += f',"rss_kib":{event.rss_kib}'
+    output = event.output
+    if output is not None:
+        file = encode_basestring(output.file)
+        head += f',"output":{{"file":{file},"offset":{output.offset},"length":{output.length}}}'
+        head = _readable(head)
+    return head + _tail(event.value)
+
+
+def _succeeded(task: str, attempt: int, found: re.Match[str]) -> AttemptSucceeded:
+    began, wall, cpu, rss, file, offset, length, value = found.groups()
+    return AttemptSucceeded(
+        task,
+        attempt,
+        value,
+        int(began),
+        int(wall),
+        int(cpu) if cpu else 0,
+        int(rss) if rss else 0,
+        None if file is None else OutputRef(file, int(offset), int(length)),
+    )
+
+
+def _tail(value: Value) -> str:
+    """The end of a body: the value's own text, or the reference to its payload."""
+    if type(value) is str:
+        return f"{_VALUE}{value}}}"
+    return f',"ref":{_dumps(GENERAL.unstructure(value))}}}'
+
+
+# --- all kinds ------------------------------------------------------------------------------------
+
+
+class Codec:
+    """The general way, through cattrs, for all kinds in `kinds`."""
+
+    def __init__(
+        self, kinds: Mapping[str, type], upcasts: Mapping[str, tuple[Upcast, ...]]
+    ) -> None:
+        self._kinds = kinds
+        self._upcasts = upcasts
+        self._tags = {
+            cls: name + (f"/{len(upcasts[name]) + 1}" if upcasts.get(name) else "")
+            for name, cls in kinds.items()
+        }
+        self._converter: Any = None
+
+    def encode(self, event: Event) -> tuple[str, str, int, str]:
+        """As `encode` of this module."""
+        fields = self.unstructure(event)
+        if type(event) is AttemptSucceeded:
+            body = _dumps(fields)[:-1] + _tail(event.value)
+        else:
+            body = _dumps(fields)
+        task: str = getattr(event, "task", "")
+        attempt: int = getattr(event, "attempt", 0)
+        return self._tags[type(event)], task, attempt, body
+
+    def decode(self, kind: str, task: str, attempt: int, body: str) -> Event:
+        """As `decode` of this module."""
+        name, version = self._name_and_version(kind)
+        try:
+            event: Event = self._read(name, version, task, attempt, body)
+        except Exception as error:
+            raise HistoryError(
+                f"the body of a {kind} event cannot be read: "
+                f"{type(error).__name__}: {error}: {body[:200]}"
+            ) from error
+        return event
+
+    def _read(self, name: str, version: int, task: str, attempt: int, body: str) -> Any:
+        cls = self._kinds[name]
+        beside: dict[str, Any] = {"task": task, "attempt": attempt}
+        if cls is AttemptSucceeded:
+            body, beside["value"] = self._cut_value(body)
+        fields = json.loads(body)
+        for upcast in self._upcasts.get(name, ())[version - 1 :]:
+            fields = upcast(fields)
+        if doubled := beside.keys() & fields.keys():
+            raise ValueError(f"{sorted(doubled)} stand in the body")
+        own = attrs.fields_dict(cls)
+        fields.update((key, value) for key, value in beside.items() if key in own)
+        return self.converter.structure(fields, cls)
+
+    def unstructure(self, value: Any) -> dict[str, Any]:
+        """The fields of an event, or of a value in one, that stand in its JSON."""
+        fields: dict[str, Any] = self.converter.unstructure(value)
+        return fields
+
+    @property
+    def converter(self) -> Any:
+        """The cattrs converter, made when it is first needed."""
+        if self._converter is None:
+            self._converter = _make_converter(tuple(self._kinds.values()))
+        return self._converter
+
+    def _name_and_version(self, kind: str) -> tuple[str, int]:
+        name, _, digits = kind.partition("/")
+        newest = len(self._upcasts.get(name, ())) + 1
+        known = name in self._kinds
+        if known and not digits and "/" not in kind:
+            return name, 1
+        if known and re.fullmatch("[1-9][0-9]{0,8}", digits) and 2 <= int(digits) <= newest:
+            return name, int(digits)
+        raise HistoryError(
+            f"event kind {kind!r} is not known to this version of durable_wf",
+            hint="it was written by a newer version, or the log is damaged: dwf audit verify",
+        )
+
+    def _cut_value(self, body: str) -> tuple[str, Value]:
+        """The body without its value, and the value. Safe for any text: before the first
+        `,"value":` stand only our own keys, numbers, and strings whose quotes are escaped.
+        """
+        head, found, rest = body.partition(_VALUE)
+        if found:
+            if not rest.endswith("}") or len(rest) < 2:
+                raise ValueError("the value is cut off")
+            return head + "}", rest[:-1]
+        fields = json.loads(body)
+        ref = self.converter.structure(fields.pop("ref"), PayloadRef)
+        return _dumps(fields), ref
+
+
+def _make_converter(kinds: tuple[type, ...]) -> Any:
+    # cattrs takes longer to import than the whole rest of the core: only who needs it pays.
+    from cattrs import Converter
+    from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+    converter = Converter(forbid_extra_keys=True, omit_if_default=True, detailed_validation=False)
+    for plain in (int, str, bool):
+        converter.register_structure_hook(plain, _exactly(plain))
+    converter.register_structure_hook(Value, lambda value, _: value)
+    for cls in kinds:
+        beside = _BESIDE | {"value"} if cls is AttemptSucceeded else _BESIDE
+        omitted: dict[str, Any] = {
+            name: override(omit=True) for name in attrs.fields_dict(cls) if name in beside
+        }
+        converter.register_unstructure_hook(
+            cls, make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **omitted)
+        )
+        converter.register_structure_hook(
+            cls, make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+        )
+    return converter
+
+
+def _exactly(plain: type) -> Callable[[Any, Any], Any]:
+    def check(value: Any, _: Any) -> Any:
+        if type(value) is not plain:
+            raise TypeError(f"{value!r} is not of type {plain.__name__}")
+        return value
+
+    return check
+
+
+def _dumps(fields: dict[str, Any]) -> str:
+    return _readable(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))
+
+
+def _readable(text: str) -> str:
+    """The text as it is, or with escapes where UTF-8 cannot hold it (lone surrogates, which file
+    names and messages may contain).
+    """
+    if text.isascii():
+        return text
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+GENERAL = Codec(KINDS, UPCASTS)
+"""The codec of the log; also the one that can be asked for what the fast code avoids."""

@@ -1,0 +1,136 @@
+"""The folder of a store: where it is found, how it is made, when it is refused.
+
+Owns: the names inside a store, its modes (0700 and 0600 whatever the umask), and the judgement of
+owner, links and file system.
+Must never: open `log.db`; a plain descriptor of it, once closed, would drop SQLite's locks.
+Read next: `opening.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from durable_wf.errors import UnsafeStore
+from durable_wf.store.mountinfo import read_mountinfo, refuse_remote
+
+NAME = ".durable-wf"
+VARIABLE = "DURABLE_WF_STORE"
+
+_PRIVATE_FOLDER = 0o700
+_PRIVATE_FILE = 0o600
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+@attrs.frozen
+class Folder:
+    """The paths of a store. `path` is absolute and resolved."""
+
+    path: Path
+    db: Path
+    payloads: Path
+    output: Path
+    locks: Path
+    head: Path
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """The names inside a store at `path`; nothing is looked at."""
+        return cls(
+            path=path,
+            db=path / "log.db",
+            payloads=path / "payloads",
+            output=path / "output",
+            locks=path / "locks",
+            head=path / "head",
+        )
+
+
+def find_store(start: Path | None = None) -> Path | None:
+    """The store to use when none is named: DURABLE_WF_STORE, else the nearest `.durable-wf` in
+    `start` (default: the working folder) or above. None if there is none.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        path = Path(named)
+        return path if path.exists() else None
+    start = (start or Path.cwd()).resolve()
+    for place in (start, *start.parents):
+        if (place / NAME).is_dir():
+            return place / NAME
+    return None
+
+
+def default_store() -> Path:
+    """Where a new store goes when none is named and none is found."""
+    return Path(os.environ.get(VARIABLE) or NAME)
+
+
+def create_folder(path: Path, read_mounts: Callable[[], str] = read_mountinfo) -> Folder:
+    """Make the folders of a store; what exists already is checked and kept. Raises UnsafeStore."""
+    path = _absolute(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=_PRIVATE_FOLDER)
+    except FileExistsError:
+        _check_entry(path, folder=True)
+        inside = set(os.listdir(path))
+        ours = {"log.db", "log.db-wal", "log.db-shm", "payloads", "output", "locks", "head"}
+        if inside - ours and "log.db" not in inside:
+            raise UnsafeStore(
+                f"{path} exists, is not empty and is not a store",
+                hint="name an empty or a new folder",
+            ) from None
+    refuse_remote(path, read_mounts)
+    path.chmod(_PRIVATE_FOLDER)
+    folder = Folder.at(path)
+    for inner in (folder.payloads, folder.output, folder.locks):
+        inner.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+        inner.chmod(_PRIVATE_FOLDER)
+    return folder
+
+
+def check_folder(path: Path, read_mounts: Callable[[], str] = read_mountinfo) -> Folder:
+    """The folder of an existing store, if it is safe to use. Raises UnsafeStore."""
+    path = _absolute(path)
+    _check_entry(path, folder=True)
+    refuse_remote(path, read_mounts)
+    folder = Folder.at(path)
+    for inner in (folder.payloads, folder.output, folder.locks):
+        if os.path.lexists(inner):
+            _check_entry(inner, folder=True)
+    for name in ("log.db", "log.db-wal", "log.db-shm", "head"):
+        if os.path.lexists(path / name):
+            _check_entry(path / name, folder=False)
+    return folder
+
+
+def make_private(folder: Folder) -> None:
+    """Give the database its mode; -wal and -shm take theirs from it."""
+    folder.db.chmod(_PRIVATE_FILE)
+
+
+def _absolute(path: Path) -> Path:
+    # The parent may be reached through links; the store itself must not be one.
+    return path.absolute().parent.resolve() / path.absolute().name
+
+
+def _check_entry(path: Path, *, folder: bool) -> None:
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        problem = "is a symbolic link"
+    elif folder != stat.S_ISDIR(found.st_mode) or not (folder or stat.S_ISREG(found.st_mode)):
+        problem = "is not a folder" if folder else "is not a plain file"
+    elif found.st_uid != os.geteuid():
+        problem = f"belongs to another user (uid {found.st_uid})"
+    elif found.st_mode & _OTHERS_WRITE:
+        problem = f"may be written by others (mode {stat.S_IMODE(found.st_mode):o})"
+    else:
+        return
+    hint = f"chmod go-w {path}" if "others" in problem else "name another store"
+    raise UnsafeStore(f"{path} {problem}", hint=hint)

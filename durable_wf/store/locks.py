@@ -1,0 +1,167 @@
+"""Locks: the writer lock, and the locks by which engines and workers show that they live.
+
+Owns: `flock` on files under `locks/`. The kernel drops a lock when its holder dies, however it
+dies; so a lock that is held is proof of life, without heartbeats and time-outs.
+Must never: block without a deadline, unlink a lock file that somebody may probe, or keep a lock in
+a forked child (descriptors are close-on-exec, and closed after a plain fork).
+Read next: `sqlite.py`, which takes the writer lock around each transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from weakref import WeakSet
+
+from durable_wf.errors import StoreBusy
+
+PATIENCE_S = 30.0
+"""How long a writer waits for another one, in seconds."""
+
+_FIRST_PAUSE_S = 0.0002
+_LONGEST_PAUSE_S = 0.01
+_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class HeldLock:
+    """A lock file of our own, held from creation until `release` or the death of the process."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self.name = path.name
+        self.fd = fd
+        _open_locks.add(self)
+
+    def release(self) -> None:
+        """Let go. The file stays, so that a probe of it never meets a stranger. Idempotent."""
+        _close(self)
+
+
+class WriterLock:
+    """The lock around each transaction and checkpoint, a context manager; not reentrant.
+
+    It serialises all writers of a store, so SQLite itself never meets a locked database.
+    """
+
+    def __init__(self, locks: Path, patience_s: float = PATIENCE_S) -> None:
+        self.path = locks / "writer"
+        self.fd = os.open(self.path, _FLAGS | os.O_CREAT, 0o600)
+        self._patience_s = patience_s
+        self._pid = b"%-20d" % os.getpid()
+        _open_locks.add(self)
+
+    def __enter__(self) -> Self:
+        """Take the lock. Raises StoreBusy, naming the holder, when patience has run out."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._wait()
+        # Who holds it stands in the file, for the message of whoever waits in vain.
+        if os.pread(self.fd, 20, 0) != self._pid:
+            os.pwrite(self.fd, self._pid, 0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let go of the lock."""
+        if self.fd >= 0:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        _close(self)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + self._patience_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise StoreBusy(
+                    f"process {self._holder()} has kept {self.path} locked for "
+                    f"{self._patience_s:g} s; nothing was written",
+                    hint="try again; a stopped process keeps its locks until it goes on or ends",
+                )
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+
+    def _holder(self) -> str:
+        pid = os.pread(self.fd, 20, 0).decode("ascii", "replace").strip()
+        return pid or "(unknown)"
+
+
+def create(locks: Path, name: str) -> HeldLock:
+    """Create the lock file `name` and hold it. Raises FileExistsError if the name was ever used."""
+    path = locks / name
+    fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        _take_new(fd)
+        os.write(fd, b"%d\n" % os.getpid())
+    except BaseException:
+        os.close(fd)
+        raise
+    return HeldLock(path, fd)
+
+
+def is_held(locks: Path, name: str) -> bool:
+    """Whether somebody holds the lock `name` now; a missing file is not held.
+
+    The probe is a shared lock, let go at once: two probes do not see each other.
+    """
+    try:
+        fd = os.open(locks / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _take_new(fd: int) -> None:
+    # A probe may hold a new file for the moment between its creation and this.
+    deadline = time.monotonic() + 1.0
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_FIRST_PAUSE_S)
+
+
+# --- forks ----------------------------------------------------------------------------------------
+
+_open_locks: WeakSet[HeldLock | WriterLock] = WeakSet()
+
+
+def _close(lock: HeldLock | WriterLock) -> None:
+    if lock.fd >= 0:
+        os.close(lock.fd)
+        lock.fd = -1
+    _open_locks.discard(lock)
+
+
+def _close_in_child() -> None:
+    # Closing, not unlocking: the lock belongs to the open file, which the parent still has.
+    for lock in list(_open_locks):
+        _close(lock)
+
+
+os.register_at_fork(after_in_child=_close_in_child)

@@ -1,0 +1,230 @@
+"""Opening a store: the order in which it is judged before anything is written.
+
+Owns: `open_store` and the value it returns.
+Must never: write to a store that this user has not made or trusted, or to a log behind its head.
+Read next: `folder.py`, `schema.py`, `trust.py`, `sqlite.py`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from durable_wf.core.events import Trusted
+from durable_wf.errors import (
+    CallerError,
+    DurableWorkflowError,
+    NotFound,
+    NotTrusted,
+    StoreError,
+    UnsafeStore,
+)
+from durable_wf.store import connection as connections
+from durable_wf.store import folder as folders
+from durable_wf.store import head, schema, trust
+from durable_wf.store.folder import Folder
+from durable_wf.store.locks import WriterLock
+from durable_wf.store.mountinfo import read_mountinfo
+from durable_wf.store.port import Batch
+from durable_wf.store.sqlite import SqliteLog
+
+
+@attrs.define
+class Store:
+    """An open store. `id` is its own, whatever folder it is moved to."""
+
+    folder: Folder
+    log: SqliteLog
+    id: str
+    writable: bool
+
+    def close(self) -> None:
+        """Let go of everything. Idempotent."""
+        self.log.close()
+
+
+def open_store(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    create: bool = False,
+    readonly: bool = False,
+    trust: bool = False,
+    read_mounts: Callable[[], str] = read_mountinfo,
+) -> Store:
+    """Open the store at `path`, or the one that `find_store` finds.
+
+    `create` makes it where it is missing. A store that this user neither made nor trusted can be
+    read; writing to it raises NotTrusted, until it is opened once with `trust`.
+    Errors: NotFound, UnsafeStore, NewerSchema, LostTail, StoreBusy, StoreFailed.
+    """
+    place = Path(path) if path is not None else folders.find_store()
+    if place is None or not (place / "log.db").exists():
+        if not create or readonly:
+            where = f"there is no store at {place}" if place else "no store was found from here up"
+            raise NotFound(where, hint="dwf run TARGET   makes one, or name it: --store FOLDER")
+        place = place or folders.default_store()
+        folder = folders.create_folder(place, read_mounts)
+        _create_log(folder)
+    else:
+        folder = folders.check_folder(place, read_mounts)
+    store_id, version = _inspect(folder)
+    refuse = _refusal(folder, store_id, readonly=readonly, trusting=trust)
+    if refuse is None and version < schema.VERSION:
+        _migrate(folder)
+    try:
+        log = SqliteLog(folder, refuse=refuse)
+    except sqlite3.Error as error:
+        raise StoreError(f"{folder.db} cannot be opened: {error}", hint="dwf db check") from error
+    return Store(folder, log, store_id, writable=refuse is None)
+
+
+def accept_loss(path: str | os.PathLike[str]) -> int:
+    """Make a log that is behind its head writable again; returns the seq it now ends at.
+
+    The loss is written into the log as a Trusted event. Errors: as `open_store`.
+    """
+    folder = folders.check_folder(Path(path))
+    store_id, _ = _inspect(folder)
+    refuse = _refusal(folder, store_id, readonly=False, trusting=False)
+    if refuse is not None:
+        raise refuse
+    lock = WriterLock(folder.locks)
+    try:
+        with lock:
+            lost = _reset_head(folder)
+    finally:
+        lock.close()
+    log = SqliteLog(folder)
+    try:
+        log.append(Batch(store_events=[(_now(), Trusted(_actor(), lost))]))
+    finally:
+        log.close()
+    witness = head.read(folder.head)
+    assert witness is not None
+    return witness.seq
+
+
+def _reset_head(folder: Folder) -> str:
+    """Write the head that fits the log as it is; returns what this accepts, as a sentence."""
+    try:
+        known = head.read(folder.head)
+        before = f"event {known.seq}" if known else "no event"
+    except StoreError:
+        before = "an unreadable head"
+    connection = connections.open_writer(folder.db)
+    try:
+        now = head.compute(connection)
+    finally:
+        connection.close()
+    slot = head.HeadFile(folder.head)
+    try:
+        slot.write(now.seq, now.digest, now.base)
+        slot.sync()
+    finally:
+        slot.close()
+    return f"loss accepted: the log ends at event {now.seq}, its head was at {before}"
+
+
+def _create_log(folder: Folder) -> None:
+    lock = WriterLock(folder.locks)
+    try:
+        with lock:
+            connection = connections.open_writer(folder.db)
+            try:
+                folders.make_private(folder)
+                connection.execute("BEGIN IMMEDIATE")
+                if schema.version_of(connection) == 0:
+                    _fill(connection, folder)
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+    finally:
+        lock.close()
+
+
+def _fill(connection: sqlite3.Connection, folder: Folder) -> None:
+    store_id = os.urandom(16).hex()
+    schema.create(connection, _now())
+    connection.executemany(
+        "INSERT INTO meta (key, value) VALUES (?, ?)",
+        [("store_id", store_id), ("created_at", str(_now()))],
+    )
+    slot = head.HeadFile(folder.head)
+    try:
+        slot.write(0, head.START.digest, head.START.base)
+        slot.sync()
+    finally:
+        slot.close()
+    # Before COMMIT: a store that exists is a store that its maker may write to.
+    trust.add_trusted(store_id)
+
+
+def _inspect(folder: Folder) -> tuple[str, int]:
+    """Judge the database without writing to it; returns the store's id and its schema version."""
+    try:
+        connection = connections.open_reader(folder.db)
+    except sqlite3.Error as error:
+        raise StoreError(f"{folder.db} cannot be opened: {error}", hint="dwf db check") from error
+    try:
+        version = schema.version_of(connection)
+        if version == 0:
+            raise UnsafeStore(
+                f"{folder.db} is empty", hint="remove the folder, or restore a backup"
+            )
+        if version == schema.VERSION:
+            schema.compare(connection)
+        found = connection.execute("SELECT value FROM meta WHERE key = 'store_id'").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise UnsafeStore(
+            f"{folder.db} is not a database that can be read: {error}",
+            hint="restore a backup, or name another store",
+        ) from error
+    finally:
+        connection.close()
+    return (found[0] if found else ""), version
+
+
+def _refusal(
+    folder: Folder, store_id: str, *, readonly: bool, trusting: bool
+) -> DurableWorkflowError | None:
+    if readonly:
+        return CallerError(f"{folder.path} was opened for reading only")
+    if trusting:
+        trust.add_trusted(store_id)
+    if not trust.is_trusted(store_id):
+        return NotTrusted(
+            f"{folder.path} was not made by this user on this machine: it can be read, not written",
+            hint="--trust   if you know where it comes from (resuming its runs executes its code)",
+        )
+    return None
+
+
+def _migrate(folder: Folder) -> None:
+    lock = WriterLock(folder.locks)
+    try:
+        with lock:
+            connection = connections.open_writer(folder.db)
+            try:
+                schema.migrate(connection)
+                schema.compare(connection)
+            finally:
+                connection.close()
+    finally:
+        lock.close()
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,95 @@
+"""RunRow to columns of `runs` and back, and the question behind a list of runs.
+
+Owns: the order of the columns.
+Must never: execute anything.
+Read next: `sqlite.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from durable_wf.core.status import RunStatus
+from durable_wf.core.summary import Counts, RunRow
+
+# The statements below hold nothing but these names.
+COLUMNS = (
+    "run", "run_id", "workflow", "status", "n", "total", "pending", "running", "waiting",
+    "succeeded", "failed", "skipped", "cancelled", "created_at", "started_at", "ended_at",
+    "wake_at", "engine", "cause", "definition", "structure", "inputs", "code", "tags", "imported",
+)  # fmt: skip
+
+INSERT = f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])} WHERE run = ?"  # noqa: S608
+SELECT = f"SELECT {', '.join(COLUMNS)} FROM runs"  # noqa: S608
+
+
+def to_columns(row: RunRow) -> tuple[Any, ...]:
+    """All columns but `run`, in the order of COLUMNS."""
+    counts = row.counts
+    return (
+        row.run_id, row.workflow, row.status._value_, row.n, row.total, counts.pending,
+        counts.running, counts.waiting, counts.succeeded, counts.failed, counts.skipped,
+        counts.cancelled, row.created_at, row.started_at, row.ended_at, row.wake_at, row.engine,
+        row.cause, row.definition, row.structure, row.inputs, row.code,
+        json.dumps(row.tags, ensure_ascii=False) if row.tags else "[]", int(row.imported),
+    )  # fmt: skip
+
+
+def from_columns(columns: tuple[Any, ...]) -> RunRow:
+    """The row that stands in `columns`."""
+    run, run_id, workflow, status, n, total = columns[:6]
+    created_at, started_at, ended_at, wake_at = columns[13:17]
+    engine, cause, definition, structure, inputs, code, tags, imported = columns[17:]
+    return RunRow(
+        run_id=run_id,
+        workflow=workflow,
+        status=RunStatus(status),
+        n=n,
+        total=total,
+        counts=Counts(*columns[6:13]),
+        created_at=created_at,
+        started_at=started_at,
+        ended_at=ended_at,
+        wake_at=wake_at,
+        engine=engine,
+        cause=cause,
+        definition=definition,
+        structure=structure,
+        inputs=inputs,
+        code=code,
+        tags=tuple(json.loads(tags)),
+        run=run,
+        imported=bool(imported),
+    )
+
+
+def select(
+    status: Iterable[RunStatus],
+    workflow: str | None,
+    since: int | None,
+    prefix: str,
+    limit: int | None,
+) -> tuple[str, list[Any]]:
+    """The statement that lists runs, newest first, and its parameters."""
+    where: list[str] = []
+    values: list[Any] = []
+    wanted = [one.value for one in status]
+    if wanted:
+        where.append(f"status IN ({', '.join('?' * len(wanted))})")
+        values += wanted
+    if workflow is not None:
+        where.append("workflow = ?")
+        values.append(workflow)
+    if since is not None:
+        where.append("created_at >= ?")
+        values.append(since)
+    if prefix:
+        # A range, not LIKE: it takes the index and knows no wildcards.
+        where.append("run_id >= ? AND run_id < ?")
+        values += [prefix, prefix + "\U0010ffff"]
+    condition = f" WHERE {' AND '.join(where)}" if where else ""
+    values.append(-1 if limit is None else limit)
+    return f"{SELECT}{condition} ORDER BY run DESC LIMIT ?", values
