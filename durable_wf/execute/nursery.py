@@ -1,0 +1,20 @@
+"""What the fork server loads before it makes workers.
+
+Owns: two effects of being imported there. The fork server leaves the terminal's session, so that
+Ctrl-C, a hang-up or a signal to the engine's group does not take all workers away; and the worker's
+code is loaded once, so that a worker starts in milliseconds.
+Must never: be imported anywhere else.
+Read next: `launch.py`, which names it; `worker.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from durable_wf.execute import worker
+
+with contextlib.suppress(OSError):
+    os.setsid()
+
+main = worker.main

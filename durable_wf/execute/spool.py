@@ -1,0 +1,93 @@
+"""The output of attempts: everything written to stdout and stderr, by Python, C or a child.
+
+Owns: descriptors 1 and 2 of a worker, which lead into one file under `output/`, and where in it
+each attempt's part lies. It can be followed while the attempt runs. A worker whose attempts were
+all silent leaves no file.
+Must never: keep output in memory; what a killed attempt wrote must be in the file.
+Read next: `worker.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import logging
+import os
+import sys
+from typing import TextIO
+
+_libc = ctypes.PyDLL(None)
+
+
+def name_of(worker: str) -> str:
+    """The spool file of a worker, under `output/`."""
+    return f"{worker}.log"
+
+
+class Spool:
+    """Catches what a worker process writes, from now on."""
+
+    def __init__(self, folder: str, worker: str) -> None:
+        self.file = name_of(worker)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(f"{folder}/{self.file}", flags, 0o600)
+        self.offset = 0
+        self._connect()
+        faulthandler.enable(self._fd, all_threads=False)
+        logging.lastResort = _LastResort(logging.INFO)
+        logging.getLogger().setLevel(logging.INFO)
+
+    def _connect(self) -> None:
+        os.dup2(self._fd, 1)
+        os.dup2(self._fd, 2)
+        # Line by line, so that the output can be followed.
+        self._out = sys.stdout = _text(1)
+        self._err = sys.stderr = _text(2)
+
+    def cut(self) -> tuple[str, int, int] | None:
+        """End an attempt's part: file, offset, length; None when it wrote nothing."""
+        try:
+            self._out.flush()
+            self._err.flush()
+            _libc.fflush(None)
+            end = os.lseek(1, 0, os.SEEK_END)
+            os.lseek(2, 0, os.SEEK_END)
+        except (OSError, ValueError):
+            # The attempt closed its output, which must not silence the next one.
+            self._connect()
+            end = os.lseek(1, 0, os.SEEK_END)
+        if sys.stdout is not self._out or sys.stderr is not self._err:
+            sys.stdout, sys.stderr = self._out, self._err
+        start = self.offset
+        if end == start:
+            return None
+        self.offset = end
+        return self.file, start, end - start
+
+
+def drop_if_empty(folder: str, worker: str) -> None:
+    """Remove a spool that nothing was ever written to. Only after the end of its worker."""
+    path = f"{folder}/{name_of(worker)}"
+    with contextlib.suppress(OSError):
+        if os.stat(path).st_size == 0:
+            os.unlink(path)
+
+
+def _text(fd: int) -> TextIO:
+    return open(fd, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+class _LastResort(logging.StreamHandler[TextIO]):
+    """Logging of a task that configured none: everything from INFO, to its captured stderr.
+
+    As the last resort, not as a handler of the root, it leaves `logging.basicConfig` to the user.
+    """
+
+    def __init__(self, level: int) -> None:
+        logging.Handler.__init__(self, level)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr

@@ -1,0 +1,282 @@
+"""A worker process: runs the attempts that its engine sends, one after the other.
+
+Owns: the process from its first line. Two threads: one listens to the engine, the main one runs
+attempts, so that a task has the main thread (signals, libraries that ask for it). Finished reports
+wait in the mark's page, which outlives this process, until they are sent together.
+Must never: outlive its engine, send anything that must be unpickled, or let one attempt's mess
+reach the next.
+Read next: `wire.py` (what is said), `mark.py`, `calls.py` (one call), `supervisor.py` (the engine's
+view of a worker).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import attrs
+
+from durable_wf.errors import Cancelled
+from durable_wf.execute import bundle, calls, confine, context, launch, processes, wire
+from durable_wf.execute.mark import PAGE_SIZE, BegunMark, path_of
+from durable_wf.execute.spool import Spool
+from durable_wf.store import locks
+
+FLUSH_NS = 1_000_000
+"""Reports wait at most this long while tiny attempts follow one another."""
+
+TINY_US = 1_000
+"""An attempt that is expected to take longer does not begin before all reports are sent."""
+
+CANCEL_SIGNAL = signal.SIGUSR2
+
+
+@attrs.frozen
+class Birth:
+    """What a worker is told at its start. `inbox` and `outbox` are the ends of its two pipes."""
+
+    worker: str
+    locks: str
+    output: str
+    payloads: str
+    environment: dict[str, str]
+    cwd: str
+    inbox: Any
+    outbox: Any
+
+
+@attrs.define
+class _Code:
+    """The code of a run: bytes until the first attempt needs its functions."""
+
+    run_id: str
+    workflow: str
+    key_base: str
+    data: bytes
+    functions: list[Callable[..., Any]] | None = None
+
+
+class Reports:
+    """Reports on their way to the engine, collected in the mark's page."""
+
+    def __init__(self, fd: int, mark: BegunMark) -> None:
+        self._fd = fd
+        self._mark = mark
+        self._used = 0
+        self._lock = threading.Lock()
+        self.since_ns = 0
+        """when the oldest of them was put here; 0: there are none"""
+
+    def add(self, line: bytes) -> None:
+        """Put a report where it is safe from the death of this process."""
+        with self._lock:
+            used = self._used
+            end = used + len(line)
+            if end > PAGE_SIZE:
+                self._send()
+                used, end = 0, len(line)
+                if end > PAGE_SIZE:
+                    self._write(memoryview(line))
+                    return
+            self._mark.page[used:end] = line
+            self._mark.set_used(end)
+            self._used = end
+            if not used:
+                self.since_ns = time.monotonic_ns()
+
+    def flush(self) -> None:
+        """Send all."""
+        with self._lock:
+            self._send()
+
+    def _send(self) -> None:
+        if self._used:
+            self._write(self._mark.page[: self._used])
+            self._mark.set_used(0)
+            self._used = 0
+            self.since_ns = 0
+
+    def _write(self, data: memoryview) -> None:
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+
+class Worker:
+    """The state of this process."""
+
+    def __init__(self, birth: Birth) -> None:
+        self._pid = os.getpid()
+        self._inbox = birth.inbox.fileno()
+        self._payloads = Path(birth.payloads)
+        self._spool = Spool(birth.output, birth.worker)
+        self._mark = BegunMark(path_of(birth.locks, birth.worker), create=True)
+        self._reports = Reports(birth.outbox.fileno(), self._mark)
+        self._codes: dict[int, _Code] = {}
+        self._todo: deque[wire.Work] = deque()
+        self._alarm: SimpleQueue[None] = SimpleQueue()
+        self._ending = False
+        self._current = 0  # seq of the attempt whose code runs now
+        self._cancelling = 0  # seq of the attempt that shall end
+        self._main = threading.get_ident()
+
+    # --- the listening thread -------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Take messages until the pipe ends, which means that the engine is gone."""
+        buffer = bytearray()
+        try:
+            while data := os.read(self._inbox, 1 << 18):
+                buffer += data
+                for message in wire.frames(buffer):
+                    self._obey(message)
+        finally:
+            processes.kill_group(self._pid)
+            os._exit(1)
+
+    def _obey(self, message: tuple[Any, ...]) -> None:
+        match message:
+            case (wire.Order.WORK, batch):
+                self._todo.extend(batch)
+                self._alarm.put(None)
+            case (wire.Order.CODE, run, data, run_id, workflow, key_base):
+                self._codes[run] = _Code(run_id, workflow, key_base, data)
+            case (wire.Order.RECALL,):
+                self._give_back()
+            case (wire.Order.CANCEL, seq):
+                self._cancel(seq)
+            case (wire.Order.FORGET, run):
+                self._codes.pop(run, None)
+            case (wire.Order.END,):
+                self._ending = True
+                self._alarm.put(None)
+
+    def _give_back(self) -> None:
+        """Return everything that waits behind the attempt in front."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._reports.add(wire.returned_line(self._todo.pop()[0]))
+        self._reports.flush()
+
+    def _cancel(self, seq: int) -> None:
+        for work in list(self._todo):
+            if work[0] == seq:
+                with contextlib.suppress(ValueError):  # it has begun just now
+                    self._todo.remove(work)
+                    self._reports.add(wire.returned_line(seq))
+                    self._reports.flush()
+                    return
+        self._cancelling = seq
+        if self._current == seq:
+            signal.pthread_kill(self._main, CANCEL_SIGNAL)
+
+    def on_cancel(self, *_: object) -> None:
+        """Signal handler, in the main thread: interrupt the attempt that is to be cancelled."""
+        if self._current and self._current == self._cancelling:
+            self._cancelling = 0
+            raise Cancelled("the attempt was cancelled")
+
+    # --- the main thread ------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Run attempts until told to end."""
+        reports = self._reports
+        while True:
+            try:
+                work = self._todo.popleft()
+            except IndexError:
+                reports.flush()
+                if self._ending:
+                    return
+                with contextlib.suppress(Empty):
+                    self._alarm.get(timeout=3600.0)
+                continue
+            if reports.since_ns and (
+                not 0 < work[8] <= TINY_US or time.monotonic_ns() - reports.since_ns > FLUSH_NS
+            ):
+                reports.flush()
+            self._attempt(work)
+
+    def _attempt(self, work: wire.Work) -> None:
+        seq, run, attempt, task, function, args, kwargs, codec, _, limits = work
+        began_at = time.time_ns() // 1000
+        began_cpu = time.process_time_ns()
+        began = time.monotonic_ns()
+        self._mark.begin(seq, began, self._spool.offset)
+        outcome: calls.Done | calls.Broken
+        try:
+            code = self._codes[run]
+            if code.functions is None:
+                code.functions = bundle.unpack(code.data)
+            context.enter(code, task, attempt, limits[0] if limits else None, began)
+            call = calls.Call(
+                tuple(map(wire.unpack_argument, args)) if args else (),
+                tuple([(n, wire.unpack_argument(a)) for n, a in kwargs]) if kwargs else (),
+                code.functions,
+                codec,
+                self._payloads,
+            )
+            self._current = seq
+            if self._cancelling == seq:
+                self.on_cancel()
+            if limits is None:
+                outcome = calls.perform(code.functions[function], call)
+            else:
+                with confine.Confined(limits):
+                    outcome = calls.perform(code.functions[function], call)
+            self._current = 0
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is this attempt's end
+            self._current = 0
+            outcome = calls.broken(error)
+        if os.getpid() != self._pid:
+            os._exit(1)  # the task forked, and its child came back here
+        wall_us = (time.monotonic_ns() - began) // 1000
+        cpu_us = (time.process_time_ns() - began_cpu) // 1000
+        rss_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if wall_us > 1000 else 0
+        output = self._spool.cut()
+        spent = (began_at, wall_us, cpu_us, rss_kib)
+        if isinstance(outcome, calls.Done):
+            line = wire.done_line(seq, outcome.value, outcome.payload, spent, output)
+        else:
+            fault = outcome.fault
+            line = wire.broken_line(seq, fault, outcome.kept, spent, output)
+        self._reports.add(line)
+
+
+def main(birth: Birth) -> None:
+    """The whole life of a worker process."""
+    os.setpgid(0, 0)
+    # A handler, not SIG_IGN, which programs that a task starts would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    launch.leave_fork_server()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - kept for good
+    os.environ.clear()
+    os.environ.update(birth.environment)
+    os.environ[processes.MARKER] = birth.worker
+    confine.prepare_environment()
+    with contextlib.suppress(OSError):
+        os.chdir(birth.cwd)
+    held = locks.create(Path(birth.locks), birth.worker)
+    # A second descriptor of the same lock, which forked children keep: while one of them lives, so
+    # may the attempt.
+    os.set_inheritable(os.dup(held.fd), True)
+    held.release()
+    worker = Worker(birth)
+    signal.signal(CANCEL_SIGNAL, worker.on_cancel)
+    threading.Thread(target=worker.listen, name="listen", daemon=True).start()
+    os.write(birth.outbox.fileno(), wire.READY)
+    worker.serve()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
