@@ -1,0 +1,91 @@
+"""The JSON that `--json` prints.
+
+Owns: the documents of runs and events. Their fields are a contract: they are added, never renamed.
+Times are ISO-8601 in UTC with microseconds and `Z`, states are their names in lower case.
+A run recorded as running whose engine is dead has `status: "interrupted"` and keeps what is
+recorded in `recorded_status`; so do its tasks.
+Must never: read a store.
+Read next: `commands/show.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from durable_wf.cli.facts import RunFacts, TaskFacts, counted
+from durable_wf.cli.states import shown_run
+from durable_wf.cli.times import iso
+from durable_wf.core.summary import RunRow
+from durable_wf.store.port import Stored
+
+Document = dict[str, Any]
+
+
+def dumps(document: Document) -> str:
+    """One line of JSON, in plain ASCII: no terminal can be harmed by it."""
+    return json.dumps(document, separators=(", ", ": "))
+
+
+def run_document(row: RunRow, *, alive: bool) -> Document:
+    """A run at a glance."""
+    return {
+        "run_id": row.run_id,
+        "workflow": row.workflow,
+        "status": shown_run(row.status, alive=alive).value,
+        "recorded_status": row.status.value,
+        "created_at": iso(row.created_at),
+        "started_at": iso(row.started_at),
+        "ended_at": iso(row.ended_at),
+        "tasks": {
+            "total": row.total,
+            "by_status": {s.value: n for s, n in counted(row.counts, alive=alive).items()},
+        },
+        "cause": row.cause,
+        "tags": list(row.tags),
+        "events": row.n,
+        "imported": row.imported,
+    }
+
+
+def facts_document(facts: RunFacts) -> Document:
+    """A run with all its tasks."""
+    document = run_document(facts.row, alive=facts.alive)
+    document["metadata"] = dict(facts.created.metadata)
+    document["task_states"] = {
+        name: _task_document(facts, task) for name, task in facts.tasks.items()
+    }
+    return document
+
+
+def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
+    document: Document = {
+        "status": facts.task_shown(task).value,
+        "attempts": task.attempts,
+        "started_at": iso(task.started_at),
+        "ended_at": iso(task.ended_at),
+    }
+    if facts.task_shown(task) is not task.status:
+        document["recorded_status"] = task.status.value
+    if task.fault is not None:
+        document["fault"] = {
+            "kind": task.fault.kind.value,
+            "exception": task.fault.exception,
+            "message": task.fault.message,
+        }
+    return document
+
+
+def event_document(stored: Stored, run_id: str) -> Document:
+    """An event as it stands in the log, its body as an object, its hash in hex."""
+    return {
+        "seq": stored.seq,
+        "run": run_id,
+        "n": stored.n,
+        "at": iso(stored.at),
+        "kind": stored.kind,
+        "task": stored.task or None,
+        "attempt": stored.attempt or None,
+        "body": json.loads(stored.body) if stored.body else {},
+        "hash": stored.hash.hex(),
+    }

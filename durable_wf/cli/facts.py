@@ -1,0 +1,181 @@
+"""A run as it is shown: a fold of its events, and whether its engine lives.
+
+Owns: TaskFacts and RunFacts, what `show`, `logs`, `watch` and `graph` tell about a run. States
+follow the tables of the core; times, faults and output come straight from the events.
+Must never: read a store or a clock, or say that something runs whose engine is dead.
+Read next: `documents.py` (their JSON).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from durable_wf.cli.states import INTERRUPTED, RunShown, TaskShown, shown_run, shown_task
+from durable_wf.core import events as e
+from durable_wf.core.status import RunStatus, TaskStatus
+from durable_wf.core.summary import Counts, RunRow
+from durable_wf.core.tables import CLOSES, TASK
+
+
+@attrs.frozen
+class Output:
+    """Captured output of one attempt."""
+
+    attempt: int
+    at: int
+    ref: e.OutputRef
+
+
+@attrs.define
+class TaskFacts:
+    """One task of a run. `attempts` counts those that began or may have; times are UTC
+    microseconds; `status` is what is recorded.
+    """
+
+    status: TaskStatus = TaskStatus.PENDING
+    attempts: int = 0
+    started_at: int | None = None
+    ended_at: int | None = None
+    wall_us: int = 0
+    worker: str = ""
+    fault: e.Fault | None = None
+    reason: str = ""
+    outputs: list[Output] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class RunFacts:
+    """One run. `alive`: whether the engine that owns it runs."""
+
+    row: RunRow
+    alive: bool
+    created: e.RunCreated
+    tasks: dict[str, TaskFacts]
+    paused: e.RunPaused | None = None
+    released: e.RunReleased | None = None
+
+    @property
+    def shown(self) -> RunShown:
+        """What to call the run."""
+        return shown_run(self.row.status, alive=self.alive)
+
+    def task_shown(self, task: TaskFacts) -> TaskShown:
+        """What to call one of its tasks."""
+        return shown_task(task.status, alive=self.alive)
+
+
+def fold(
+    row: RunRow, names: Sequence[str], history: Iterable[e.Recorded], *, alive: bool
+) -> RunFacts:
+    """The facts of a run from its events. `names` are its tasks, in the order of the definition."""
+    tasks = {name: TaskFacts() for name in names}
+    created: e.RunCreated | None = None
+    paused: e.RunPaused | None = None
+    released: e.RunReleased | None = None
+    for recorded in history:
+        event = recorded.event
+        match event:
+            case e.RunCreated():
+                created = event
+            case e.RunPaused():
+                paused = event
+            case e.RunResumed():
+                paused = None
+            case e.RunReleased():
+                released = event
+            case e.RunClaimed():
+                released = None
+            case e.TasksClosed():
+                _close(tasks.values(), event, recorded.at)
+            case _:
+                _take(tasks, event, recorded.at)
+    if created is None:
+        raise ValueError(f"the history of run {row.run_id} has no RunCreated")
+    return RunFacts(row, alive, created, tasks, paused, released)
+
+
+def _close(tasks: Iterable[TaskFacts], event: e.TasksClosed, at: int) -> None:
+    for task in tasks:
+        if task.status in CLOSES:
+            task.status = event.status
+            task.ended_at = at
+            task.reason = event.reason
+
+
+def _take(tasks: dict[str, TaskFacts], event: e.Event, at: int) -> None:
+    """Apply one event of a task; other events change nothing here."""
+    name = getattr(event, "task", None)
+    if name is None:
+        return
+    task = tasks.setdefault(name, TaskFacts())
+    task.status = TASK[task.status][type(event)]
+    match event:
+        case e.AttemptStarted():
+            task.attempts = event.attempt
+            task.worker = event.worker
+            task.started_at = at
+            task.ended_at = None
+        case e.AttemptReturned():
+            task.attempts -= 1
+            task.started_at = None
+        case e.AttemptSucceeded() | e.AttemptFailed():
+            task.started_at = event.began_at or task.started_at
+            task.ended_at = at
+            task.wall_us = event.wall_us
+            task.fault = event.fault if isinstance(event, e.AttemptFailed) else None
+            if event.output is not None:
+                task.outputs.append(Output(event.attempt, at, event.output))
+        case e.TaskFailed() | e.TaskCancelled():
+            task.ended_at = at
+            task.reason = event.reason
+        case _:
+            pass
+
+
+def counted(counts: Counts, *, alive: bool) -> dict[TaskShown, int]:
+    """Tasks by the state that is shown, in a fixed order, zeros included."""
+    shown: dict[TaskShown, int] = {
+        TaskStatus.PENDING: counts.pending,
+        TaskStatus.RUNNING: counts.running if alive else 0,
+        TaskStatus.WAITING: counts.waiting,
+        TaskStatus.SUCCEEDED: counts.succeeded,
+        TaskStatus.FAILED: counts.failed,
+        TaskStatus.SKIPPED: counts.skipped,
+        TaskStatus.CANCELLED: counts.cancelled,
+    }
+    if not alive and counts.running:
+        shown[INTERRUPTED] = counts.running
+    return shown
+
+
+def next_step(facts: RunFacts) -> str:
+    """What to type next, or "" when there is nothing to do."""
+    run_id = facts.row.run_id
+    match facts.shown:
+        case RunStatus.FAILED:
+            return f"dwf logs {run_id}   (what the tasks printed)"
+        case RunStatus.PAUSED:
+            return f"dwf resume {run_id}"
+        case RunStatus.RUNNING | RunStatus.PENDING | RunStatus.DRAINING:
+            return f"dwf watch {run_id}"
+        case x if x is INTERRUPTED:
+            return "" if facts.row.imported else f"dwf resume {run_id}"
+        case _:
+            return ""
+
+
+def why(facts: RunFacts) -> str:
+    """One sentence on how the run came into its state, or ""."""
+    row = facts.row
+    if facts.shown is INTERRUPTED:
+        if row.imported:
+            return "a copy of an unfinished run; it can be looked at, not resumed"
+        if facts.released is not None:
+            return f"its engine let go of it ({facts.released.why})"
+        return "its engine is not running any more; finished tasks are safe"
+    if facts.paused is not None and row.status is RunStatus.PAUSED:
+        cause = f": {facts.paused.cause}" if facts.paused.cause else ""
+        return f"paused by {facts.paused.actor}{cause}"
+    return row.cause
