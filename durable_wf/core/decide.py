@@ -15,17 +15,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
 from durable_wf.core.events import Event, Recorded
 from durable_wf.core.evolve import evolve
+from durable_wf.core.hot import hot
 from durable_wf.core.state import RunState
 from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
 
+# Bound once: reading a member from its enum is a slow call, and this stands on the hot path.
+_OPEN = TaskStatus.RUNNING
 
-@attrs.frozen
+
+@hot
 class Decided:
     """The answer of `decide`.
 
@@ -74,7 +76,20 @@ def _claim(state: RunState, given: i.Claim, at: int) -> Decided:
     _emit(state, events, at, e.RunClaimed(given.engine, given.why))
     if state.status is RunStatus.PENDING:
         _emit(state, events, at, e.RunStarted())
-    return Decided(events)
+    return Decided(events, judge=_take_up(state, events, at))
+
+
+def _take_up(state: RunState, events: list[Recorded], at: int) -> tuple[int, ...]:
+    """Carry out what is due and was not carried out, since the history may end anywhere."""
+    _wake_due(state, events, at)
+    if state.status is RunStatus.DRAINING:
+        for index in sorted(state.faulted):
+            _conclude_draining(state, events, at, index)
+        _close_unstarted(state, events, at)
+    elif (failed := state.failed_required()) is not None:
+        _drain_failed(state, events, at, failed, state.faults[failed].message)
+    _end_if_done(state, events, at)
+    return tuple(sorted(state.faulted))
 
 
 def _release(state: RunState, given: i.Release, at: int) -> Decided:
@@ -102,7 +117,7 @@ def _begin(state: RunState, given: i.AttemptBegins, at: int) -> Decided:
 
 def _stale(state: RunState, index: int, attempt: int) -> bool:
     """Whether a report is about an attempt that is not the open one: the fence against ghosts."""
-    return state.tasks[index] is not TaskStatus.RUNNING or state.attempts[index] != attempt
+    return state.tasks[index] is not _OPEN or state.attempts[index] != attempt
 
 
 def _succeeded(state: RunState, given: i.Succeeded, at: int) -> Decided:
@@ -121,7 +136,7 @@ def _succeeded(state: RunState, given: i.Succeeded, at: int) -> Decided:
         given.output,
     )
     _emit(state, events, at, succeeded)
-    if not state.unfinished or state.status is RunStatus.DRAINING:
+    if not state.unfinished:
         _end_if_done(state, events, at)
     return Decided(events)
 
@@ -184,6 +199,8 @@ def _retry(state: RunState, given: i.Retry, at: int) -> Decided:
     task = state.graph.names[given.index]
     if state.tasks[given.index] is not TaskStatus.FAULTED:
         return _refused(f"task {task!r} awaits no decision")
+    if state.status is RunStatus.DRAINING:
+        return _too_late(state, given.index, at)
     events: list[Recorded] = []
     until = at + given.delay_us
     _emit(state, events, at, e.TaskRetryScheduled(task, until, given.rule, given.reason))
@@ -195,12 +212,20 @@ def _fail(state: RunState, given: i.Fail, at: int) -> Decided:
     task = state.graph.names[given.index]
     if state.tasks[given.index] is not TaskStatus.FAULTED:
         return _refused(f"task {task!r} awaits no decision")
+    if state.status is RunStatus.DRAINING:
+        return _too_late(state, given.index, at)
     events: list[Recorded] = []
     _emit(state, events, at, e.TaskFailed(task, given.rule, given.reason))
     if not state.task(given.index).optional:
-        cause = f"task {task!r} failed: {given.reason}"
-        _emit(state, events, at, e.RunDraining(RunStatus.FAILED, cause, cause_task=task))
-        _close_unstarted(state, events, at)
+        _drain_failed(state, events, at, given.index, given.reason)
+    _end_if_done(state, events, at)
+    return Decided(events)
+
+
+def _too_late(state: RunState, index: int, at: int) -> Decided:
+    """Between the fault and the decision about it the run began to drain."""
+    events: list[Recorded] = []
+    _conclude_draining(state, events, at, index)
     _end_if_done(state, events, at)
     return Decided(events)
 
@@ -262,6 +287,16 @@ def _wake_due(state: RunState, events: list[Recorded], at: int) -> None:
         return
     for index in [index for index, until in state.waiting.items() if until <= at]:
         _emit(state, events, at, e.TaskWoken(state.graph.names[index]))
+
+
+def _drain_failed(
+    state: RunState, events: list[Recorded], at: int, index: int, reason: str
+) -> None:
+    """A required task has failed: the verdict is fixed, and what never started ends."""
+    task = state.graph.names[index]
+    cause = f"task {task!r} failed: {reason}"
+    _emit(state, events, at, e.RunDraining(RunStatus.FAILED, cause, cause_task=task))
+    _close_unstarted(state, events, at)
 
 
 def _close_unstarted(state: RunState, events: list[Recorded], at: int) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import attrs
 
 from durable_wf.core.definition import Value
+from durable_wf.core.hot import hot
 from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
 
 
@@ -156,7 +157,7 @@ class RunCancelled:
 # --- its tasks ----------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@hot
 class AttemptStarted:
     """An attempt is announced: committed before its code may start.
 
@@ -179,7 +180,7 @@ class AttemptReturned:
     attempt: int
 
 
-@attrs.frozen
+@hot
 class AttemptSucceeded:
     """The attempt returned `value`. `began_at` is UTC microseconds, durations are microseconds,
     `rss_kib` is the peak memory seen where it was measured.
@@ -323,7 +324,7 @@ KINDS: dict[str, type] = {kind.__name__: kind for kind in RUN_KINDS + TASK_KINDS
 """Tag in the log -> class. The tag is the class name of version 1 and never changes."""
 
 
-@attrs.frozen
+@hot
 class Recorded:
     """An event as it stands in a stream: its number there, and when (UTC microseconds)."""
 

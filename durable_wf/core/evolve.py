@@ -7,7 +7,8 @@ Read next: `decide.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from durable_wf.core import events as e
 from durable_wf.core.events import Recorded
@@ -16,29 +17,21 @@ from durable_wf.core.status import RUN_FINAL, FaultKind, RunStatus, TaskStatus
 from durable_wf.core.tables import ADMITS, CLOSED_AS, CLOSES, RUN, TASK
 from durable_wf.errors import HistoryError
 
-_STEPS: dict[type, tuple[tuple[TaskStatus, TaskStatus], ...]] = {
-    kind: tuple((old, row[kind]) for old, row in TASK.items() if kind in row)
-    for kind in e.TASK_KINDS
-}
-"""TASK turned around, event first: an event is legal in one or two states, compared by identity."""
-
-_ADMITTED: dict[type, tuple[RunStatus, ...]] = {kind: tuple(ADMITS[kind]) for kind in e.TASK_KINDS}
-
 
 def evolve(state: RunState, recorded: Recorded) -> None:
     """Change `state` by one event. Raises HistoryError if the tables do not allow it.
 
     After an error the state is worth nothing and must be dropped.
     """
-    event = recorded.event
-    if recorded.n != state.n + 1:
+    n = recorded.n
+    if n != state.n + 1:
         raise _illegal(state, recorded, f"number {state.n + 1} should come next")
-    steps = _STEPS.get(type(event))
-    if steps is None:
+    rule = _TASK_RULES.get(type(recorded.event))
+    if rule is None:
         _evolve_run(state, recorded)
     else:
-        _evolve_task(state, recorded, steps)
-    state.n = recorded.n
+        _evolve_task(state, recorded, rule)
+    state.n = n
     state.at = recorded.at
 
 
@@ -59,57 +52,64 @@ def _illegal(state: RunState, recorded: Recorded, why: str) -> HistoryError:
     )
 
 
+def _name(status: RunStatus | None) -> str:
+    return status.value if status else "not there yet"
+
+
 # --- tasks --------------------------------------------------------------------------------------
 
 
-def _evolve_task(
-    state: RunState, recorded: Recorded, steps: tuple[tuple[TaskStatus, TaskStatus], ...]
-) -> None:
-    event = recorded.event
-    index = state.graph.index.get(event.task)  # type: ignore[union-attr]
+_Effect = Callable[[RunState, int, Any, Recorded], None]
+
+_Rule = tuple[frozenset[RunStatus], Mapping[TaskStatus, TaskStatus], _Effect]
+"""What one event kind needs: the run states that admit it, its steps, what it does besides."""
+
+
+def _evolve_task(state: RunState, recorded: Recorded, rule: _Rule) -> None:
+    admits, steps, effect = rule
+    event: Any = recorded.event
+    index = state.graph.index.get(event.task)
     if index is None:
         raise _illegal(state, recorded, "the definition has no such task")
-    if state.status not in _ADMITTED[type(event)]:
-        raise _illegal(state, recorded, f"the run is {state.status}")
+    if state.status not in admits:
+        raise _illegal(state, recorded, f"the run is {_name(state.status)}")
     old = state.tasks[index]
-    for before, after in steps:
-        if old is before:
-            break
-    else:
+    after = steps.get(old)
+    if after is None:
         raise _illegal(state, recorded, f"the task is {old.value}")
     state.tasks[index] = after
     counts = state.counts
     counts[old] -= 1
     counts[after] += 1
-    _TASK_EFFECTS[type(event)](state, index, recorded)
+    effect(state, index, event, recorded)
 
 
-def _attempt_started(state: RunState, index: int, recorded: Recorded) -> None:
-    event: e.AttemptStarted = recorded.event  # type: ignore[assignment]
-    if event.attempt != state.attempts[index] + 1:
-        raise _illegal(state, recorded, f"attempt {state.attempts[index] + 1} should come next")
+def _attempt_started(state: RunState, index: int, event: e.AttemptStarted, at: Recorded) -> None:
+    attempt = state.attempts[index] + 1
+    if event.attempt != attempt:
+        raise _illegal(state, at, f"attempt {attempt} should come next")
     if state.unmet[index]:
-        raise _illegal(state, recorded, f"{state.unmet[index]} upstream task(s) have not ended")
-    state.attempts[index] = event.attempt
-    state.running[index] = OpenAttempt(event, recorded.n, recorded.at)
+        raise _illegal(state, at, f"{state.unmet[index]} upstream task(s) have not ended")
+    state.attempts[index] = attempt
+    state.running[index] = OpenAttempt(event, at.n, at.at)
 
 
-def _close_attempt(state: RunState, index: int, recorded: Recorded, attempt: int) -> None:
+def _close_attempt(state: RunState, index: int, attempt: int, at: Recorded) -> None:
     if attempt != state.attempts[index]:
-        raise _illegal(state, recorded, f"the open attempt is {state.attempts[index]}")
+        raise _illegal(state, at, f"the open attempt is {state.attempts[index]}")
     del state.running[index]
 
 
-def _attempt_returned(state: RunState, index: int, recorded: Recorded) -> None:
-    event: e.AttemptReturned = recorded.event  # type: ignore[assignment]
-    _close_attempt(state, index, recorded, event.attempt)
+def _attempt_returned(state: RunState, index: int, event: e.AttemptReturned, at: Recorded) -> None:
+    _close_attempt(state, index, event.attempt, at)
     state.attempts[index] -= 1
     state.ready.append(index)
 
 
-def _attempt_succeeded(state: RunState, index: int, recorded: Recorded) -> None:
-    event: e.AttemptSucceeded = recorded.event  # type: ignore[assignment]
-    _close_attempt(state, index, recorded, event.attempt)
+def _attempt_succeeded(
+    state: RunState, index: int, event: e.AttemptSucceeded, at: Recorded
+) -> None:
+    _close_attempt(state, index, event.attempt, at)
     state.unfinished -= 1
     children = state.graph.children[index]
     if children:
@@ -117,34 +117,32 @@ def _attempt_succeeded(state: RunState, index: int, recorded: Recorded) -> None:
         _release(state, children)
 
 
-def _attempt_failed(state: RunState, index: int, recorded: Recorded) -> None:
-    event: e.AttemptFailed = recorded.event  # type: ignore[assignment]
-    _close_attempt(state, index, recorded, event.attempt)
+def _attempt_failed(state: RunState, index: int, event: e.AttemptFailed, at: Recorded) -> None:
+    _close_attempt(state, index, event.attempt, at)
     state.faulted.add(index)
     state.faults[index] = event.fault
     if event.fault.kind is FaultKind.IN_DOUBT:
         state.in_doubt[index] = state.in_doubt.get(index, 0) + 1
 
 
-def _retry_scheduled(state: RunState, index: int, recorded: Recorded) -> None:
-    event: e.TaskRetryScheduled = recorded.event  # type: ignore[assignment]
+def _retry_scheduled(state: RunState, index: int, event: e.TaskRetryScheduled, _: Recorded) -> None:
     state.faulted.discard(index)
     state.waiting[index] = event.until
 
 
-def _task_woken(state: RunState, index: int, _: Recorded) -> None:
+def _task_woken(state: RunState, index: int, _: e.TaskWoken, __: Recorded) -> None:
     del state.waiting[index]
     state.ready.append(index)
 
 
-def _task_failed(state: RunState, index: int, _: Recorded) -> None:
+def _task_failed(state: RunState, index: int, _: e.TaskFailed, __: Recorded) -> None:
     state.faulted.discard(index)
     state.unfinished -= 1
     if state.task(index).optional:
         _release(state, state.graph.children[index])
 
 
-def _task_cancelled(state: RunState, index: int, _: Recorded) -> None:
+def _task_cancelled(state: RunState, index: int, _: e.TaskCancelled, __: Recorded) -> None:
     state.faulted.discard(index)
     state.unfinished -= 1
 
@@ -158,7 +156,7 @@ def _release(state: RunState, children: tuple[int, ...]) -> None:
             state.ready.append(child)
 
 
-_TASK_EFFECTS: dict[type, Callable[[RunState, int, Recorded], None]] = {
+_TASK_EFFECTS: dict[type, _Effect] = {
     e.AttemptStarted: _attempt_started,
     e.AttemptReturned: _attempt_returned,
     e.AttemptSucceeded: _attempt_succeeded,
@@ -169,16 +167,23 @@ _TASK_EFFECTS: dict[type, Callable[[RunState, int, Recorded], None]] = {
     e.TaskCancelled: _task_cancelled,
 }
 
+_TASK_RULES: dict[type, _Rule] = {
+    kind: (ADMITS[kind], {old: row[kind] for old, row in TASK.items() if kind in row}, effect)
+    for kind, effect in _TASK_EFFECTS.items()
+}
+"""TASK and ADMITS turned around, event first."""
+
 
 # --- the run ------------------------------------------------------------------------------------
+
+_VERDICTS = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
 
 def _evolve_run(state: RunState, recorded: Recorded) -> None:
     event = recorded.event
     after = RUN[state.status].get(type(event))
     if after is None:
-        status = state.status.value if state.status else "not created"
-        raise _illegal(state, recorded, f"the run is {status}")
+        raise _illegal(state, recorded, f"the run is {_name(state.status)}")
     if after in RUN_FINAL and state.unfinished:
         raise _illegal(state, recorded, f"{state.unfinished} task(s) have not ended")
     state.status = after
@@ -204,13 +209,17 @@ def _evolve_run(state: RunState, recorded: Recorded) -> None:
             state.definition = event.definition
             state.code = event.code
         case e.RunDraining():
+            if event.verdict not in _VERDICTS:
+                raise _illegal(state, recorded, f"{event.verdict.value} is no verdict")
             state.verdict = event.verdict
             state.cause = event.cause
             state.cause_task = event.cause_task
         case e.TasksClosed():
             _close_tasks(state, event, recorded)
+        case e.RunSucceeded() if (failed := state.failed_required()) is not None:
+            raise _illegal(state, recorded, f"task {state.graph.names[failed]!r} has failed")
         case e.RunFailed() | e.RunCancelled() if after is not state.verdict:
-            raise _illegal(state, recorded, f"the verdict is {state.verdict}")
+            raise _illegal(state, recorded, f"the verdict is {_name(state.verdict)}")
         case _:
             pass  # the table has said it all
 

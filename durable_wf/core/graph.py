@@ -21,15 +21,24 @@ class Node(Protocol):
     """What a graph asks of a task."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name, which no other task has."""
+
     @property
-    def upstream(self) -> tuple[str, ...]: ...
+    def upstream(self) -> tuple[str, ...]:
+        """The tasks that must have ended first, without repeats."""
+
     @property
-    def estimate_s(self) -> float | None: ...
+    def estimate_s(self) -> float | None:
+        """How long it probably takes, in seconds; None where nobody has said."""
+
     @property
-    def priority(self) -> int: ...
+    def priority(self) -> int:
+        """Higher comes first."""
+
     @property
-    def resources(self) -> Resources: ...
+    def resources(self) -> Resources:
+        """What one attempt occupies."""
 
 
 _NONE: tuple[int, ...] = ()
@@ -53,7 +62,8 @@ class Graph:
         self.names = tuple(node.name for node in nodes)
         self.index = {name: i for i, name in enumerate(self.names)}
         if len(self.index) != len(nodes):
-            raise DefinitionError("two tasks have the same name")
+            twice = next(name for i, name in enumerate(self.names) if self.index[name] != i)
+            raise DefinitionError(f"two tasks have the same name: {twice!r}")
         try:
             self.upstream = tuple(
                 tuple(self.index[name] for name in node.upstream) if node.upstream else _NONE
@@ -111,4 +121,6 @@ class Graph:
             if level[i] == len(levels):
                 levels.append([])
             levels[level[i]].append(i)
+        for found in levels:
+            found.sort()
         return levels

@@ -12,6 +12,7 @@ import attrs
 
 from durable_wf.core.definition import Value
 from durable_wf.core.events import Fault, OutputRef, RunCreated
+from durable_wf.core.hot import hot
 
 
 @attrs.frozen
@@ -22,7 +23,7 @@ class Create:
     engine: str
 
 
-@attrs.frozen
+@hot
 class AttemptBegins:
     """The engine means to start task `index` on this worker, once this is committed."""
 
@@ -32,7 +33,7 @@ class AttemptBegins:
     born: int
 
 
-@attrs.frozen
+@hot
 class Succeeded:
     """Report: the attempt returned. `payload` are the bytes behind a table PayloadRef."""
 

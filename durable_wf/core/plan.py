@@ -80,8 +80,8 @@ def _simulate(
     grants: dict[int, Grant] = {}
     now = 0.0
     while ready or ends:
-        passed = []
-        while ready and ledger.has_cpu() and len(passed) < _LOOK_PAST:
+        passed: list[tuple[int, float, int]] = []
+        while ready and (ledger.has_cpu() or not ends) and len(passed) < _LOOK_PAST:
             entry = heapq.heappop(ready)
             node = graph.nodes[entry[2]]
             if not ledger.fits(node.resources):
@@ -92,10 +92,13 @@ def _simulate(
             heapq.heappush(ends, (now + estimate_of(node), entry[2]))
         for entry in passed:
             heapq.heappush(ready, entry)
-        now, ended = heapq.heappop(ends)
-        ledger.give(grants.pop(ended))
-        for child in graph.children[ended]:
-            unmet[child] -= 1
-            if unmet[child] == 0:
-                heapq.heappush(ready, (-graph.nodes[child].priority, -remaining[child], child))
+        now = ends[0][0]
+        while ends and ends[0][0] == now:  # all that end now, before anything starts
+            ended = heapq.heappop(ends)[1]
+            ledger.give(grants.pop(ended))
+            for child in graph.children[ended]:
+                unmet[child] -= 1
+                if unmet[child] == 0:
+                    entry = (-graph.nodes[child].priority, -remaining[child], child)
+                    heapq.heappush(ready, entry)
     return starts, now

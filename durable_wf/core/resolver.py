@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -58,7 +58,7 @@ class DependencyResolver:
         ]
 
     def order(self) -> list[str]:
-        """Tasks so that each comes after all it depends on, else in the order of adding.
+        """Tasks level by level, those of one level in the order of adding.
 
         Tasks on or behind a cycle, or behind an unknown name, are left out.
         """
@@ -73,6 +73,7 @@ class DependencyResolver:
         for task, upstreams in self._upstreams.items():
             for upstream in dict.fromkeys(upstreams):
                 children.setdefault(upstream, []).append(task)
+        place = {task: i for i, task in enumerate(self._upstreams)}
         level = [task for task, count in unmet.items() if count == 0]
         levels: list[list[str]] = []
         while level:
@@ -83,7 +84,7 @@ class DependencyResolver:
                     unmet[child] -= 1
                     if unmet[child] == 0:
                         following.append(child)
-            level = following
+            level = sorted(following, key=place.__getitem__)
         return levels
 
     def unreachable(self) -> list[str]:
@@ -92,18 +93,27 @@ class DependencyResolver:
         return [task for task in self._upstreams if task not in reached]
 
     def cycle(self) -> tuple[str, ...] | None:
-        """One shortest cycle through the first task that is on any, its start repeated at the end.
-
-        The path reads in the direction of the data: each task feeds the next.
+        """One cycle, as short as one through its first task can be; its start stands at the end
+        again. The path reads in the direction of the data: each task feeds the next.
         """
-        stuck = set(self.unreachable())
-        for start in self._upstreams:
-            if start in stuck and (path := self._way_back(start, stuck)):
-                return path
-        return None
+        stuck = self._stuck()
+        task = next(iter(stuck), None)
+        seen: set[str] = set()
+        while task is not None and task not in seen:  # up the dependencies, until one comes again
+            seen.add(task)
+            task = next(upstream for upstream in self._upstreams[task] if upstream in stuck)
+        return None if task is None else self._way_back(task, stuck)
 
-    def _way_back(self, start: str, among: set[str]) -> tuple[str, ...] | None:
-        """Breadth-first search from `start` up its dependencies until it is met again."""
+    def _stuck(self) -> dict[str, None]:
+        """Tasks on or behind a cycle, in the order of adding; each has an upstream among them."""
+        known = self._upstreams
+        sound = DependencyResolver(
+            {task: [name for name in ups if name in known] for task, ups in known.items()}
+        )
+        return dict.fromkeys(sound.unreachable())
+
+    def _way_back(self, start: str, among: Collection[str]) -> tuple[str, ...]:
+        """Breadth-first search from `start`, which is on a cycle, up until it is met again."""
         came_from: dict[str, str] = {}
         queue = deque([start])
         while queue:
@@ -114,10 +124,10 @@ class DependencyResolver:
                     while path[-1] != start:
                         path.append(came_from[path[-1]])
                     return tuple(path)
-                if upstream in among and upstream not in came_from and upstream in self._upstreams:
+                if upstream in among and upstream not in came_from:
                     came_from[upstream] = task
                     queue.append(upstream)
-        return None
+        raise AssertionError(f"{start!r} is on no cycle")
 
     def check(self) -> None:
         """Raise DefinitionError for unknown names, CycleError for a cycle."""

@@ -63,8 +63,8 @@ class Grant:
     gpus: tuple[int, ...] = ()
 
 
-_CPU_SLACK = 1e-9
-"""Sums of fractions of a core do not come out even in binary."""
+_PARTS = 1_000_000
+"""A core is counted in whole parts: sums of binary fractions would drift, and never come back."""
 
 
 class Ledger:
@@ -72,17 +72,17 @@ class Ledger:
 
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
-        self._cpu = capacity.cpu
+        self._cpu = round(capacity.cpu * _PARTS)
         self._memory = capacity.memory
         self._gpus = list(range(capacity.gpu))
         self._pools = dict(capacity.pools)
 
     def fits(self, need: Resources) -> bool:
         """Whether `need` could be taken now."""
-        if need.cpu > self._cpu + _CPU_SLACK:
-            return False
         if need is DEFAULT_RESOURCES:
-            return True
+            return self._cpu >= _PARTS
+        if round(need.cpu * _PARTS) > self._cpu:
+            return False
         if self._memory is not None and need.memory > self._memory:
             return False
         if need.gpu > len(self._gpus):
@@ -91,13 +91,14 @@ class Ledger:
 
     def has_cpu(self) -> bool:
         """Whether any part of a core is free."""
-        return self._cpu > _CPU_SLACK
+        return self._cpu > 0
 
     def take(self, need: Resources) -> Grant:
         """Occupy `need`, which must fit."""
-        self._cpu -= need.cpu
         if need is DEFAULT_RESOURCES:
+            self._cpu -= _PARTS
             return _DEFAULT_GRANT
+        self._cpu -= round(need.cpu * _PARTS)
         if self._memory is not None:
             self._memory -= need.memory
         gpus = tuple(self._gpus[: need.gpu])
@@ -109,8 +110,11 @@ class Ledger:
 
     def give(self, grant: Grant) -> None:
         """Give back what `take` gave."""
+        if grant is _DEFAULT_GRANT:
+            self._cpu += _PARTS
+            return
         need = grant.need
-        self._cpu += need.cpu
+        self._cpu += round(need.cpu * _PARTS)
         if self._memory is not None:
             self._memory += need.memory
         self._gpus = sorted([*self._gpus, *grant.gpus])

@@ -22,6 +22,7 @@ from typing import Generic, Protocol, TypeVar
 import attrs
 
 from durable_wf.core.definition import Task
+from durable_wf.core.hot import hot
 from durable_wf.core.resources import DEFAULT_RESOURCES, Capacity, Grant, Ledger
 
 BATCH_US = 5_000
@@ -49,7 +50,7 @@ class Seat(Protocol):
 S = TypeVar("S", bound=Seat)
 
 
-@attrs.frozen
+@hot
 class Pick(Generic[S]):
     """Task `index` of `run` shall start on `seat`; it is expected to take `estimate_us`
     (0: unknown).
@@ -70,7 +71,7 @@ class _Room(Generic[S]):
     queued_us: int
 
 
-@attrs.frozen
+@hot
 class Question:
     """What `pick` asks about a queued task: None where it may not start any more."""
 
@@ -80,14 +81,47 @@ class Question:
 
 
 _Entry = tuple[int, float, int, int, int]
-"""priority (negated), remaining path (negated), arrival, run, index: the order of the heap"""
+"""priority (negated), remaining path (negated), arrival, run, index: the order of the queue"""
+
+
+class _Queue:
+    """Entries, smallest first. They come in bulk (a run begins, a fan-out opens), so there is a
+    sorted backlog, from whose end the next is taken at no cost, beside a heap of newcomers, which
+    becomes backlog when it outgrows it.
+    """
+
+    __slots__ = ("_backlog", "_new")
+
+    def __init__(self) -> None:
+        self._backlog: list[_Entry] = []
+        self._new: list[_Entry] = []
+
+    def __len__(self) -> int:
+        return len(self._backlog) + len(self._new)
+
+    def push(self, entry: _Entry) -> None:
+        heapq.heappush(self._new, entry)
+
+    def pop(self) -> _Entry:
+        backlog, new = self._backlog, self._new
+        if len(new) > _FEW and len(new) > len(backlog):
+            backlog += new
+            backlog.sort(reverse=True)
+            new.clear()
+        if backlog and (not new or backlog[-1] < new[0]):
+            return backlog.pop()
+        return heapq.heappop(new)
+
+
+_FEW = 256
+"""Newcomers below this number stay in their heap."""
 
 
 def is_tiny(task: Task, estimate_us: int) -> bool:
     """Whether a task may queue behind others in one worker."""
     return (
         0 < estimate_us <= TINY_US
-        and task.resources == DEFAULT_RESOURCES
+        and (task.resources is DEFAULT_RESOURCES or task.resources == DEFAULT_RESOURCES)
         and task.timeout_s is None
         and task.memory_limit is None
     )
@@ -100,18 +134,18 @@ class TaskScheduler(Generic[S]):
         self.capacity = capacity
         self._ledger = Ledger(capacity)
         self._grants: dict[str, Grant] = {}
-        self._heap: list[_Entry] = []
+        self._queue = _Queue()
         self._arrival = 0
         self._passed: dict[tuple[int, int], int] = {}
 
     def __len__(self) -> int:
         """Queued tasks, those counted too that have ceased to be ready."""
-        return len(self._heap)
+        return len(self._queue)
 
     def add(self, run: int, index: int, priority: int, remaining_s: float) -> None:
         """Queue a ready task. Adding one twice is harmless: `pick` asks before it starts one."""
         self._arrival += 1
-        heapq.heappush(self._heap, (-priority, -remaining_s, self._arrival, run, index))
+        self._queue.push((-priority, -remaining_s, self._arrival, run, index))
 
     def vacate(self, worker: str) -> None:
         """The seat has nothing left to run: what it held is free again. Idempotent."""
@@ -119,9 +153,18 @@ class TaskScheduler(Generic[S]):
         if grant is not None:
             self._ledger.give(grant)
 
+    def keep(self, busy: set[str]) -> None:
+        """Vacate every seat that is not among `busy`: idle again, or gone."""
+        for worker in [worker for worker in self._grants if worker not in busy]:
+            self.vacate(worker)
+
+    def holds(self) -> bool:
+        """Whether any seat holds a grant."""
+        return bool(self._grants)
+
     def wanted_seats(self) -> int:
         """How many seats could be put to use now."""
-        return len(self._heap) + len(self._grants)
+        return len(self._queue) + len(self._grants)
 
     def pick(self, seats: Sequence[S], ask: Callable[[int, int], Question | None]) -> list[Pick[S]]:
         """Choose tasks for seats and reserve what they need.
@@ -133,9 +176,9 @@ class TaskScheduler(Generic[S]):
         passed: list[_Entry] = []
         idle = [seat for seat in seats if seat.open and not seat.queued]
         roomy = [_Room(seat, seat.queued_us) for seat in seats if self._has_room(seat)]
-        heap = self._heap
-        while heap and (idle or roomy) and len(passed) < LOOK_PAST:
-            entry = heapq.heappop(heap)
+        queue = self._queue
+        while queue and (idle or roomy) and len(passed) < LOOK_PAST:
+            entry = queue.pop()
             run, index = entry[3], entry[4]
             question = ask(run, index)
             if question is None:
@@ -151,7 +194,7 @@ class TaskScheduler(Generic[S]):
         if picks:
             self._count_passed(passed)
         for entry in passed:
-            heapq.heappush(heap, entry)
+            queue.push(entry)
         return picks
 
     @staticmethod

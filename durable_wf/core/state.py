@@ -15,17 +15,23 @@ import attrs
 from durable_wf.core.definition import Task, Value, Workflow
 from durable_wf.core.events import AttemptStarted, Fault, RunCreated
 from durable_wf.core.graph import Graph
+from durable_wf.core.hot import hot
 from durable_wf.core.status import RUN_FINAL, RunStatus, TaskStatus
 from durable_wf.core.summary import Counts, RunRow
 
 
-@attrs.frozen
+@hot
 class OpenAttempt:
     """An attempt that was announced and has no outcome yet. `n` numbers its AttemptStarted."""
 
     started: AttemptStarted
     n: int
     at: int
+
+
+# Bound once: reading a member from its enum is a slow call, and these stand on the hot path.
+_RUNNING = RunStatus.RUNNING
+_PENDING = TaskStatus.PENDING
 
 
 @attrs.define(eq=False)
@@ -97,19 +103,21 @@ class RunState:
 
     def is_ready(self, index: int) -> bool:
         """Whether the task may start: the run runs, it is pending and all upstreams have ended."""
-        return (
-            self.status is RunStatus.RUNNING
-            and self.tasks[index] is TaskStatus.PENDING
-            and self.unmet[index] == 0
-        )
+        return self.status is _RUNNING and self.tasks[index] is _PENDING and self.unmet[index] == 0
+
+    def failed_required(self) -> int | None:
+        """The first task that has failed and is not optional. O(tasks) if any has failed."""
+        if not self.counts[TaskStatus.FAILED]:
+            return None
+        failed = (i for i, status in enumerate(self.tasks) if status is TaskStatus.FAILED)
+        return next((i for i in failed if not self.task(i).optional), None)
 
     def all_ready(self) -> list[int]:
         """Every task that may start now. O(tasks): for claims and resumes, not for each event."""
-        if self.status is not RunStatus.RUNNING:
+        if self.status is not _RUNNING:
             return []
         unmet = self.unmet
-        pending = TaskStatus.PENDING
-        return [i for i, s in enumerate(self.tasks) if s is pending and unmet[i] == 0]
+        return [i for i, s in enumerate(self.tasks) if s is _PENDING and unmet[i] == 0]
 
 
 def row_of(state: RunState) -> RunRow:
