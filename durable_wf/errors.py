@@ -114,6 +114,18 @@ class Cancelled(BaseException):
     """
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ended this process's part in a run; the run can be resumed.
+
+    Derives from KeyboardInterrupt, so that a script ends as it does on Ctrl-C.
+    """
+
+    def __init__(self, run_id: str, signal_number: int) -> None:
+        self.run_id = run_id
+        self.signal_number = signal_number
+        super().__init__(f"interrupted; continue with: dwf resume {run_id}")
+
+
 # --- another writer ---------------------------------------------------------------------------
 
 
@@ -154,6 +166,10 @@ class LostTail(StoreError):
 
 class PayloadMissing(StoreError):
     """A payload that an event names is gone or damaged."""
+
+
+class NotReadable(StoreError):
+    """A stored value cannot be read back: it is damaged, or a class in it is no longer known."""
 
 
 # --- the history ------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ Read next: `memory.py`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Protocol
@@ -128,6 +129,11 @@ class Command:
     body: str = "{}"
     answer: str | None = None
     accepted: bool | None = None
+
+    @property
+    def reason(self) -> str:
+        """What its sender said about it, from the body."""
+        return str(json.loads(self.body).get("reason", ""))
 
 
 class Log(Protocol):

@@ -1,0 +1,120 @@
+"""How a run comes into the hands of an engine: created, or claimed after another let go or died.
+
+Owns: the first events of a run, and what becomes of attempts that were open when an engine died.
+Must never: decide about an open attempt before its old worker is known to be dead.
+Read next: `loop.py`, which commits what is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from durable_wf.core import inputs as i
+from durable_wf.core.decide import decide
+from durable_wf.core.definition import Workflow
+from durable_wf.core.events import Fault, Recorded
+from durable_wf.core.evolve import replay
+from durable_wf.core.judge import judge
+from durable_wf.core.state import OpenAttempt, RunState
+from durable_wf.core.status import FaultKind
+from durable_wf.core.summary import RunRow
+from durable_wf.errors import OwnedElsewhere, WrongState
+from durable_wf.execute.clearing import clear_worker
+from durable_wf.execute.mark import read_mark
+from durable_wf.store.locks import is_held
+from durable_wf.store.port import Log
+
+CLEARING_S = 10.0
+"""How long an old worker may take to die before its run is paused instead."""
+
+
+@attrs.define(eq=False)
+class Claimed:
+    """A run's state with the events of its claim, decided but not committed."""
+
+    state: RunState
+    events: list[Recorded] = attrs.field(factory=list)
+
+    def give(self, given: i.Input, at: int) -> str:
+        """Decide an input; returns why it was refused, or ""."""
+        decided = decide(self.state, given, at)
+        self.events += decided.events
+        for index in decided.judge:
+            self.give(judge(self.state, index), at)
+        return decided.refused
+
+
+def refuse_if_not_claimable(row: RunRow, locks: Path) -> None:
+    """Raise WrongState for a run that has ended or was imported, OwnedElsewhere for one whose
+    engine is alive.
+    """
+    if row.imported:
+        raise WrongState(
+            f"run {row.run_id} was imported; it can be read, not continued",
+            hint=f"dwf show {row.run_id}",
+        )
+    if row.ended_at is not None:
+        raise WrongState(
+            f"run {row.run_id} has ended: {row.status.value}", hint=f"dwf show {row.run_id}"
+        )
+    if row.engine and is_held(locks, row.engine):
+        raise OwnedElsewhere(
+            f"run {row.run_id} is being run by engine {row.engine}, which is alive",
+            hint=f"dwf watch {row.run_id}",
+        )
+
+
+def replayed(log: Log, row: RunRow, workflow: Workflow) -> RunState:
+    """The state of a recorded run. Raises HistoryError."""
+    return replay(RunState.of(row.run_id, workflow), log.history(row.run))
+
+
+def claim(
+    log: Log, locks: Path, row: RunRow, state: RunState, engine: str, why: str, at: int
+) -> Claimed:
+    """Decide the claim of a run whose engine is gone, and the fate of its open attempts.
+
+    Kills what is left of the old workers. Where one will not die, the run is paused with that
+    cause and its attempts stay open.
+    """
+    claimed = Claimed(state)
+    if refused := claimed.give(i.Claim(engine, why), at):
+        raise WrongState(refused)
+    if survivors := _clear(state.running.values(), locks):
+        claimed.give(i.Pause("recovery", f"old worker alive: {', '.join(survivors)}"), at)
+        return claimed
+    for report in _fates(log, locks, row.run, state):
+        claimed.give(report, at)
+    return claimed
+
+
+def _clear(attempts: Iterable[OpenAttempt], locks: Path) -> list[str]:
+    """End the old workers of open attempts; names those that would not end."""
+    workers = {a.started.worker: (a.started.pid, a.started.born) for a in attempts}
+    return [
+        f"{worker} (pid {pid})"
+        for worker, (pid, born) in workers.items()
+        if not clear_worker(locks, worker, pid, born, CLEARING_S)
+    ]
+
+
+def _fates(log: Log, locks: Path, run: int, state: RunState) -> list[i.Report]:
+    """What is known of each open attempt, now that nobody runs it: never begun, or in doubt."""
+    open_attempts = sorted(state.running.items(), key=lambda item: item[1].n)
+    seqs = log.seqs(run, [attempt.n for _, attempt in open_attempts])
+    marks: dict[str, int] = {}
+    reports: list[i.Report] = []
+    for index, attempt in open_attempts:
+        started = attempt.started
+        if started.worker not in marks:
+            marks[started.worker] = read_mark(locks, started.worker)
+        if seqs[attempt.n] > marks[started.worker]:
+            reports.append(i.Returned(0, index, started.attempt))
+        else:
+            message = f"its engine ended while attempt {started.attempt} ran"
+            fault = Fault(FaultKind.IN_DOUBT, message)
+            reports.append(i.Failed(0, index, started.attempt, fault))
+    return reports

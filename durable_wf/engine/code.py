@@ -1,0 +1,239 @@
+"""Code: where the functions of a run come from, and whether they are still the same.
+
+Owns: finding a callable for each task (given, imported, loaded from the script, or unpacked from
+what was stored with the run), storing those that no file gives, and the question of changed code.
+Must never: import anything on behalf of a store that this user does not trust, or unpack stored
+code whose signature is not this user's.
+Read next: `entering.py`; `authoring/loading.py` for how scripts are loaded.
+"""
+
+from __future__ import annotations
+
+import hmac
+import importlib
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from durable_wf.authoring import loading
+from durable_wf.core.definition import FunctionRef, Task, Workflow
+from durable_wf.core.digests import structure_digest
+from durable_wf.core.events import RunCreated
+from durable_wf.core.state import RunState
+from durable_wf.core.status import TASK_FINAL
+from durable_wf.core.values import TABLE_MAX
+from durable_wf.engine.session import Session
+from durable_wf.errors import CodeChanged, NotFound, NotSendable, NotTrusted
+from durable_wf.execute import bundle
+from durable_wf.execute.port import RunCode
+from durable_wf.store import trust
+from durable_wf.store.opening import Store
+from durable_wf.store.payload_files import digest_of, write_file
+
+Function = Callable[..., Any]
+
+_SIGNATURE_BYTES = 32
+
+
+def functions_given(workflow: Workflow) -> list[Function]:
+    """One callable for each task, in order: those the workflow carries, else imported ones.
+
+    Raises NotFound naming the first task whose code is nowhere.
+    """
+    given = workflow.functions
+    known: dict[FunctionRef, Function] = {}
+    found: list[Function] = []
+    for task in workflow.tasks:
+        function = given.get(task.name) or known.get(task.function)
+        if function is None:
+            function = known[task.function] = _imported(task)
+        found.append(function)
+    return found
+
+
+def _imported(task: Task) -> Function:
+    ref = task.function
+    if not ref.module:
+        raise NotFound(
+            f"the code of task {task.name!r} ({ref.qualname}) is not at hand",
+            hint="build the workflow in the script that defines it, or use an importable module",
+        )
+    try:
+        target: Any = importlib.import_module(ref.module)
+        for part in ref.qualname.split("."):
+            target = getattr(target, part)
+    except (ImportError, AttributeError) as error:
+        raise NotFound(
+            f"the code of task {task.name!r} cannot be imported: "
+            f"{ref.module}:{ref.qualname} ({error})",
+            hint="install the module, or run from the folder that holds it",
+        ) from error
+    function: Function = target
+    return function
+
+
+# --- code that no file gives ----------------------------------------------------------------------
+
+
+def _is_homeless(ref: FunctionRef) -> bool:
+    return not ref.module and not ref.file
+
+
+def with_stored_code(
+    workflow: Workflow, functions: Sequence[Function], session: Session
+) -> Workflow:
+    """The workflow with functions of a notebook or prompt stored by value, in one signed bundle.
+
+    Their refs then say `digest:number`. Raises NotSendable.
+    """
+    homeless = {
+        task.name: function
+        for task, function in zip(workflow.tasks, functions, strict=True)
+        if _is_homeless(task.function)
+    }
+    if not homeless:
+        return workflow
+    numbers: dict[int, int] = {}
+    distinct: list[Function] = []
+    for function in homeless.values():
+        if id(function) not in numbers:
+            numbers[id(function)] = len(distinct)
+            distinct.append(function)
+    names = list(homeless)
+    code = RunCode(0, "", workflow.name, "", distinct, names)
+    packed = bundle.pack(code)
+    data = _signature(packed) + packed
+    digest = digest_of(data)
+    if len(data) > TABLE_MAX:
+        write_file(session.store.folder.payloads, data, "code")
+    else:
+        session.loop.keep_payload(digest, data)
+    tasks = tuple(
+        attrs.evolve(
+            task,
+            function=attrs.evolve(
+                task.function,
+                by_value=f"{digest}:{numbers[id(homeless[task.name])]}",
+                python=_python(),
+            ),
+        )
+        if task.name in homeless
+        else task
+        for task in workflow.tasks
+    )
+    return attrs.evolve(workflow, tasks=tasks)
+
+
+def _signature(packed: bytes) -> bytes:
+    return hmac.digest(trust.signing_key(), b"code" + packed, "sha256")
+
+
+def _python() -> str:
+    return ".".join(platform.python_version_tuple()[:2])
+
+
+def _stored(recorded: Workflow, store: Store) -> dict[str, Function]:
+    """Functions that were stored by value, by task name."""
+    unpacked: dict[str, list[Function]] = {}
+    found: dict[str, Function] = {}
+    for task in recorded.tasks:
+        ref = task.function
+        if not ref.by_value:
+            continue
+        if ref.python != _python():
+            raise NotSendable(
+                f"task {task.name!r} was stored by value under Python {ref.python}; "
+                f"this is {_python()}",
+                hint=f"resume with Python {ref.python}, or put the function into a module",
+            )
+        digest, _, number = ref.by_value.partition(":")
+        if digest not in unpacked:
+            data = store.log.payload(digest)
+            signature, packed = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
+            if not hmac.compare_digest(signature, _signature(packed)):
+                raise NotTrusted(
+                    f"the stored code of task {task.name!r} was not signed by this user",
+                    hint="run the script that defines it with the same run_id instead",
+                )
+            unpacked[digest] = bundle.unpack(packed)
+        found[task.name] = unpacked[digest][int(number)]
+    return found
+
+
+# --- code of a run that exists ------------------------------------------------------------------
+
+
+def load(recorded: Workflow, state: RunState, store: Store) -> Workflow:
+    """The recorded workflow with its functions, loaded as its snapshot names them.
+
+    Modules are imported; a script is executed as it was started, up to where it would run a
+    workflow. Raises NotFound, NotTrusted, NotSendable, or what loading raises.
+    """
+    if not store.writable:
+        raise NotTrusted(
+            f"store {store.folder.path} was not made by this user: its code is not imported",
+            hint="repeat with --trust if you know where it comes from",
+        )
+    functions = _stored(recorded, store)
+    created = state.created
+    assert created is not None
+    scripts = dict.fromkeys(
+        task.function.file
+        for task in recorded.tasks
+        if task.name not in functions and not task.function.module
+    )
+    fresh: dict[str, FunctionRef] = {}
+    for script in scripts:
+        loaded = _from_script(recorded, script, created)
+        functions = {**loaded.functions, **functions}
+        fresh.update((task.name, task.function) for task in loaded.tasks)
+    for task in recorded.tasks:
+        if task.function.module and task.name not in functions:
+            functions[task.name] = _imported(task)
+            fresh[task.name] = loading.reference(functions[task.name])
+    tasks = tuple(
+        attrs.evolve(task, function=fresh.get(task.name, task.function)) for task in recorded.tasks
+    )
+    return attrs.evolve(recorded, tasks=tasks, functions=functions)
+
+
+def _from_script(recorded: Workflow, script: str, created: RunCreated) -> Workflow:
+    """The workflow that a script gives, the one that is this run's."""
+    argv = created.argv if script == created.script else ()
+    found = loading.load_script(Path(script), argv, Path(created.cwd))
+    wanted = structure_digest(recorded)
+    for workflow in found:
+        if structure_digest(workflow) == wanted:
+            return workflow
+    for workflow in found:
+        if workflow.name == recorded.name:
+            return workflow
+    names = ", ".join(repr(workflow.name) for workflow in found) or "none"
+    raise NotFound(
+        f"{script} does not define workflow {recorded.name!r} any more (it has: {names})",
+        hint="restore the script, or run it with the same run_id",
+    )
+
+
+# --- changed code -------------------------------------------------------------------------------
+
+
+def changed_tasks(state: RunState, recorded: Workflow, given: Workflow) -> list[str]:
+    """Unfinished tasks whose code is not what the run was created with (or last accepted)."""
+    fresh = {task.name: task.function.fingerprint for task in given.tasks}
+    return [
+        task.name
+        for task, status in zip(recorded.tasks, state.tasks, strict=True)
+        if status not in TASK_FINAL
+        and fresh.get(task.name, task.function.fingerprint) != task.function.fingerprint
+    ]
+
+
+def refuse_changes(run_id: str, changed: Iterable[str], *, accepted: bool) -> None:
+    """Raise CodeChanged unless nothing changed or somebody accepted it."""
+    names = list(changed)
+    if names and not accepted:
+        raise CodeChanged(run_id, names)

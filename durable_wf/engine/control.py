@@ -1,0 +1,131 @@
+"""Control: commands of people to a run, wherever it is.
+
+Owns: the three ways of a command: to a run of this engine, through the inbox to the engine that is
+alive, or, with no engine alive, by claiming the run and deciding what starts nothing.
+Must never: start a task; a resume without an engine waits in the inbox for one.
+Read next: `claiming.py`, `loop.py` (`_read_inbox`).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+
+from durable_wf.core import inputs as i
+from durable_wf.core.state import row_of
+from durable_wf.core.summary import RunRow
+from durable_wf.engine.claiming import claim, refuse_if_not_claimable, replayed
+from durable_wf.engine.clock import SystemClock
+from durable_wf.engine.loop import Loop, command_input
+from durable_wf.engine.view import load_definition, row_or_raise
+from durable_wf.engine.waiting import wait_until
+from durable_wf.errors import NotTrusted, OwnedElsewhere, WrongState
+from durable_wf.store import locks
+from durable_wf.store.opening import Store
+from durable_wf.store.port import Answer, Batch, Command, RunAppend, Verb
+
+ANSWER_S = 5.0
+"""How long a command waits for the engine that owns the run."""
+
+_LOOK_S = 0.02
+
+
+def not_trusted(path: Path) -> NotTrusted:
+    """The error for a store that may only be read."""
+    return NotTrusted(
+        f"store {path} was not made by this user: it can only be read",
+        hint="repeat with --trust (or trust=True) if you know where it comes from",
+    )
+
+
+def command_live(loop: Loop, run_id: str, verb: Verb, actor: str, reason: str) -> Answer:
+    """Obey a command in a run that this engine holds. In the driving thread."""
+    live = loop.run(run_id)
+    if live is None:
+        raise WrongState(f"run {run_id} has just ended", hint=f"dwf show {run_id}")
+    given = command_input(Command(0, run_id, verb, actor, "", 0, json.dumps({"reason": reason})))
+    decided = loop.give(live, given)
+    if decided.refused:
+        raise WrongState(decided.refused, hint=f"dwf show {run_id}")
+    return Answer(0, run_id, True, f"{verb.value} accepted")
+
+
+def send(
+    store: Store,
+    run_id: str,
+    verb: Verb,
+    actor: str,
+    reason: str = "",
+    wait_s: float = ANSWER_S,
+) -> Answer:
+    """Give a command to a run and wait for the answer, up to `wait_s` seconds.
+
+    An answer that has not come in time has `command` set and says so; the command stays in the
+    inbox. Raises NotFound, WrongState, NotTrusted.
+    """
+    if not store.writable:
+        raise not_trusted(store.folder.path)
+    row = row_or_raise(store.log, run_id)
+    try:
+        refuse_if_not_claimable(row, store.folder.locks)
+    except OwnedElsewhere:
+        return _through_inbox(store, row, verb, actor, reason, wait_s)
+    if verb is Verb.RESUME:
+        return _leave_for_engine(store, row, actor, reason)
+    return _decide_alone(store, row, verb, actor, reason)
+
+
+def _post(store: Store, row: RunRow, verb: Verb, actor: str, reason: str) -> int:
+    key = secrets.token_hex(8)
+    body = json.dumps({"reason": reason})
+    return store.log.post(row.run_id, verb, actor, key, SystemClock().now_us(), body)
+
+
+def _through_inbox(
+    store: Store, row: RunRow, verb: Verb, actor: str, reason: str, wait_s: float
+) -> Answer:
+    number = _post(store, row, verb, actor, reason)
+
+    def answer() -> Answer | None:
+        command = store.log.command(number)
+        if command is None or command.answer is None:
+            return None
+        return Answer(number, row.run_id, bool(command.accepted), command.answer)
+
+    answered = wait_until(answer, wait_s, _LOOK_S)
+    if answered is None:
+        text = f"engine {row.engine} has not answered within {wait_s:g} s; the command waits"
+        return Answer(number, row.run_id, False, text)
+    if not answered.accepted:
+        raise WrongState(answered.text, hint=f"dwf show {row.run_id}")
+    return answered
+
+
+def _leave_for_engine(store: Store, row: RunRow, actor: str, reason: str) -> Answer:
+    number = _post(store, row, Verb.RESUME, actor, reason)
+    text = f"no engine is alive; continue with: dwf resume {row.run_id}"
+    return Answer(number, row.run_id, False, text)
+
+
+def _decide_alone(store: Store, row: RunRow, verb: Verb, actor: str, reason: str) -> Answer:
+    """Claim the run for a moment, decide, and let go, in one transaction."""
+    clock = SystemClock()
+    lock = locks.create(store.folder.locks, f"e-{secrets.token_hex(4)}")
+    try:
+        state = replayed(store.log, row, load_definition(store.log, row))
+        at = clock.now_us()
+        claimed = claim(store.log, store.folder.locks, row, state, lock.name, verb.value, at)
+        body = json.dumps({"reason": reason})
+        command = Command(0, row.run_id, verb, actor, "", at, body)
+        if refused := claimed.give(command_input(command), at):
+            raise WrongState(refused, hint=f"dwf show {row.run_id}")
+        if not state.final:
+            claimed.give(i.Release(lock.name, verb.value), at)
+        append = RunAppend(row.run, row.run_id, row.n, claimed.events, row_of(state))
+        appended = store.log.append(Batch(appends=[append]))
+    finally:
+        lock.release()
+    if appended.conflicts:
+        raise OwnedElsewhere(f"run {row.run_id} has just been taken by an engine", hint="try again")
+    return Answer(0, row.run_id, True, f"{verb.value} accepted")

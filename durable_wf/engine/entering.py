@@ -1,0 +1,289 @@
+"""Entering: how a workflow becomes a live run of this engine, new or continued.
+
+Owns: the meaning of `run_id` (three digests make it idempotent), the checks before anything is
+written, and the first events of a run.
+Must never: commit; the loop does, with the first attempts in the same transaction.
+Read next: `claiming.py` for runs that existed before, `code.py` for where functions come from.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from durable_wf.core import inputs as i
+from durable_wf.core.definition import Workflow
+from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
+from durable_wf.core.events import Recorded, RunCreated
+from durable_wf.core.resources import Resources
+from durable_wf.core.state import RunState
+from durable_wf.core.status import RunStatus
+from durable_wf.core.summary import RunRow
+from durable_wf.core.values import TABLE_MAX
+from durable_wf.engine import code, differences, origin
+from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
+from durable_wf.engine.durations import Durations, earlier_durations
+from durable_wf.engine.live import LiveRun, run_code
+from durable_wf.engine.progress import OnProgress
+from durable_wf.engine.result import RunHandle, RunResult
+from durable_wf.engine.session import Session
+from durable_wf.engine.settings import ExecutorType
+from durable_wf.engine.view import load_definition, row_or_raise
+from durable_wf.errors import CallerError, DurableWorkflowError, RunConflict, WrongState
+from durable_wf.store.locks import is_held
+from durable_wf.store.payload_files import digest_of, write_file
+
+log = logging.getLogger("durable_wf.engine")
+
+Canceller = Callable[[str, str], None]
+
+
+@attrs.frozen
+class Options:
+    """What a caller says about one run, beyond its workflow."""
+
+    run_id: str | None = None
+    executor: ExecutorType = ExecutorType.PARALLEL
+    accept_changes: bool = False
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    on_progress: OnProgress | None = None
+
+
+def enter(session: Session, workflow: Workflow, options: Options, cancel: Canceller) -> RunHandle:
+    """Create the run, continue it, or find its recorded outcome. In the driving thread.
+
+    Raises RunConflict, CodeChanged, OwnedElsewhere, NotSendable and other CallerErrors, before
+    anything is written.
+    """
+    now = session.clock.now_us()
+    run_id = origin.check_run_id(options.run_id or origin.new_run_id(workflow.name, now))
+    live = session.loop.run(run_id)
+    if live is not None:
+        _same_or_raise(session, row_or_raise(session.store.log, run_id), workflow)
+        return live.handle
+    row = session.store.log.row(run_id)
+    if row is None:
+        return _create(session, workflow, run_id, options, cancel)
+    _same_or_raise(session, row, workflow)
+    if row.ended_at is not None:
+        handle = RunHandle(run_id, cancel)
+        handle.settle(RunResult(row, workflow, session.reader))
+        return handle
+    return continue_run(session, row, workflow, options, cancel, "resume")
+
+
+def _same_or_raise(session: Session, row: RunRow, workflow: Workflow) -> None:
+    """A run id stands for one structure and one set of inputs."""
+    same_structure = row.structure == structure_digest(workflow)
+    if same_structure and row.inputs == inputs_digest(workflow):
+        return
+    recorded = load_definition(session.store.log, row)
+    found = differences.between(recorded, workflow)
+    raise RunConflict(
+        f"run {row.run_id} exists with another definition:\n  - " + "\n  - ".join(found),
+        hint="choose another run_id for the changed workflow",
+    )
+
+
+# --- a new run ------------------------------------------------------------------------------------
+
+
+def _create(
+    session: Session, workflow: Workflow, run_id: str, options: Options, cancel: Canceller
+) -> RunHandle:
+    functions = code.functions_given(workflow)
+    workflow = code.with_stored_code(workflow, functions, session)
+    state = RunState.of(run_id, workflow)
+    live = _live(session, state, functions, options, cancel)
+    definition = _store_definition(session, workflow)
+    created = RunCreated(
+        workflow=workflow.name,
+        definition=definition,
+        total=len(workflow.tasks),
+        structure=structure_digest(workflow),
+        inputs=inputs_digest(workflow),
+        code=code_digest(workflow),
+        actor=origin.person(),
+        tags=(*workflow.tags, *options.tags),
+        metadata=tuple(sorted({**dict(workflow.metadata), **options.metadata}.items())),
+        script=origin.script(),
+        argv=tuple(sys.argv[1:]),
+        cwd=os.getcwd(),
+        python=origin.python_version(),
+    )
+    claimed = Claimed(state)
+    claimed.give(i.Create(created, session.engine), session.clock.now_us())
+    return _adopt(session, live, claimed.events)
+
+
+def _store_definition(session: Session, workflow: Workflow) -> str:
+    data = workflow.to_json().encode()
+    digest = digest_of(data)
+    if session.store.log.has_payload(digest):
+        return digest
+    if len(data) > TABLE_MAX:
+        return write_file(session.store.folder.payloads, data, "json").digest
+    session.loop.keep_payload(digest, data)
+    return digest
+
+
+# --- a run that exists --------------------------------------------------------------------------
+
+
+def continue_run(
+    session: Session,
+    row: RunRow,
+    workflow: Workflow | None,
+    options: Options,
+    cancel: Canceller,
+    why: str,
+) -> RunHandle:
+    """Claim an unfinished run whose engine is gone, and go on with it.
+
+    `workflow` brings the code; None: it is loaded as the run's definition snapshot names it.
+    Raises WrongState, OwnedElsewhere, CodeChanged and the errors of loading.
+    """
+    log = session.store.log
+    refuse_if_not_claimable(row, session.store.folder.locks)
+    recorded = load_definition(log, row)
+    state = replayed(log, row, recorded)
+    if workflow is None:
+        workflow = code.load(recorded, state, session.store)
+    changed = code.changed_tasks(state, recorded, workflow)
+    code.refuse_changes(row.run_id, changed, accepted=options.accept_changes)
+    functions = code.functions_given(workflow)
+    if changed:
+        workflow = code.with_stored_code(workflow, functions, session)
+    else:
+        workflow = attrs.evolve(recorded, functions=workflow.functions)
+    state.workflow = workflow
+    live = _live(session, state, functions, options, cancel)
+    live.run, live.committed_n = row.run, row.n
+    at = session.clock.now_us()
+    claimed = claim(log, session.store.folder.locks, row, state, session.engine, why, at)
+    if changed:
+        definition = _store_definition(session, workflow)
+        accept = i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
+        claimed.give(accept, at)
+    if why == "resume" and state.status is RunStatus.PAUSED and not state.running:
+        claimed.give(i.Resume(origin.person()), at)
+    return _adopt(session, live, claimed.events)
+
+
+def resume(
+    session: Session, run_id: str, workflow: Workflow | None, options: Options, cancel: Canceller
+) -> RunHandle:
+    """Continue a run by its id: unpause it where this engine holds it, else claim it."""
+    live = session.loop.run(run_id)
+    if live is None:
+        row = row_or_raise(session.store.log, run_id)
+        return continue_run(session, row, workflow, options, cancel, "resume")
+    decided = session.loop.give(live, i.Resume(origin.person()))
+    if decided.refused:
+        raise WrongState(decided.refused)
+    return live.handle
+
+
+def recover(session: Session, options: Options, cancel: Canceller) -> list[RunHandle]:
+    """Claim every unfinished, unpaused run whose engine is gone."""
+    handles = []
+    for row in session.store.log.rows(status=_RECOVERED):
+        if row.imported or session.loop.run(row.run_id) is not None:
+            continue
+        if row.engine and is_held(session.store.folder.locks, row.engine):
+            continue
+        try:
+            handles.append(continue_run(session, row, None, options, cancel, "recover"))
+        except DurableWorkflowError as error:
+            log.warning("run %s cannot be continued: %s", row.run_id, error)
+    return handles
+
+
+_RECOVERED = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.DRAINING)
+
+
+# --- both ---------------------------------------------------------------------------------------
+
+
+def _live(
+    session: Session,
+    state: RunState,
+    functions: Sequence[Callable[..., Any]],
+    options: Options,
+    cancel: Canceller,
+) -> LiveRun:
+    """Check that this engine can run the workflow, and make its functions sendable."""
+    workflow = state.workflow
+    key = session.next_key()
+    run, function_of = run_code(key, state.run_id, workflow, functions)
+    kinds = _executors_of(workflow, options.executor)
+    for kind in kinds:
+        session.executor(kind)
+    _refuse_impossible(session, workflow, options.executor)
+    for kind in kinds:
+        session.executor(kind).prepare(run)
+    durations = earlier_durations(session.store.log, workflow)
+    return LiveRun(
+        key=key,
+        state=state,
+        code=run,
+        function_of=function_of,
+        executor=options.executor.value,
+        handle=RunHandle(state.run_id, cancel),
+        remaining=_remaining(state, durations),
+        durations_us=durations,
+        on_progress=options.on_progress,
+    )
+
+
+def _remaining(state: RunState, durations: Durations) -> array[float]:
+    if not durations:
+        return state.graph.remaining()
+    return state.graph.remaining(lambda index: durations.get(index, 1_000_000) / 1e6)
+
+
+def _executors_of(workflow: Workflow, default: ExecutorType) -> list[ExecutorType]:
+    names = {task.executor for task in workflow.tasks}
+    return sorted(
+        {ExecutorType(name) if name else default for name in names}, key=lambda kind: kind.value
+    )
+
+
+def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorType) -> None:
+    """A task that could never be admitted, or whose limits nobody would enforce, is an error now."""
+    capacity = session.settings.capacity
+    seen: dict[Resources, str] = {}
+    problems = []
+    for task in workflow.tasks:
+        kind = ExecutorType(task.executor) if task.executor else default
+        if task.resources not in seen:
+            seen[task.resources] = capacity.lacks(task.resources)
+            if seen[task.resources]:
+                problems.append(f"task {task.name!r} needs {seen[task.resources]}")
+        limited = task.timeout_s is not None or task.memory_limit is not None or task.resources.gpu
+        if limited and not session.executor(kind).supports_limits:
+            problems.append(
+                f"task {task.name!r} has a timeout, memory limit or gpu, which the {kind.value} "
+                "executor cannot enforce; use executor_type='parallel'"
+            )
+    if problems:
+        more = f"\n  - and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise CallerError(
+            f"workflow {workflow.name!r} cannot run on this engine:\n  - "
+            + "\n  - ".join(problems[:8])
+            + more,
+            hint="give the engine more (cpus=, memory=, gpus=, pools=) or ask for less",
+        )
+
+
+def _adopt(session: Session, live: LiveRun, events: list[Recorded]) -> RunHandle:
+    live.pending = events
+    session.loop.adopt(live)
+    return live.handle

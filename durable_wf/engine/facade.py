@@ -1,0 +1,323 @@
+"""WorkflowEngine: the face of the engine.
+
+Owns: the methods that users call, and when a session comes into being and ends.
+Must never: hold logic of its own; it turns calls into requests to the session.
+Read next: `entering.py` (what `run` does), `driver.py` (who turns the loop meanwhile).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from durable_wf.authoring import loading
+from durable_wf.core.definition import Workflow
+from durable_wf.core.events import Recorded
+from durable_wf.core.resolver import nearest
+from durable_wf.core.status import RunStatus
+from durable_wf.core.summary import RunRow
+from durable_wf.engine import control, entering, origin
+from durable_wf.engine.entering import Options
+from durable_wf.engine.interrupts import handled
+from durable_wf.engine.progress import OnProgress
+from durable_wf.engine.result import RunHandle, RunResult
+from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of
+from durable_wf.engine.settings import executor_type as executor_named
+from durable_wf.engine.settings import settings
+from durable_wf.engine.view import row_or_raise
+from durable_wf.errors import CallerError, DurableWorkflowError, NotFound, RunFailed
+from durable_wf.store.folder import default_store, find_store
+from durable_wf.store.opening import open_store
+from durable_wf.store.port import Answer, Verb
+
+
+class WorkflowEngine:
+    """Runs workflows and keeps their event log in a store.
+
+    `store` is a folder (default: `.durable-wf`, looked for from the working folder upwards, made
+    where there is none; or `DURABLE_WF_STORE`). `executor_type` is "parallel" (processes) or
+    "sequential" (the calling thread). `workers` processes share `cpus` cores, `memory` bytes, `gpus`
+    devices and named `pools`. At the end, running attempts get `grace_s` seconds to finish.
+    `trust` lets a store that another user made be written and its code be imported.
+
+    A context manager; `close` is also called when the interpreter exits.
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | None = None,
+        *,
+        executor_type: str = "parallel",
+        workers: int | None = None,
+        cpus: float | None = None,
+        memory: int | None = None,
+        gpus: int = 0,
+        pools: Mapping[str, int] | None = None,
+        grace_s: float = 10.0,
+        trust: bool = False,
+    ) -> None:
+        self._path = Path(store) if store is not None else find_store() or default_store()
+        self._settings = settings(
+            executor=executor_type,
+            workers=workers,
+            cpus=cpus,
+            memory=memory,
+            gpus=gpus,
+            pools=pools,
+            grace_s=grace_s,
+            trust=trust,
+        )
+        self._session: Session | None = None
+        self._registered: dict[str, Workflow] = {}
+
+    # --- running --------------------------------------------------------------------------------
+
+    def run(
+        self,
+        workflow: Workflow | str,
+        *,
+        run_id: str | None = None,
+        executor_type: str | None = None,
+        check: bool = True,
+        accept_changes: bool = False,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> RunResult:
+        """Run a workflow (or a registered one, by name) and wait for its outcome.
+
+        With a `run_id` the call is idempotent: an unfinished run is continued, a final one, failed
+        too, gives its recorded outcome. Returns early when the run is paused and nothing runs.
+        Raises RunFailed, which carries the result, unless `check` is False; RunConflict when the
+        `run_id` stands for another definition; CodeChanged unless `accept_changes`; Interrupted
+        on SIGINT, SIGTERM or SIGHUP.
+        """
+        resolved = self._resolve(workflow)
+        loading.intercept(resolved)
+        options = self._options(
+            run_id, executor_type, tags, metadata, on_progress, accept_changes=accept_changes
+        )
+        session = self._open()
+        handle = session.driver.call(
+            lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
+        )
+        return self._wait(session, handle, check=check)
+
+    def submit(
+        self,
+        workflow: Workflow | str,
+        *,
+        run_id: str | None = None,
+        executor_type: str | None = None,
+        accept_changes: bool = False,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> RunHandle:
+        """Start a workflow in the background and return at once; the handle can be awaited.
+
+        Arguments and errors before the start are those of `run`.
+        """
+        resolved = self._resolve(workflow)
+        loading.intercept(resolved)
+        options = self._options(
+            run_id, executor_type, tags, metadata, on_progress, accept_changes=accept_changes
+        )
+        session = self._open()
+        session.driver.run_in_background()
+        return session.driver.call(
+            lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
+        )
+
+    def resume(
+        self,
+        run_id: str,
+        *,
+        workflow: Workflow | None = None,
+        executor_type: str | None = None,
+        accept_changes: bool = False,
+        check: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> RunResult:
+        """Continue an interrupted or paused run and wait for its outcome.
+
+        Its code is loaded as the run's definition names it, unless `workflow` brings it.
+        Raises NotFound, WrongState, OwnedElsewhere, CodeChanged, NotTrusted, RunFailed.
+        """
+        options = self._options(
+            None, executor_type, (), None, on_progress, accept_changes=accept_changes
+        )
+        session = self._open()
+        handle = session.driver.call(
+            lambda: entering.resume(session, run_id, workflow, options, self._ask_to_cancel)
+        )
+        return self._wait(session, handle, check=check)
+
+    def recover(
+        self,
+        *,
+        executor_type: str | None = None,
+        accept_changes: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> list[RunResult]:
+        """Continue every interrupted run whose engine is gone, and wait for all of them.
+
+        Paused runs stay paused. A run that cannot be continued is skipped with a warning.
+        """
+        options = self._options(
+            None, executor_type, (), None, on_progress, accept_changes=accept_changes
+        )
+        session = self._open()
+        handles = session.driver.call(
+            lambda: entering.recover(session, options, self._ask_to_cancel)
+        )
+        return [self._wait(session, handle, check=False) for handle in handles]
+
+    # --- people's wishes ------------------------------------------------------------------------
+
+    def cancel(self, run_id: str, reason: str = "") -> Answer:
+        """End a run; what runs is stopped. Raises NotFound, WrongState."""
+        return self._command(run_id, Verb.CANCEL, reason)
+
+    def pause(self, run_id: str, reason: str = "") -> Answer:
+        """Start nothing more in a run; what runs may finish. Raises NotFound, WrongState."""
+        return self._command(run_id, Verb.PAUSE, reason)
+
+    # --- definitions and histories --------------------------------------------------------------
+
+    def register(self, workflow: Workflow) -> Workflow:
+        """Make a workflow known by its name, so that `run("name")` finds it; returns it."""
+        self._registered[workflow.name] = workflow
+        return workflow
+
+    def history(
+        self, run_id: str | None = None, *, workflow: str | None = None, limit: int | None = None
+    ) -> list[Recorded] | list[RunRow]:
+        """The events of a run, in order; or, without `run_id`, the runs (of `workflow`), newest
+        first. Raises NotFound.
+        """
+        log = open_store(self._path, readonly=True).log
+        try:
+            if run_id is None:
+                return log.rows(workflow=workflow, limit=limit)
+            return list(log.history(row_or_raise(log, run_id).run))
+        finally:
+            log.close()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let running attempts finish within the grace period and let go of the store. Idempotent."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close("the engine was closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open(self) -> Session:
+        if self._session is None:
+            store = open_store(self._path, create=True, trust=self._settings.trust)
+            if not store.writable:
+                store.close()
+                raise control.not_trusted(store.folder.path)
+            self._session = Session(store, self._settings)
+            _close_at_exit(self)
+        return self._session
+
+    def _resolve(self, workflow: Workflow | str) -> Workflow:
+        if isinstance(workflow, Workflow):
+            return workflow
+        if not isinstance(workflow, str):
+            raise CallerError(
+                f"run() takes a Workflow, not {type(workflow).__name__}",
+                hint="call .build() on the WorkflowBuilder first",
+            )
+        found = self._registered.get(workflow)
+        if found is None:
+            guess = nearest(workflow, self._registered)
+            raise NotFound(
+                f"no workflow {workflow!r} is registered",
+                hint=f"did you mean {guess!r}?" if guess else "engine.register(workflow)",
+            )
+        return found
+
+    def _options(
+        self,
+        run_id: str | None,
+        executor: str | None,
+        tags: Sequence[str],
+        metadata: Mapping[str, str] | None,
+        on_progress: OnProgress | None,
+        *,
+        accept_changes: bool,
+    ) -> Options:
+        return Options(
+            run_id=run_id,
+            executor=executor_named(executor) if executor else self._settings.executor,
+            accept_changes=accept_changes,
+            tags=tuple(tags),
+            metadata=dict(metadata or {}),
+            on_progress=on_progress,
+        )
+
+    def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult:
+        with handled(session.driver, handle.run_id):
+            session.driver.wait(handle.future)
+        result = handle.result()
+        if check and result.status in FINAL_FAILURE:
+            raise _failure(result)
+        return result
+
+    def _command(self, run_id: str, verb: Verb, reason: str) -> Answer:
+        session = self._session
+        if session is not None and session.loop.run(run_id) is not None:
+            return session.driver.call(
+                lambda: control.command_live(session.loop, run_id, verb, origin.person(), reason)
+            )
+        store = open_store(self._path)
+        try:
+            return control.send(store, run_id, verb, origin.person(), reason)
+        finally:
+            store.close()
+
+    def _ask_to_cancel(self, run_id: str, reason: str) -> None:
+        self.cancel(run_id, reason)
+
+
+def _failure(result: RunResult) -> RunFailed:
+    verb = "was cancelled" if result.status is RunStatus.CANCELLED else "failed"
+    cause = f": {result.row.cause}" if result.row.cause else ""
+    return RunFailed(
+        f"run {result.run_id} of {result.row.workflow!r} {verb}{cause}",
+        result=result,
+        hint=f"dwf show {result.run_id}",
+    )
+
+
+def _close_at_exit(engine: WorkflowEngine) -> None:
+    """Close a forgotten engine in order when the interpreter exits, without keeping it alive."""
+    reference = weakref.ref(engine)
+
+    def close() -> None:
+        forgotten = reference()
+        if forgotten is not None:
+            forgotten.close()
+
+    atexit.register(close)
+
+
+__all__ = ["DurableWorkflowError", "RunHandle", "RunResult", "WorkflowEngine", "reader_of"]

@@ -1,0 +1,53 @@
+"""Interrupts: SIGINT, SIGTERM and SIGHUP while runs are driven from the main thread.
+
+Owns: the handlers, installed for the time of a run and restored after it.
+Must never: do work in a handler; it sets a flag and wakes the loop. The second signal ends
+the process's workers and raises at once.
+Read next: `driver.py`, which drains when the flag is set.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from durable_wf.engine.driver import Driver
+from durable_wf.errors import Interrupted
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def handled(driver: Driver, run_id: str) -> Iterator[None]:
+    """Turn the first signal into an orderly end, the second into an immediate one.
+
+    Does nothing off the main thread, where Python allows no handlers. A signal that was ignored
+    (as by nohup) stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            driver.kill()
+            raise Interrupted(run_id, number)
+        driver.interrupted.set()
+        driver.loop.wake()
+
+    driver.on_interrupt = lambda: Interrupted(run_id, received[0])
+    before: dict[int, Any] = {}
+    try:
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, on_signal)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

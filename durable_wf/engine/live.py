@@ -1,0 +1,173 @@
+"""LiveRun: a run in the hands of this engine.
+
+Owns: the run's state, the events decided but not yet committed, and what turns a task of it into
+an assignment (which function, which arguments).
+Must never: append, or talk to an executor; the loop does.
+Read next: `loop.py`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from durable_wf.core.definition import Literal, PayloadRef, Source, Task, Workflow
+from durable_wf.core.events import Recorded
+from durable_wf.core.scheduler import Pick, Question
+from durable_wf.core.state import RunState
+from durable_wf.core.status import TASK_FINAL, RunStatus, TaskStatus
+from durable_wf.engine.progress import OnProgress
+from durable_wf.engine.result import RunHandle
+from durable_wf.execute.port import (
+    NO_LIMITS,
+    Absent,
+    Argument,
+    Assignment,
+    Given,
+    Limits,
+    RunCode,
+    Seat,
+)
+
+OVERHEAD_US = 10
+"""What a worker spends on an attempt besides the task's own code, for estimates."""
+
+_RESTING = frozenset({RunStatus.PAUSED})
+_UNFINISHED = frozenset(TaskStatus) - TASK_FINAL
+
+
+@attrs.define(eq=False)
+class LiveRun:
+    """`key` is this engine's own number for the run (its surrogate `run` is not known before the
+    first commit). `committed_n` is the last event in the log, `pending` what follows it in `state`.
+    `durations_us` are those of an earlier run by task index, empty where there was none.
+    """
+
+    key: int
+    state: RunState
+    code: RunCode
+    function_of: array[int]
+    executor: str
+    handle: RunHandle
+    remaining: array[float]
+    run: int = 0
+    committed_n: int = 0
+    pending: list[Recorded] = attrs.field(factory=list)
+    durations_us: dict[int, int] = attrs.field(factory=dict)
+    on_progress: OnProgress | None = None
+    told_at: float = 0.0
+    _measured_us: dict[int, int] = attrs.field(factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        """The run's public id."""
+        return self.state.run_id
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing will happen until somebody acts: ended, or paused and at rest."""
+        state = self.state
+        return state.final or (state.status in _RESTING and not state.running)
+
+    # --- estimates ------------------------------------------------------------------------------
+
+    def question(self, index: int) -> Question | None:
+        """What the scheduler asks about a task; None when it may not start."""
+        if not self.state.is_ready(index):
+            return None
+        measured = self._measured_us.get(self.function_of[index], 0)
+        return Question(self.state.task(index), measured)
+
+    def measure(self, index: int, wall_us: int) -> None:
+        """Learn from an attempt: a moving average per function, quick to rise, slow to fall."""
+        function = self.function_of[index]
+        old = self._measured_us.get(function)
+        spent = wall_us + OVERHEAD_US
+        if old is None or spent > old:
+            self._measured_us[function] = spent
+        else:
+            self._measured_us[function] = old + ((spent - old) >> 2)
+
+    def eta_s(self, seats: int) -> float | None:
+        """Seconds left by an earlier run's durations, spread over `seats`; None where unknown."""
+        if not self.durations_us:
+            return None
+        done = self.state.tasks
+        left = sum(us for i, us in self.durations_us.items() if done[i] in _UNFINISHED)
+        return left / 1e6 / max(1, seats)
+
+    # --- assignments ----------------------------------------------------------------------------
+
+    def assignment(
+        self, pick: Pick[Seat], attempt: int, seq: int, fetch: Callable[[str], bytes]
+    ) -> Assignment:
+        """What the executor is handed for a committed AttemptStarted."""
+        index = pick.index
+        task = self.state.task(index)
+        return Assignment(
+            seq=seq,
+            worker=pick.seat.worker,
+            run=self.key,
+            index=index,
+            attempt=attempt,
+            task=task.name,
+            function=self.function_of[index],
+            args=tuple(self._argument(s, fetch) for s in task.args) if task.args else (),
+            kwargs=tuple((k, self._argument(s, fetch)) for k, s in task.kwargs)
+            if task.kwargs
+            else (),
+            limits=_limits(task, pick.gpus),
+            codec=task.codec,
+            estimate_us=pick.estimate_us,
+        )
+
+    def _argument(self, source: Source, fetch: Callable[[str], bytes]) -> Argument:
+        if isinstance(source, Literal):
+            return Given(source.value)
+        upstream = self.state.graph.index[source.task]
+        value = self.state.values.get(upstream)
+        if value is None:
+            fault = self.state.faults[upstream]
+            return Absent(source.task, fault.kind.value, fault.message)
+        payload = None
+        if isinstance(value, PayloadRef) and not value.file:
+            payload = fetch(value.digest)
+        return Given(value, source.path, self.function_of[upstream], payload)
+
+
+def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:
+    if task.timeout_s is None and task.memory_limit is None and not gpus:
+        cpu = task.resources.cpu
+        return NO_LIMITS if cpu == 1.0 else Limits(cpu=cpu)
+    return Limits(
+        timeout_s=task.timeout_s,
+        memory=task.memory_limit,
+        memory_hard=task.memory_hard,
+        cpu=task.resources.cpu,
+        gpus=gpus,
+    )
+
+
+def run_code(
+    key: int, run_id: str, workflow: Workflow, functions: Sequence[Callable[..., Any]]
+) -> tuple[RunCode, array[int]]:
+    """The distinct functions of a run, and for each task the index of its own.
+
+    `functions` holds one callable for each task, in the order of the definition.
+    """
+    seen: dict[int, int] = {}
+    distinct: list[Callable[..., Any]] = []
+    names: list[str] = []
+    function_of = array("i")
+    for task, function in zip(workflow.tasks, functions, strict=True):
+        number = seen.get(id(function))
+        if number is None:
+            number = seen[id(function)] = len(distinct)
+            distinct.append(function)
+            names.append(task.name)
+        function_of.append(number)
+    code = RunCode(key, run_id, workflow.name, run_id, distinct, names)
+    return code, function_of

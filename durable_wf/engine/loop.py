@@ -1,0 +1,416 @@
+"""The loop: read inputs, decide, commit, act. One turn, one transaction, whatever the number of runs.
+
+Owns: the only calls of `Log.append` for runs that this engine holds, and the order
+"decide -> commit -> start": nothing is done that is not in the log.
+Must never: be entered by two threads at once, block without a deadline, or decide by itself.
+Read next: `live.py` (one run), `claiming.py` (how runs come in), `facade.py` (who drives it).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from durable_wf.core import inputs as i
+from durable_wf.core.decide import Decided, decide
+from durable_wf.core.events import AttemptStarted, StoreEvent
+from durable_wf.core.judge import judge
+from durable_wf.core.resources import Capacity
+from durable_wf.core.scheduler import Pick, Question, TaskScheduler
+from durable_wf.core.state import row_of
+from durable_wf.engine.clock import Clock
+from durable_wf.engine.live import LiveRun
+from durable_wf.engine.progress import INTERVAL_S, progress_of
+from durable_wf.errors import DiskFull, OwnedElsewhere, StoreBusy
+from durable_wf.execute.port import Executor, Seat
+from durable_wf.store.port import Answer, Appended, Batch, Command, Log, RunAppend, Verb
+
+log = logging.getLogger("durable_wf.engine")
+
+POLL_S = 0.1
+"""The longest wait for a report, and how often the inbox is looked at."""
+
+RETRY_S = 0.5
+"""How long a commit that found the disk full, or the store busy, waits before it is tried again."""
+
+CANCEL_GRACE_S = 5.0
+"""How long a cancelled attempt may clean up before its process is ended."""
+
+_CACHED_BYTES = 8 << 20
+
+
+@attrs.frozen
+class _Chosen:
+    """A pick whose AttemptStarted is the event number `n` of its run."""
+
+    live: LiveRun
+    pick: Pick[Seat]
+    attempt: int
+    n: int
+
+
+@attrs.define(eq=False)
+class _Bench:
+    """An executor with the scheduler that fills it, and how many attempts it holds."""
+
+    executor: Executor
+    scheduler: TaskScheduler[Seat]
+    outstanding: int = 0
+
+
+class Loop:
+    """Drives runs. All methods but `request` and `wake` belong to the thread that drives."""
+
+    def __init__(
+        self, store: Log, clock: Clock, engine: str, settle: Callable[[LiveRun], None]
+    ) -> None:
+        self._log = store
+        self._clock = clock
+        self._engine = engine
+        self._settle = settle
+        self._benches: dict[str, _Bench] = {}
+        self._runs: dict[int, LiveRun] = {}
+        self._by_id: dict[str, LiveRun] = {}
+        self._changed: dict[int, LiveRun] = {}
+        self._chosen: list[_Chosen] = []
+        self._stops: list[tuple[LiveRun, int, int]] = []
+        self._payloads: dict[str, bytes] = {}
+        self._answers: list[Answer] = []
+        self._store_events: list[tuple[int, StoreEvent]] = []
+        self._requests: deque[Callable[[], None]] = deque()
+        self._woken = threading.Event()
+        self._fetched: OrderedDict[str, bytes] = OrderedDict()
+        self._fetched_bytes = 0
+        self._inbox_at = 0.0
+        self._version = -1
+        self.starting = True
+        self.may_commit_later: Callable[[], bool] = lambda: True
+
+    # --- what others call -----------------------------------------------------------------------
+
+    def request(self, action: Callable[[], None]) -> None:
+        """Have `action` called by the driving thread at its next turn. Safe from any thread."""
+        self._requests.append(action)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the current wait. Safe from any thread and from signal handlers."""
+        self._woken.set()
+        for bench in self._benches.values():
+            bench.executor.wake()
+
+    def add_executor(self, name: str, executor: Executor, capacity: Capacity) -> None:
+        """Give the loop a place to run attempts."""
+        self._benches[name] = _Bench(executor, TaskScheduler(capacity))
+
+    def executors(self) -> Mapping[str, Executor]:
+        """The executors by name."""
+        return {name: bench.executor for name, bench in self._benches.items()}
+
+    def runs(self) -> list[LiveRun]:
+        """The runs held."""
+        return list(self._runs.values())
+
+    def run(self, run_id: str) -> LiveRun | None:
+        """The live run of that id, if it is held here."""
+        return self._by_id.get(run_id)
+
+    def adopt(self, live: LiveRun) -> None:
+        """Take over a run whose first events (creation or claim) are decided but not committed."""
+        self._runs[live.key] = live
+        self._by_id[live.run_id] = live
+        self._changed[live.key] = live
+        live.state.ready = live.state.all_ready()
+
+    def announce(self, event: StoreEvent) -> None:
+        """Put a fact that belongs to no run into the next commit."""
+        self._store_events.append((self._clock.now_us(), event))
+
+    def keep_payload(self, digest: str, data: bytes) -> None:
+        """Put a payload into the next commit."""
+        self._payloads[digest] = data
+
+    def give(self, live: LiveRun, given: i.Input) -> Decided:
+        """Decide an input of a run; what follows is in the next commit."""
+        at = self._clock.now_us()
+        decided = decide(live.state, given, at)
+        if decided.events:
+            live.pending += decided.events
+            self._changed[live.key] = live
+        for index in decided.judge:
+            self.give(live, judge(live.state, index))
+        self._stops += ((live, index, attempt) for index, attempt in decided.stop)
+        return decided
+
+    # --- the turn -------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """One round: inputs, decisions, one commit, then what the commit allows."""
+        while self._requests:
+            self._requests.popleft()()
+        self._read_reports()
+        self._read_inbox()
+        if self.starting:
+            self._choose()
+        self._commit()
+        self._act()
+
+    def flush(self) -> None:
+        """Commit what is decided without reading or starting anything."""
+        self._commit()
+        self._act()
+
+    def _read_reports(self) -> None:
+        wait_s = 0.0 if self._changed or self._requests else POLL_S
+        busy = [bench for bench in self._benches.values() if bench.outstanding]
+        if not busy:
+            if not self._something_ready():
+                self._woken.wait(wait_s)
+            self._woken.clear()
+            return
+        self._woken.clear()
+        for bench in busy:
+            reports = bench.executor.poll(wait_s if len(busy) == 1 else 0.0)
+            bench.outstanding -= len(reports)
+            for report in reports:
+                self._take_report(report)
+
+    def _something_ready(self) -> bool:
+        return self.starting and (
+            any(live.state.ready for live in self._runs.values())
+            or any(len(bench.scheduler) for bench in self._benches.values())
+        )
+
+    def _take_report(self, report: i.Report) -> None:
+        live = self._runs.get(report.run)
+        if live is None:
+            return  # dropped after a conflict: the run is another engine's now
+        if isinstance(report, i.Succeeded):
+            live.measure(report.index, report.wall_us)
+            if report.payload is not None and not isinstance(report.value, str):
+                self._payloads[report.value.digest] = report.payload
+        self.give(live, report)
+
+    # --- the inbox ------------------------------------------------------------------------------
+
+    def _read_inbox(self) -> None:
+        now = self._clock.monotonic_s()
+        if now < self._inbox_at:
+            return
+        self._inbox_at = now + POLL_S
+        version = self._log.version()
+        if version == self._version:
+            return
+        self._version = version
+        for command in self._log.inbox():
+            live = self._by_id.get(command.run_id)
+            if live is not None:
+                self._obey(live, command)
+
+    def _obey(self, live: LiveRun, command: Command) -> None:
+        decided = self.give(live, command_input(command))
+        accepted = not decided.refused
+        text = decided.refused or f"{command.verb.value} accepted"
+        self._answers.append(Answer(command.id, live.run_id, accepted, text))
+        self._changed[live.key] = live
+
+    # --- choosing what starts -------------------------------------------------------------------
+
+    def _choose(self) -> None:
+        self._queue_ready()
+        for bench in self._benches.values():
+            scheduler = bench.scheduler
+            if not len(scheduler) and not scheduler.holds():
+                continue
+            seats = bench.executor.seats(scheduler.wanted_seats())
+            scheduler.keep({seat.worker for seat in seats if seat.queued})
+            if len(scheduler):
+                for pick in scheduler.pick(seats, self._question):
+                    self._begin(pick, bench)
+
+    def _queue_ready(self) -> None:
+        for live in self._runs.values():
+            ready = live.state.ready
+            if not ready:
+                continue
+            live.state.ready = []
+            tasks = live.state.workflow.tasks
+            for index in ready:
+                task = tasks[index]
+                bench = self._benches[task.executor or live.executor]
+                bench.scheduler.add(live.key, index, task.priority, live.remaining[index])
+
+    def _question(self, run: int, index: int) -> Question | None:
+        live = self._runs.get(run)
+        return None if live is None else live.question(index)
+
+    def _begin(self, pick: Pick[Seat], bench: _Bench) -> None:
+        live = self._runs[pick.run]
+        seat = pick.seat
+        given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born)
+        decided = self.give(live, given)
+        if decided.refused:  # pragma: no cover - pick asked a moment ago
+            return
+        recorded = decided.events[0]
+        started = recorded.event
+        assert isinstance(started, AttemptStarted)
+        self._chosen.append(_Chosen(live, pick, started.attempt, recorded.n))
+
+    # --- the commit -----------------------------------------------------------------------------
+
+    def _commit(self) -> None:
+        if not (self._changed or self._store_events or self._answers):
+            return
+        appends = []
+        for live in self._changed.values():
+            if live.pending:
+                row = row_of(live.state)
+                appends.append(
+                    RunAppend(live.run, live.run_id, live.committed_n, live.pending, row)
+                )
+        if not (appends or self._store_events or self._answers):
+            self._changed.clear()
+            return
+        batch = Batch(
+            appends=appends,
+            store_events=self._store_events,
+            payloads=list(self._payloads.items()),
+            answers=self._answers,
+        )
+        appended = self._append(batch)
+        for live in self._changed.values():
+            if live.run_id not in appended.conflicts and live.pending:
+                live.run = appended.runs[live.run_id]
+                live.committed_n = live.pending[-1].n
+        self._remember(self._payloads)
+        self._payloads, self._answers, self._store_events = {}, [], []
+        self._drop(appended)
+        self._hand_over(appended)
+
+    def _append(self, batch: Batch) -> Appended:
+        """Append, again and again while the disk is full or another writer hangs.
+
+        Nothing starts meanwhile; reports wait in the pipes of the workers.
+        """
+        said = False
+        while True:
+            try:
+                appended = self._log.append(batch)
+            except (DiskFull, StoreBusy) as error:
+                if not self.may_commit_later():
+                    raise
+                if not said:
+                    log.warning("%s; waiting, nothing is lost", error.message)
+                    said = True
+                self._woken.wait(RETRY_S)
+                self._woken.clear()
+            else:
+                if said:
+                    log.warning("the store can be written again")
+                return appended
+
+    def _hand_over(self, appended: Appended) -> None:
+        """Start what is now announced; remember each event's seq for the begun mark."""
+        chosen, self._chosen = self._chosen, []
+        for bench in self._benches.values():
+            assignments = []
+            for one in chosen:
+                live = one.live
+                if self._bench_of(one) is not bench or live.run_id in appended.conflicts:
+                    continue
+                seq = appended.first_seq[live.run_id] + one.n - live.pending[0].n
+                assignments.append(live.assignment(one.pick, one.attempt, seq, self._fetch))
+            if assignments:
+                bench.outstanding += len(assignments)
+                bench.executor.start(assignments)
+
+    def _bench_of(self, one: _Chosen) -> _Bench:
+        task = one.live.state.task(one.pick.index)
+        return self._benches[task.executor or one.live.executor]
+
+    def _drop(self, appended: Appended) -> None:
+        """Let go of runs that another engine has written: what we knew of them is worth nothing."""
+        for run_id in appended.conflicts:
+            live = self._by_id.get(run_id)
+            if live is None:
+                continue
+            for index, attempt in live.state.running.items():
+                bench = self._benches.get(live.state.task(index).executor or live.executor)
+                if bench is not None:
+                    bench.executor.cancel(live.key, index, attempt.started.attempt, 0.0)
+            self.forget(live)
+            live.handle.settle(
+                OwnedElsewhere(
+                    f"run {run_id}: another engine has written to it; this one has let go",
+                    hint=f"dwf show {run_id}",
+                )
+            )
+
+    def _act(self) -> None:
+        """After the commit: stop what must stop, tell onlookers, let go of what has ended."""
+        stops, self._stops = self._stops, []
+        for live, index, attempt in stops:
+            bench = self._benches[live.state.task(index).executor or live.executor]
+            bench.executor.cancel(live.key, index, attempt, CANCEL_GRACE_S)
+        changed, self._changed = self._changed, {}
+        for live in changed.values():
+            if live.key not in self._runs:
+                continue
+            live.pending = []
+            self._tell(live)
+            if live.settled:
+                self._settle(live)
+            if live.state.final:
+                self.forget(live)
+
+    def forget(self, live: LiveRun) -> None:
+        """Let go of a run, ended or lost."""
+        self._runs.pop(live.key, None)
+        self._by_id.pop(live.run_id, None)
+        self._changed.pop(live.key, None)
+        for bench in self._benches.values():
+            bench.executor.forget(live.key)
+
+    # --- odds and ends --------------------------------------------------------------------------
+
+    def _tell(self, live: LiveRun) -> None:
+        if live.on_progress is None:
+            return
+        now = self._clock.monotonic_s()
+        if now < live.told_at + INTERVAL_S and not live.settled:
+            return
+        live.told_at = now
+        seats = sum(bench.executor.max_seats for bench in self._benches.values())
+        try:
+            live.on_progress(progress_of(live.state, live.eta_s(seats)))
+        except Exception:
+            log.exception("the progress callback of run %s raised; it is dropped", live.run_id)
+            live.on_progress = None
+
+    def _remember(self, payloads: Mapping[str, bytes]) -> None:
+        """Keep payloads that downstream will probably ask for next, a few megabytes of them."""
+        for digest, data in payloads.items():
+            self._fetched[digest] = data
+            self._fetched_bytes += len(data)
+        while self._fetched_bytes > _CACHED_BYTES:
+            _, data = self._fetched.popitem(last=False)
+            self._fetched_bytes -= len(data)
+
+    def _fetch(self, digest: str) -> bytes:
+        data = self._fetched.get(digest)
+        return self._log.payload(digest) if data is None else data
+
+
+def command_input(command: Command) -> i.Command:
+    """The input that a command of the inbox stands for."""
+    match command.verb:
+        case Verb.CANCEL:
+            return i.Cancel(command.actor, command.reason)
+        case Verb.PAUSE:
+            return i.Pause(command.actor, command.reason)
+        case Verb.RESUME:
+            return i.Resume(command.actor)

@@ -1,0 +1,54 @@
+"""Progress: what a run's onlookers are told while it runs.
+
+Owns: the value and how often it is given out.
+Must never: slow the loop; a callback that raises is reported once and dropped.
+Read next: `loop.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from durable_wf.core.state import RunState, row_of
+from durable_wf.core.status import RunStatus
+from durable_wf.core.summary import Counts
+
+INTERVAL_S = 0.1
+"""A run's onlooker hears at most this often, and always at the end."""
+
+_NAMES = 8
+
+
+@attrs.frozen
+class Progress:
+    """A run at one moment. `running` names up to eight running tasks, longest first; `eta_s` is
+    what is left by the durations of an earlier run, None where there was none.
+    """
+
+    run_id: str
+    workflow: str
+    status: RunStatus
+    counts: Counts
+    total: int
+    running: tuple[str, ...]
+    eta_s: float | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def progress_of(state: RunState, eta_s: float | None) -> Progress:
+    """The progress of a run, from its state."""
+    row = row_of(state)
+    oldest = sorted(state.running.values(), key=lambda attempt: attempt.at)[:_NAMES]
+    return Progress(
+        run_id=row.run_id,
+        workflow=row.workflow,
+        status=row.status,
+        counts=row.counts,
+        total=row.total,
+        running=tuple(attempt.started.task for attempt in oldest),
+        eta_s=eta_s,
+    )

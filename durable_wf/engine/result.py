@@ -1,0 +1,187 @@
+"""RunResult and RunHandle: what callers hold of a run.
+
+Owns: reading results back in the caller's thread, on access, from a read-only view of the log;
+waiting for a run that another thread drives.
+Must never: touch the engine's own connection or state.
+Read next: `facade.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from typing import Any
+
+import attrs
+
+from durable_wf.core import events as e
+from durable_wf.core.definition import PayloadRef, Value, Workflow
+from durable_wf.core.events import Fault, Recorded
+from durable_wf.core.resolver import nearest
+from durable_wf.core.status import RunStatus
+from durable_wf.core.summary import RunRow
+from durable_wf.core.values import Missing, classes_of
+from durable_wf.errors import NotFound, WrongState
+from durable_wf.execute.calls import read_value
+from durable_wf.store.port import Log
+
+Reader = Callable[[], Log]
+"""Opens a log for reading; whoever calls it closes it."""
+
+
+@attrs.frozen
+class RunResult:
+    """The outcome of a run, as it stood when this was made. Times are UTC microseconds.
+
+    `result["task"]` decodes the task's value: equal to what the task returned, and of its type.
+    A failed optional task gives a `Missing`. Values are read from the store when asked for.
+    """
+
+    row: RunRow
+    workflow: Workflow = attrs.field(repr=False)
+    _reader: Reader = attrs.field(repr=False)
+    _outcomes: dict[str, Value | Fault] = attrs.field(factory=dict, repr=False, eq=False)
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.row.run_id
+
+    @property
+    def status(self) -> RunStatus:
+        """The run's state."""
+        return self.row.status
+
+    @property
+    def created_at(self) -> int:
+        """When the run was created."""
+        return self.row.created_at
+
+    @property
+    def started_at(self) -> int | None:
+        """When tasks could first start."""
+        return self.row.started_at
+
+    @property
+    def ended_at(self) -> int | None:
+        """When the run ended; None if it has not."""
+        return self.row.ended_at
+
+    def __getitem__(self, task: str) -> Any:
+        """The value of a task. Raises NotFound for an unknown task, WrongState for one without."""
+        names = [t.name for t in self.workflow.tasks]
+        if task not in names:
+            guess = nearest(task, names)
+            raise NotFound(
+                f"run {self.run_id} has no task {task!r}",
+                hint=f"did you mean {guess!r}?" if guess else f"dwf show {self.run_id}",
+            )
+        outcome = self._load().get(task)
+        if outcome is None:
+            raise WrongState(
+                f"run {self.run_id}: task {task!r} has no result; the run is {self.status.value}",
+                hint=f"dwf show {self.run_id}",
+            )
+        if isinstance(outcome, Fault):
+            return Missing(task=task, kind=outcome.kind.value, message=outcome.message)
+        return self._decode(task, outcome)
+
+    def __contains__(self, task: object) -> bool:
+        return task in self._load()
+
+    def values(self) -> dict[str, Any]:
+        """Every value there is, by task, in the order of the definition."""
+        outcomes = self._load()
+        found = ((task.name, outcomes.get(task.name)) for task in self.workflow.tasks)
+        return {
+            name: self._decode(name, outcome)
+            for name, outcome in found
+            if outcome is not None and not isinstance(outcome, Fault)
+        }
+
+    def failures(self) -> dict[str, Fault]:
+        """The last fault of each task that has no value but had a fault, by task."""
+        return {name: o for name, o in self._load().items() if isinstance(o, Fault)}
+
+    def history(self) -> list[Recorded]:
+        """All events of the run, in order."""
+        log = self._reader()
+        try:
+            return list(log.history(self.row.run))
+        finally:
+            log.close()
+
+    def _load(self) -> dict[str, Value | Fault]:
+        """Outcomes by task, read once."""
+        if not self._outcomes:
+            self._outcomes.update(outcomes(self.history()))
+        return self._outcomes
+
+    def _decode(self, task: str, value: Value) -> Any:
+        function = self.workflow.functions.get(task)
+        classes = classes_of(function) if function is not None else classes_of(_unannotated)
+        if not isinstance(value, PayloadRef):
+            return read_value(value, classes, b"")
+        log = self._reader()
+        try:
+            return read_value(value, classes, log.payload(value.digest))
+        finally:
+            log.close()
+
+
+def _unannotated() -> None:
+    """Stands for a function that is not at hand: plain values need none."""
+
+
+def outcomes(history: list[Recorded]) -> dict[str, Value | Fault]:
+    """What each task came to: its value, or the last fault of one that has none."""
+    found: dict[str, Value | Fault] = {}
+    for recorded in history:
+        match recorded.event:
+            case e.AttemptSucceeded(task=task, value=value):
+                found[task] = value
+            case e.AttemptFailed(task=task, fault=fault):
+                found[task] = fault
+            case _:
+                pass
+    return found
+
+
+class RunHandle:
+    """A submitted run. `await handle` and `handle.result()` both wait for its outcome."""
+
+    def __init__(self, run_id: str, cancel: Callable[[str, str], None]) -> None:
+        self.run_id = run_id
+        self._cancel = cancel
+        self.future: Future[RunResult] = Future()
+        self._lock = threading.Lock()
+
+    def done(self) -> bool:
+        """Whether the outcome is known."""
+        return self.future.done()
+
+    def result(self, timeout_s: float | None = None) -> RunResult:
+        """Wait for the outcome. Raises TimeoutError after `timeout_s`, or what stopped the run.
+
+        A failed run is returned, not raised: ask its `status`.
+        """
+        return self.future.result(timeout_s)
+
+    def cancel(self, reason: str = "") -> None:
+        """Ask for the run to be cancelled; the outcome tells whether it was."""
+        self._cancel(self.run_id, reason)
+
+    def __await__(self) -> Generator[Any, None, RunResult]:
+        return asyncio.wrap_future(self.future).__await__()
+
+    def settle(self, outcome: RunResult | BaseException) -> None:
+        """Make the outcome known; the first one stands. For the engine only."""
+        with self._lock:
+            if self.future.done():
+                return
+            if isinstance(outcome, BaseException):
+                self.future.set_exception(outcome)
+            else:
+                self.future.set_result(outcome)

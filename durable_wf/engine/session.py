@@ -1,0 +1,103 @@
+"""Session: an engine's hold on one store. The composition root of this layer.
+
+Owns: wiring store, lock, loop, driver and executors together, and taking them apart.
+Must never: exist before something is to be run; reading a store needs none of it.
+Read next: `entering.py` (how runs come in), `driver.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from durable_wf.core.events import EngineStarted
+from durable_wf.core.resources import Capacity
+from durable_wf.core.status import RunStatus
+from durable_wf.engine.clock import Clock, SystemClock
+from durable_wf.engine.driver import Driver
+from durable_wf.engine.live import LiveRun
+from durable_wf.engine.loop import Loop
+from durable_wf.engine.result import Reader, RunResult
+from durable_wf.engine.settings import ExecutorType, Settings
+from durable_wf.execute.port import Executor, Places
+from durable_wf.execute.sequential import SequentialExecutor
+from durable_wf.store import locks
+from durable_wf.store.opening import Store, open_store
+from durable_wf.store.port import Log
+from durable_wf.version import VERSION
+
+
+def reader_of(path: Path) -> Reader:
+    """Opens the store at `path` for reading, each time it is called."""
+
+    def read() -> Log:
+        return open_store(path, readonly=True).log
+
+    return read
+
+
+class Session:
+    """An open store with an engine lock, a loop and a driver."""
+
+    def __init__(self, store: Store, settings: Settings, clock: Clock | None = None) -> None:
+        self.store = store
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.lock = locks.create(store.folder.locks, f"e-{secrets.token_hex(4)}")
+        self.engine = self.lock.name
+        self.loop = Loop(store.log, self.clock, self.engine, self._settle)
+        self.driver = Driver(self.loop, self.clock, self.engine, settings.grace_s)
+        self.reader = reader_of(store.folder.path)
+        self._keys = itertools.count(1)
+        started = EngineStarted(self.engine, os.getpid(), socket.gethostname(), VERSION)
+        self.loop.announce(started)
+
+    def next_key(self) -> int:
+        """A number for a run within this engine."""
+        return next(self._keys)
+
+    def executor(self, kind: ExecutorType) -> Executor:
+        """The executor of that kind, started when first asked for."""
+        found = self.loop.executors().get(kind.value)
+        if found is not None:
+            return found
+        folder = self.store.folder
+        places = Places(folder.locks, folder.output, folder.payloads)
+        made: Executor
+        match kind:
+            case ExecutorType.SEQUENTIAL:
+                made = SequentialExecutor(places, self.engine)
+                capacity = self.settings.capacity
+                capacity = Capacity(
+                    max(capacity.cpu, 1.0), capacity.memory, capacity.gpu, capacity.pools
+                )
+            case ExecutorType.PARALLEL:
+                # multiprocess takes 80 ms to import: only those pay who use it
+                from durable_wf.execute.pool import ParallelExecutor
+
+                made = ParallelExecutor(places, self.engine, self.settings.workers)
+                capacity = self.settings.capacity
+        self.loop.add_executor(kind.value, made, capacity)
+        return made
+
+    def _settle(self, live: LiveRun) -> None:
+        live.handle.settle(self.result(live))
+
+    def result(self, live: LiveRun) -> RunResult:
+        """The outcome of a live run as it stands."""
+        row = self.store.log.row(live.run_id)
+        assert row is not None
+        return RunResult(row, live.state.workflow, self.reader)
+
+    def close(self, why: str) -> None:
+        """Let go of everything. Idempotent."""
+        self.driver.close(self.store.log, why)
+        self.store.close()
+        self.lock.release()
+
+
+FINAL_FAILURE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
+"""What `run(check=True)` raises RunFailed for."""

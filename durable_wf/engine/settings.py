@@ -1,0 +1,76 @@
+"""Settings: what a WorkflowEngine was asked to use, checked.
+
+Owns: the frozen value behind the engine's keyword arguments and its defaults from the machine.
+Must never: be changed after the engine was made.
+Read next: `facade.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from enum import Enum
+
+import attrs
+
+from durable_wf.core.resources import Capacity
+from durable_wf.errors import CallerError
+
+
+class ExecutorType(Enum):
+    """Where attempts run."""
+
+    SEQUENTIAL = "sequential"
+    PARALLEL = "parallel"
+
+
+def executor_type(name: str) -> ExecutorType:
+    """The executor of that name. Raises CallerError."""
+    try:
+        return ExecutorType(name)
+    except ValueError:
+        known = ", ".join(repr(e.value) for e in ExecutorType)
+        raise CallerError(f"there is no executor {name!r}", hint=f"one of {known}") from None
+
+
+def usable_cpus() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@attrs.frozen
+class Settings:
+    """`workers` processes share `capacity`; `grace_s` is what running attempts get at the end."""
+
+    executor: ExecutorType
+    workers: int
+    capacity: Capacity
+    grace_s: float
+    trust: bool
+
+
+def settings(
+    *,
+    executor: str,
+    workers: int | None,
+    cpus: float | None,
+    memory: int | None,
+    gpus: int,
+    pools: Mapping[str, int] | None,
+    grace_s: float,
+    trust: bool,
+) -> Settings:
+    """Check and complete what the caller gave. Raises CallerError."""
+    count = workers if workers is not None else max(1, int(cpus or usable_cpus()))
+    if count < 1:
+        raise CallerError(f"workers={count}: at least one is needed")
+    cores = float(cpus if cpus is not None else max(usable_cpus(), count))
+    if cores <= 0 or gpus < 0 or grace_s < 0 or (memory is not None and memory <= 0):
+        raise CallerError("cpus, memory, gpus and grace_s must not be negative")
+    for pool, units in (pools or {}).items():
+        if units < 1:
+            raise CallerError(f"pool {pool!r} has {units} units: at least one is needed")
+    capacity = Capacity(cores, memory, gpus, dict(pools or {}))
+    return Settings(executor_type(executor), count, capacity, grace_s, trust)
