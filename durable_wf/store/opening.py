@@ -73,6 +73,9 @@ def open_store(
         _create_log(folder)
     else:
         folder = folders.check_folder(place, read_mounts)
+        if create and not readonly and _is_unborn(folder):
+            folder = folders.create_folder(place, read_mounts)
+            _create_log(folder)
     store_id, version = _inspect(folder)
     refuse = _refusal(folder, store_id, readonly=readonly, trusting=trust)
     if refuse is None and version < schema.VERSION:
@@ -163,6 +166,26 @@ def _fill(connection: sqlite3.Connection, folder: Folder) -> None:
         slot.close()
     # Before COMMIT: a store that exists is a store that its maker may write to.
     trust.add_trusted(store_id)
+
+
+def _is_unborn(folder: Folder) -> bool:
+    """Whether its maker died before the first commit: there is a file, and nothing in it.
+
+    A rollback journal beside a file of one page is such a death too: SQLite needs it only until
+    the WAL is in use, and cannot clear it away through a connection that must not write.
+    """
+    if Path(f"{folder.db}-journal").exists() and folder.db.stat().st_size <= schema.PAGE_SIZE:
+        return True
+    try:
+        connection = connections.open_reader(folder.db)
+    except (sqlite3.Error, StoreError):
+        return False  # what is wrong with it is said by `_inspect`
+    try:
+        return schema.version_of(connection) == 0
+    except (sqlite3.Error, StoreError):
+        return False
+    finally:
+        connection.close()
 
 
 def _inspect(folder: Folder) -> tuple[str, int]:

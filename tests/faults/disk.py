@@ -22,7 +22,7 @@ from faults.calls import Call
 
 SECTOR = 512
 Image = dict[str, bytes]
-"""Path below the root -> content."""
+"""Path below the root -> content. A folder's path ends in "/"."""
 
 
 class Survives(Enum):
@@ -126,9 +126,9 @@ class Disk:
                 if _reached(change, survives, rng):
                     change.apply(names)
         return {
-            name: file.content(survives, rng)
+            (name if file else f"{name}/"): (file.content(survives, rng) if file else b"")
             for name, file in names.items()
-            if file is not None and _reachable(name, names)
+            if _reachable(name, names)
         }
 
     def differs_from(self, folder: Path, ignore: tuple[str, ...] = ()) -> list[str]:
@@ -143,7 +143,9 @@ class Disk:
         return [
             name
             for name in names
-            if not name.startswith(ignore) and expected.get(name) != found.get(name)
+            if not name.startswith(ignore)
+            and not name.endswith("/")
+            and expected.get(name) != found.get(name)
         ]
 
     def name_of(self, path: str) -> str:

@@ -115,7 +115,11 @@ def cut_everywhere(
         for _, image in disk.images(rng, random_images):
             if rng.random() >= sample:
                 continue
-            kept = {name: data for name, data in image.items() if not name.startswith(ignore)}
+            kept = {
+                name: data
+                for name, data in image.items()
+                if name.endswith("/") or not name.startswith(ignore)
+            }
             key = hash((acked, tuple(sorted(kept.items()))))
             if key not in seen:
                 seen.add(key)
@@ -129,10 +133,12 @@ def lay_out(folder: Path, image: Image) -> None:
     """Make `folder` hold exactly the image."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-    for name, data in image.items():
+    for name in sorted(image):
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.write_bytes(data)
+        if name.endswith("/"):
+            path.mkdir(mode=0o700)
+            continue
+        path.write_bytes(image[name])
         path.chmod(0o600)
 
 
