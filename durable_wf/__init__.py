@@ -1,0 +1,58 @@
+"""durable_wf: durable workflows in one package, without a server.
+
+Owns: the public names. Each is imported when it is first used, so that importing the package costs
+next to nothing; `__init__.pyi` tells type checkers the same list.
+Must never: be imported from inside the package; there, names come from where they are defined.
+Read next: `core/__init__.py`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "durable_wf.authoring.data_flow": ("ref",),
+    "durable_wf.authoring.builder": ("WorkflowBuilder",),
+    "durable_wf.authoring.factory": ("TaskFactory",),
+    "durable_wf.authoring.task": ("task",),
+    "durable_wf.core.definition": ("Task", "Workflow"),
+    "durable_wf.core.events": ("Fault",),
+    "durable_wf.core.plan": ("ExecutionPlan",),
+    "durable_wf.core.resolver": ("DependencyResolver",),
+    "durable_wf.core.resources": ("Resources",),
+    "durable_wf.core.scheduler": ("TaskScheduler",),
+    "durable_wf.core.status": ("FaultKind", "RunStatus", "TaskStatus"),
+    "durable_wf.core.values": ("Missing",),
+    "durable_wf.engine.facade": ("WorkflowEngine",),
+
+    "durable_wf.engine.result": ("RunHandle", "RunResult"),
+    "durable_wf.errors": (
+        "CallerError", "Cancelled", "CodeChanged", "CycleError", "DefinitionError", "DiskFull",
+        "DurableWorkflowError", "HistoryError", "LostTail", "NewerSchema", "NotFound",
+        "NotReadable", "NotSendable", "NotStorable", "NotTrusted", "OwnedElsewhere",
+        "PayloadMissing", "RunConflict", "RunFailed", "StoreBusy", "StoreError", "StoreFailed",
+        "TaskError", "UnsafeStore", "VerificationFailed", "WrongState",
+    ),
+    "durable_wf.execute.context": ("current",),
+}  # fmt: skip
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - these are strings
+    *sorted([*_HOME_OF, "__version__"]),
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from where it is defined, once."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'durable_wf' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,204 @@
+"""WorkflowBuilder: the fluent way to write a workflow.
+
+Owns: the fluent calls, and the checks that need the whole graph.
+Must never: raise for a wrong definition before `build()`, which reports everything at once.
+Read next: `data_flow.py` (the data-flow rules), `factory.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Self, Unpack, cast
+
+from durable_wf.authoring.factory import Draft, TaskFactory, name_problem
+from durable_wf.authoring.options import TaskOptions, read_metadata, read_tags
+from durable_wf.authoring.task import TaskFunction
+from durable_wf.authoring.units import Duration, Size
+from durable_wf.core.definition import Task, Workflow
+from durable_wf.core.resolver import DependencyResolver, nearest
+from durable_wf.errors import CycleError, DefinitionError
+
+_MAX_PROBLEMS: Final = 200
+_MAX_GUESSES: Final = 5
+"""Finding the nearest of 100,000 names takes a while; the first few guesses say enough."""
+
+
+class WorkflowBuilder:
+    """Describes a workflow task by task; `build()` checks it and gives the Workflow.
+
+    Calls after `add_task` speak of the task that was added last. `tags` and `metadata` are for
+    people and searches. Raises DefinitionError from `build()` only, with all problems together.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        description: str = "",
+        *,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
+        self.name = name
+        self._description: object = description
+        self._tags = tags
+        self._metadata = metadata or {}
+        self._factory = TaskFactory()
+        self._drafts: list[Draft] = []
+
+    def add_task(
+        self,
+        name: str | Callable[..., Any],
+        function: Callable[..., Any] | None = None,
+        parameters: Mapping[str, object] | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Self:
+        """Add a task that calls `function`, with `parameters` as given values.
+
+        A function alone, `add_task(extract)`, gives the task its own name. Options are those of
+        `@task` and win over them: `timeout="10m"`, `cpu=2`, `optional=True` (see `TaskOptions`).
+        """
+        if function is None and callable(name):
+            function = name
+            own = function.name if isinstance(function, TaskFunction) else ""
+            name = own or str(getattr(function, "__name__", ""))
+        settings = cast("Mapping[str, object]", options)
+        draft = self._factory.draft(cast("str", name), function, parameters, settings)
+        self._drafts.append(draft)
+        return self
+
+    def depends_on(self, *names: str | TaskFunction[..., Any]) -> Self:
+        """The task runs after these and receives their results (the rules are in the guide)."""
+        self._last("depends_on").order(names, data=True)
+        return self
+
+    def after(self, *names: str | TaskFunction[..., Any]) -> Self:
+        """The task runs after these and receives nothing of them."""
+        self._last("after").order(names, data=False)
+        return self
+
+    def bind(self, **sources: object) -> Self:
+        """Say which parameter receives what: `bind(rows="extract", key=ref("cfg")["key"])`."""
+        self._last("bind").bind(sources)
+        return self
+
+    def optional(self, optional: bool = True) -> Self:
+        """A failure of the task does not fail the run; downstream receives a `Missing`."""
+        return self._set(optional=optional)
+
+    def timeout(self, duration: Duration | None) -> Self:
+        """An attempt is killed after this time: seconds, a timedelta, "10m", "1h30m"."""
+        return self._set(timeout=duration)
+
+    def priority(self, priority: int) -> Self:
+        """Among tasks that could start, higher ones do first. The default is 0."""
+        return self._set(priority=priority)
+
+    def resources(
+        self,
+        *,
+        cpu: float | None = None,
+        memory: Size | None = None,
+        gpu: int | None = None,
+        pools: Mapping[str, int] | None = None,
+    ) -> Self:
+        """What an attempt occupies: cores, bytes (or "4GB"), GPUs, units of named pools."""
+        given = {"cpu": cpu, "memory": memory, "gpu": gpu, "pools": pools}
+        return self._set(**{name: value for name, value in given.items() if value is not None})
+
+    def estimate(self, duration: Duration) -> Self:
+        """How long it will probably take; used for order and plans until runs were recorded."""
+        return self._set(estimate=duration)
+
+    def describe(self, description: str) -> Self:
+        """A sentence for people."""
+        return self._set(description=description)
+
+    def build(self) -> Workflow:
+        """The workflow, checked. Raises DefinitionError listing everything that is wrong;
+        CycleError when a cycle is all that is.
+        """
+        problems = [problem] if (problem := name_problem("the workflow's name", self.name)) else []
+        fields = self._own_fields(problems)
+        if not self._drafts:
+            problems.append("it has no tasks; add one with add_task(name, function)")
+        tasks = self._tasks(problems)
+        cycle = self._graph(problems)
+        if cycle and not problems:
+            raise CycleError(cycle)
+        if cycle:
+            problems.append(CycleError(cycle).message)
+        if problems:
+            raise _refusal(self.name, problems)
+        functions = {draft.name: draft.known.function for draft in self._drafts if draft.known}
+        return Workflow(self.name, tuple(tasks), functions=functions, **fields)
+
+    def _set(self, **options: object) -> Self:
+        draft = self._last(next(iter(options), "resources"))
+        draft.options = {**draft.options, **options}
+        return self
+
+    def _last(self, call: str) -> Draft:
+        if not self._drafts:
+            raise DefinitionError(f"{call}() speaks of the last task, but none has been added")
+        return self._drafts[-1]
+
+    def _own_fields(self, problems: list[str]) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        if isinstance(self._description, str):
+            fields["description"] = self._description
+        else:
+            problems.append(f"the description must be a text, not {self._description!r:.60}")
+        try:
+            fields["tags"] = read_tags(self._tags)
+            fields["metadata"] = read_metadata(self._metadata)
+        except DefinitionError as error:
+            problems.append(error.message)
+        return fields
+
+    def _tasks(self, problems: list[str]) -> list[Task]:
+        tasks = []
+        finish = self._factory.finish
+        for draft in self._drafts:
+            task, wrong = finish(draft)
+            if task is not None:
+                tasks.append(task)
+            problems += [f"task {draft.name!r}: {text}" for text in wrong]
+        return tasks
+
+    def _graph(self, problems: list[str]) -> tuple[str, ...] | None:
+        """Check names and dependencies of all tasks; returns a cycle if there is one."""
+        drafts = self._drafts
+        upstreams = {draft.name: _upstream(draft) for draft in drafts}
+        if len(upstreams) != len(drafts):
+            counts = Counter(draft.name for draft in drafts)
+            problems += [f"task {n!r} is added {k} times" for n, k in counts.items() if k > 1]
+        unknown = [
+            (task, name) for task, ups in upstreams.items() for name in ups if name not in upstreams
+        ]
+        for i, (task, name) in enumerate(unknown[:_MAX_PROBLEMS]):
+            guess = nearest(name, upstreams) if i < _MAX_GUESSES else ""
+            problems.append(
+                f"task {task!r} depends on {name!r}, which does not exist"
+                + (f"; did you mean {guess!r}?" if guess else "")
+            )
+        if unknown:
+            upstreams = {
+                task: tuple(name for name in ups if name in upstreams)
+                for task, ups in upstreams.items()
+            }
+        return DependencyResolver(upstreams).cycle()
+
+
+def _upstream(draft: Draft) -> tuple[str, ...]:
+    if not draft.bound and not draft.after:
+        return draft.depends
+    return (*draft.depends, *(source.task for source in draft.bound.values()), *draft.after)
+
+
+def _refusal(name: str, problems: list[str]) -> DefinitionError:
+    count = len(problems)
+    if count > _MAX_PROBLEMS:
+        problems = [*problems[:_MAX_PROBLEMS], f"and {count - _MAX_PROBLEMS} more problems"]
+    words = "1 problem" if count == 1 else f"{count} problems"
+    return DefinitionError(f"workflow {name!r} cannot be built: {words}", problems=problems)

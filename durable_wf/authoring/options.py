@@ -1,0 +1,175 @@
+"""Options of a task: what `add_task(...)`, `@task(...)` and the fluent calls may say besides data.
+
+Owns: their names, their forms as people write them, and the turning of these into fields of Task.
+Must never: know about data flow.
+Read next: `task.py` and `factory.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypedDict
+
+import attrs
+
+from durable_wf.authoring.units import Duration, Size, parse_duration, parse_size
+from durable_wf.core.resolver import nearest
+from durable_wf.core.resources import Resources
+from durable_wf.errors import DefinitionError
+
+
+class TaskOptions(TypedDict, total=False):
+    """What may be said of a task. Times and sizes as in `units.py`.
+
+    `optional`: its failure does not fail the run. `priority`: higher starts earlier.
+    `cpu` (cores), `memory`, `gpu` (devices) and `pools` (units by pool name) are what an attempt
+    occupies; `memory_limit` is where it is stopped (`memory_hard`: by the kernel). `estimate` is
+    how long it will probably take. `executor` and `codec` name another than the default.
+    """
+
+    timeout: Duration | None
+    optional: bool
+    priority: int
+    cpu: float
+    memory: Size
+    gpu: int
+    pools: Mapping[str, int]
+    memory_limit: Size | None
+    memory_hard: bool
+    executor: str
+    codec: str
+    estimate: Duration | None
+    description: str
+    tags: Iterable[str]
+    metadata: Mapping[str, object]
+
+
+class _Wrong(Exception):
+    """What is wrong with an option's value."""
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong(f"must be True or False, not {value!r:.60}")
+    return value
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Wrong(f"must be a whole number, not {value!r:.60}")
+    return value
+
+
+def _count(value: object) -> int:
+    if _whole(value) < 0:
+        raise _Wrong(f"must not be negative, but is {value!r}")
+    return _whole(value)
+
+
+def _cores(value: object) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < 1e6:  # type: ignore[operator]
+        raise _Wrong(f"must be a number of cores, not {value!r:.60}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _memory(value: object) -> int:
+    return 0 if value == 0 and not isinstance(value, bool) else parse_size(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _Wrong(f"must be a text, not {value!r:.60}")
+    return value
+
+
+def _name_of(words: str, *allowed: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in allowed:
+            choice = ", ".join(repr(name) for name in allowed if name)
+            raise _Wrong(f"{value!r:.60} is no {words}; there are {choice}")
+        return _text(value)
+
+    return read
+
+
+def _pools(value: object) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value, Mapping):
+        raise _Wrong(f"must map pool names to units, as in {{'db': 1}}, not {value!r:.60}")
+    for name, units in value.items():
+        if not re.fullmatch(r"[\w.\-]{1,100}", _text(name)):
+            raise _Wrong(f"{name!r:.120} is no name for a pool")
+        if _whole(units) < 1:
+            raise _Wrong(f"pool {name!r} needs at least 1 unit, not {units}")
+    return tuple(sorted(value.items()))
+
+
+def read_tags(value: object) -> tuple[str, ...]:
+    """Tags as a tuple of texts; a single text is refused, it is nearly always a slip."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise DefinitionError(f"tags must be a list of texts, not {value!r:.60}")
+    tags = tuple(value)
+    if not all(isinstance(tag, str) and tag for tag in tags):
+        raise DefinitionError(f"tags must be texts, not {tags!r:.80}")
+    return tags
+
+
+def read_metadata(value: object) -> tuple[tuple[str, str], ...]:
+    """Metadata as sorted pairs of texts; numbers and truth values are written out."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise DefinitionError(f"metadata must map texts to texts, not {value!r:.60}")
+    for key, item in value.items():
+        if not isinstance(item, str | int | float):
+            raise DefinitionError(f"metadata {key!r} must be a text or a number, not {item!r:.60}")
+    return tuple(sorted((key, str(item)) for key, item in value.items()))
+
+
+def _or_none(read: Callable[[object], Any]) -> Callable[[object], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+_READERS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
+    "timeout": ("timeout_s", _or_none(parse_duration)),
+    "optional": ("optional", _truth),
+    "priority": ("priority", _whole),
+    "memory_limit": ("memory_limit", _or_none(parse_size)),
+    "memory_hard": ("memory_hard", _truth),
+    "executor": ("executor", _name_of("executor", "", "sequential", "parallel")),
+    "codec": ("codec", _name_of("codec", "", "json", "pickle")),
+    "estimate": ("estimate_s", _or_none(parse_duration)),
+    "description": ("description", _text),
+    "tags": ("tags", read_tags),
+    "metadata": ("metadata", read_metadata),
+}
+_RESOURCES: Mapping[str, Callable[[object], Any]] = {
+    "cpu": _cores, "memory": _memory, "gpu": _count, "pools": _pools,
+}  # fmt: skip
+
+NAMES = frozenset({*_READERS, *_RESOURCES})
+
+
+def read_options(options: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
+    """Fields of Task, and what is wrong with the options, each as a sentence without the task."""
+    fields: dict[str, Any] = {}
+    resources: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, value in options.items():
+        try:
+            if (found := _READERS.get(name)) is not None:
+                field, read = found
+                fields[field] = read(value)
+            elif (read_need := _RESOURCES.get(name)) is not None:
+                resources[name] = read_need(value)
+            else:
+                guess = nearest(name, NAMES)
+                problems.append(
+                    f"{name!r} is no option" + (f"; did you mean {guess!r}?" * bool(guess))
+                )
+        except _Wrong as wrong:
+            problems.append(f"{name} {wrong}")
+        except DefinitionError as error:
+            problems.append(f"{name}: {error.message}")
+    if resources:
+        fields["resources"] = attrs.evolve(Resources(), **resources)
+    return fields, problems

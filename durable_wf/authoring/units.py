@@ -1,0 +1,81 @@
+"""Units: durations and sizes as people write them.
+
+Owns: reading "1h30m" and "4GB".
+Must never: guess; what is not clearly a duration or a size is a DefinitionError.
+Read next: `options.py`, which uses them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from typing import Final
+
+from durable_wf.errors import DefinitionError
+
+Duration = float | timedelta | str
+"""Seconds, a timedelta, or text such as "90s", "10m", "1h30m", "2d", "250ms"."""
+
+Size = int | str
+"""Bytes, or text such as "512MB" (millions) or "4GiB" (powers of 1024)."""
+
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+
+_BYTES: Final = {
+    "": 1,
+    "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
+    "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40,
+}  # fmt: skip
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)?B?", re.IGNORECASE)
+
+
+def parse_duration(value: object) -> float:
+    """Seconds, more than 0. Raises DefinitionError for anything else."""
+    seconds = _seconds(value)
+    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
+        raise DefinitionError(
+            f"{value!r:.80} is not a duration: give seconds, a timedelta, or text such as '1h30m'"
+        )
+    return seconds
+
+
+def _seconds(value: object) -> float | None:
+    match value:
+        case bool():
+            return None
+        case int() | float():
+            return float(value)
+        case timedelta():
+            return value.total_seconds()
+        case str():
+            text = value.strip().lower().replace(" ", "")
+            if re.fullmatch(r"\d+(\.\d+)?", text):
+                return float(text)
+            if _DURATION.fullmatch(text):
+                parts = _DURATION_PART.findall(text)
+                return math.fsum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return None
+
+
+def parse_size(value: object) -> int:
+    """Bytes, more than 0. Raises DefinitionError for anything else."""
+    size = _bytes(value)
+    if size is None or size <= 0:
+        raise DefinitionError(
+            f"{value!r:.80} is not a size: give bytes, or text such as '512MB' or '4GiB'"
+        )
+    return size
+
+
+def _bytes(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
+        number, unit = found.groups()
+        return round(float(number) * _BYTES[(unit or "").upper()])
+    return None

@@ -1,0 +1,71 @@
+"""Digests of definitions: when two definitions are the same run, the same inputs, the same code.
+
+Owns: the three digests behind an idempotent run id, and the fingerprint of each task's code.
+Must never: look at a callable; the builder has put fingerprints into the definition.
+Read next: `definition.py`.
+
+What only tunes a run (resources, priority, time-outs, estimates, descriptions, tags) is in none of
+them: it may change while a run is unfinished. The order in which tasks were added is not either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from durable_wf.core.definition import Literal, Source, Task, Workflow
+
+
+def structure_digest(workflow: Workflow) -> str:
+    """Names, dependencies, which argument comes from where, which tasks are optional."""
+    return _digest([workflow.name], (_structure(task) for task in workflow.tasks))
+
+
+def inputs_digest(workflow: Workflow) -> str:
+    """The values given in the definition itself."""
+    return _digest([], (inputs for task in workflow.tasks if (inputs := _inputs(task))))
+
+
+def code_digest(workflow: Workflow) -> str:
+    """The code of all tasks."""
+    return _digest([], (ascii((task.name, code_of(task))) for task in workflow.tasks))
+
+
+def code_of(task: Task) -> str:
+    """The fingerprint of a task's code; its name stands in where there is no fingerprint."""
+    function = task.function
+    return function.fingerprint or f"{function.module}:{function.qualname}"
+
+
+def fingerprints(workflow: Workflow) -> dict[str, str]:
+    """The fingerprint of each task's code, by task name."""
+    return {task.name: code_of(task) for task in workflow.tasks}
+
+
+def _digest(head: list[str], parts: Iterable[str]) -> str:
+    text = "\n".join(head + sorted(parts))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _structure(task: Task) -> str:
+    """One line of ASCII, whatever is in the names: what sorts and joins without doubt."""
+    arguments = [_shape(source) for source in task.args]
+    named = [(name, _shape(source)) for name, source in task.kwargs]
+    return ascii((task.name, sorted(task.upstream), arguments, sorted(named), task.optional))
+
+
+def _shape(source: Source) -> tuple[object, ...]:
+    if isinstance(source, Literal):
+        return ("value",)
+    return ("task", source.task, *source.path)
+
+
+def _inputs(task: Task) -> str:
+    given: list[tuple[object, str]] = [
+        (i, source.value) for i, source in enumerate(task.args) if isinstance(source, Literal)
+    ]
+    named = sorted(
+        (name, source.value) for name, source in task.kwargs if isinstance(source, Literal)
+    )
+    given.extend(named)
+    return ascii((task.name, given)) if given else ""
