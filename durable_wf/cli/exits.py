@@ -17,7 +17,9 @@ from enum import IntEnum
 import click
 
 from durable_wf import errors as e
+from durable_wf.cli.states import INTERRUPTED, RunShown
 from durable_wf.cli.terminal import look_at
+from durable_wf.core.status import RunStatus
 
 
 class Exit(IntEnum):
@@ -96,6 +98,10 @@ def _parts(error: BaseException, code: Exit) -> tuple[str, str | None]:
             return error.format_message(), f"{path} --help"
         case click.ClickException():
             return error.format_message(), None
+        case e.Interrupted():
+            return "interrupted; what has finished is safe", f"dwf resume {error.run_id}"
+        case click.Abort() if isinstance(error.__cause__, e.Interrupted):
+            return _parts(error.__cause__, code)
         case KeyboardInterrupt() | click.Abort():
             return "interrupted", None
         case OSError() if error.strerror:
@@ -104,3 +110,17 @@ def _parts(error: BaseException, code: Exit) -> tuple[str, str | None]:
         case _:
             kind = "internal error: " if code is Exit.INTERNAL else ""
             return f"{kind}{type(error).__name__}: {error}", DEBUG_HINT
+
+
+RUN_CODES: dict[RunShown, Exit] = {
+    RunStatus.SUCCEEDED: Exit.OK,
+    RunStatus.FAILED: Exit.RUN_FAILED,
+    RunStatus.CANCELLED: Exit.CANCELLED,
+    RunStatus.PAUSED: Exit.WAITING,
+    INTERRUPTED: Exit.WRONG_STATE,
+}
+
+
+def code_of_run(shown: RunShown) -> Exit:
+    """The exit code that says how a run stands."""
+    return RUN_CODES.get(shown, Exit.WAITING)

@@ -8,7 +8,7 @@ Read next: `documents.py` (their JSON).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import attrs
 
@@ -17,6 +17,7 @@ from durable_wf.core import events as e
 from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.core.summary import Counts, RunRow
 from durable_wf.core.tables import CLOSES, TASK
+from durable_wf.errors import HistoryError
 
 
 @attrs.frozen
@@ -26,6 +27,14 @@ class Output:
     attempt: int
     at: int
     ref: e.OutputRef
+
+
+@attrs.frozen
+class Running:
+    """The attempt that runs, or ran when its engine died: where, and its AttemptStarted."""
+
+    worker: str
+    n: int
 
 
 @attrs.define
@@ -39,7 +48,7 @@ class TaskFacts:
     started_at: int | None = None
     ended_at: int | None = None
     wall_us: int = 0
-    worker: str = ""
+    running: Running | None = None
     fault: e.Fault | None = None
     reason: str = ""
     outputs: list[Output] = attrs.field(factory=list)
@@ -66,34 +75,53 @@ class RunFacts:
         return shown_task(task.status, alive=self.alive)
 
 
-def fold(
-    row: RunRow, names: Sequence[str], history: Iterable[e.Recorded], *, alive: bool
-) -> RunFacts:
-    """The facts of a run from its events. `names` are its tasks, in the order of the definition."""
-    tasks = {name: TaskFacts() for name in names}
-    created: e.RunCreated | None = None
-    paused: e.RunPaused | None = None
-    released: e.RunReleased | None = None
-    for recorded in history:
+class Story:
+    """The events of a run, folded as they come. `names` are its tasks, in their order."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.n = 0
+        self._tasks = {name: TaskFacts() for name in names}
+        self._created: e.RunCreated | None = None
+        self._paused: e.RunPaused | None = None
+        self._released: e.RunReleased | None = None
+
+    def take(self, recorded: e.Recorded) -> None:
+        """The next event."""
+        self.n = recorded.n
         event = recorded.event
         match event:
             case e.RunCreated():
-                created = event
+                self._created = event
             case e.RunPaused():
-                paused = event
+                self._paused = event
             case e.RunResumed():
-                paused = None
+                self._paused = None
             case e.RunReleased():
-                released = event
+                self._released = event
             case e.RunClaimed():
-                released = None
+                self._released = None
             case e.TasksClosed():
-                _close(tasks.values(), event, recorded.at)
+                _close(self._tasks.values(), event, recorded.at)
             case _:
-                _take(tasks, event, recorded.at)
-    if created is None:
-        raise ValueError(f"the history of run {row.run_id} has no RunCreated")
-    return RunFacts(row, alive, created, tasks, paused, released)
+                _take(self._tasks, event, recorded)
+
+    def facts(self, row: RunRow, *, alive: bool) -> RunFacts:
+        """What is known so far. `row` is the read model after the same events."""
+        if self._created is None:
+            raise HistoryError(f"run {row.run_id}: its history does not begin with RunCreated")
+        return RunFacts(row, alive, self._created, self._tasks, self._paused, self._released)
+
+
+def fold(
+    row: RunRow, names: Iterable[str], history: Iterable[e.Recorded], *, alive: bool
+) -> RunFacts:
+    """The facts of a run from its events, up to the last one that `row` has seen."""
+    story = Story(names)
+    for recorded in history:
+        if recorded.n > row.n:
+            break
+        story.take(recorded)
+    return story.facts(row, alive=alive)
 
 
 def _close(tasks: Iterable[TaskFacts], event: e.TasksClosed, at: int) -> None:
@@ -104,26 +132,29 @@ def _close(tasks: Iterable[TaskFacts], event: e.TasksClosed, at: int) -> None:
             task.reason = event.reason
 
 
-def _take(tasks: dict[str, TaskFacts], event: e.Event, at: int) -> None:
+def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> None:
     """Apply one event of a task; other events change nothing here."""
     name = getattr(event, "task", None)
     if name is None:
         return
+    at = recorded.at
     task = tasks.setdefault(name, TaskFacts())
     task.status = TASK[task.status][type(event)]
     match event:
         case e.AttemptStarted():
             task.attempts = event.attempt
-            task.worker = event.worker
+            task.running = Running(event.worker, recorded.n)
             task.started_at = at
             task.ended_at = None
         case e.AttemptReturned():
             task.attempts -= 1
             task.started_at = None
+            task.running = None
         case e.AttemptSucceeded() | e.AttemptFailed():
             task.started_at = event.began_at or task.started_at
             task.ended_at = at
             task.wall_us = event.wall_us
+            task.running = None
             task.fault = event.fault if isinstance(event, e.AttemptFailed) else None
             if event.output is not None:
                 task.outputs.append(Output(event.attempt, at, event.output))

@@ -71,22 +71,18 @@ MARKS: Mapping[RunShown | TaskShown, Mark] = {
     TaskStatus.CANCELLED: _CANCELLED,
 }
 
-WEIGHT: Mapping[TaskShown, int] = {
-    state: weight
-    for weight, state in enumerate(
-        (
-            TaskStatus.SUCCEEDED,
-            TaskStatus.SKIPPED,
-            TaskStatus.CANCELLED,
-            TaskStatus.PENDING,
-            TaskStatus.WAITING,
-            TaskStatus.RUNNING,
-            INTERRUPTED,
-            TaskStatus.FAULTED,
-            TaskStatus.FAILED,
-        )
-    )
-}
+_LIGHT_TO_HEAVY: tuple[TaskShown, ...] = (
+    TaskStatus.SUCCEEDED,
+    TaskStatus.SKIPPED,
+    TaskStatus.CANCELLED,
+    TaskStatus.PENDING,
+    TaskStatus.WAITING,
+    TaskStatus.RUNNING,
+    INTERRUPTED,
+    TaskStatus.FAULTED,
+    TaskStatus.FAILED,
+)
+WEIGHT: Mapping[TaskShown, int] = {s: weight for weight, s in enumerate(_LIGHT_TO_HEAVY)}
 """Which state stands for a group of tasks: the one with the highest weight among them."""
 
 

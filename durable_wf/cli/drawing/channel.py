@@ -75,16 +75,16 @@ def channel(nets: Sequence[Net], look: Look) -> list[str]:
     for net, track in zip(bent, tracks, strict=True):
         _draw(grid, net, track + 1, nets.index(net))
     width = max((max(net.reach) for net in nets), default=0) + 1
-    rows = []
+    rows: list[list[str]] = []
     kind = 0 if look.symbols else 1
     for strokes in grid:
-        row = [" "] * width
+        line = [" "] * width
         for x, (bits, _) in strokes.items():
-            row[x] = _LINES[bits][kind]
-        rows.append(row)
+            line[x] = _LINES[bits][kind]
+        rows.append(line)
     for x in (x for net in nets for x in net.heads):
         rows[-1][x] = "▼v"[kind]
-    return ["".join(row) for row in rows]
+    return ["".join(line) for line in rows]
 
 
 def _tracks(nets: Sequence[Net]) -> list[int]:

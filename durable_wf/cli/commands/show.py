@@ -1,0 +1,155 @@
+"""`dwf show`: one run on one screen.
+
+Owns: the screen: state and why, counts, tasks, the last failures, where the output lies, what to
+type next.
+Must never: claim or change anything.
+Read next: `events.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from durable_wf.cli.context import (
+    Settings,
+    examples,
+    json_option,
+    out,
+    pass_settings,
+    run_argument,
+    say,
+)
+from durable_wf.cli.documents import dumps, facts_document
+from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, why
+from durable_wf.cli.picking import pick
+from durable_wf.cli.render import fault_line, row_counts_text, state_text, task_table
+from durable_wf.cli.states import INTERRUPTED, MARKS
+from durable_wf.cli.stores import facts_of
+from durable_wf.cli.terminal import Look, one_line, shorten
+from durable_wf.cli.times import ago, local, span
+from durable_wf.core.resolver import nearest
+
+_FAILURES = 3
+_TRACEBACK_LINES = 6
+
+
+@click.command(
+    "show",
+    epilog=examples(
+        ("dwf show @last", "the newest run"),
+        ("dwf show etl-2026", "the run whose id begins like this"),
+        ("dwf show @last --json", "with the state of every task"),
+        ("dwf show @last --task load", "one task: fault and traceback in full"),
+    ),
+)
+@run_argument
+@click.option("-t", "--task", metavar="NAME", help="Show one task in full.")
+@json_option("Print one JSON document, with task_states.")
+@pass_settings
+def show(settings: Settings, *, run: str, task: str | None, as_json: bool) -> None:
+    """Show one run: its state, its tasks, what failed, and what to do next.
+
+    More than 40 tasks are shown in groups by name. With --json: run_id, workflow, status,
+    recorded_status, created_at, started_at, ended_at, tasks {total, by_status}, task_states {name:
+    {status, attempts, started_at, ended_at, fault}} and more; times are ISO-8601 in UTC.
+    """
+    with settings.reading() as store:
+        facts = facts_of(store, pick(store.log, run))
+        output = store.folder.output
+    if as_json:
+        say(dumps(facts_document(facts)))
+        return
+    look = out()
+    now = time.time_ns() // 1000
+    lines = _task_screen(facts, task, look) if task else _screen(facts, output, look, now)
+    for line in lines:
+        say(line)
+
+
+def _screen(facts: RunFacts, output: Path, look: Look, now: int) -> list[str]:
+    head = _head(facts, look, now)
+    wide = max(len(name) for name, _ in head)
+    lines = [f"{look.paint(f'{name:{wide}}', 'dim')}  {text}" for name, text in head]
+    lines += ["", *task_table(facts, look, now)]
+    failed = [(name, task) for name, task in facts.tasks.items() if task.fault is not None]
+    failed.sort(key=lambda pair: pair[1].ended_at or 0)
+    if failed:
+        lines += ["", look.paint("Last failures", "bold")]
+        for name, task in failed[-_FAILURES:]:
+            lines += _failure(name, task, look)
+        if len(failed) > _FAILURES:
+            lines.append(f"  and {len(failed) - _FAILURES} more: dwf show RUN --json")
+    if any(task.outputs for task in facts.tasks.values()):
+        lines += ["", f"{look.paint('output', 'dim')}  {output}   (dwf logs {facts.row.run_id})"]
+    if step := next_step(facts):
+        lines += ["", f"{look.paint('next', 'bold')}    {step}"]
+    return lines
+
+
+def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
+    row, shown = facts.row, facts.shown
+    mark = MARKS[shown]
+    state = look.paint(state_text(shown, look), mark.colour, "bold")
+    reason = one_line(why(facts))
+    started = row.started_at
+    took = ""
+    if started is not None:
+        ended = row.ended_at
+        if ended is not None:
+            took = f", took {span(ended - started)}"
+        elif shown is not INTERRUPTED:
+            took = f", for {span(now - started)}"
+    head = [
+        ("run", row.run_id),
+        ("workflow", one_line(row.workflow)),
+        ("state", f"{state}{': ' if reason else ''}{reason}"),
+        ("created", f"{local(row.created_at)} ({ago(row.created_at, now)}){took}"),
+        ("tasks", f"{row.total}: {row_counts_text(row.counts, look, alive=facts.alive)}"),
+    ]
+    if row.tags:
+        head.append(("tags", one_line(", ".join(row.tags))))
+    for key, value in facts.created.metadata:
+        head.append((one_line(key), one_line(value)))
+    if row.imported:
+        head.append(("imported", "from another store; it can be looked at, not continued"))
+    return head
+
+
+def _failure(name: str, task: TaskFacts, look: Look) -> list[str]:
+    room = (look.width or 100) - 4
+    head = f"  {look.paint(name, 'red')} (attempt {task.attempts})"
+    return [head, f"    {shorten(fault_line(task), room, symbols=look.symbols)}"]
+
+
+def _task_screen(facts: RunFacts, name: str, look: Look) -> list[str]:
+    task = facts.tasks.get(name)
+    if task is None:
+        raise click.BadParameter(_no_task(facts, name), param_hint="--task")
+    shown = facts.task_shown(task)
+    lines = [
+        f"{look.paint('task', 'dim')}      {name}  of run {facts.row.run_id}",
+        f"{look.paint('state', 'dim')}     "
+        + look.paint(state_text(shown, look), MARKS[shown].colour, "bold")
+        + (f": {one_line(task.reason)}" if task.reason else ""),
+        f"{look.paint('attempts', 'dim')}  {task.attempts}",
+    ]
+    if task.started_at is not None:
+        took = f", took {span(task.wall_us)}" if task.wall_us else ""
+        lines.append(f"{look.paint('began', 'dim')}     {local(task.started_at)}{took}")
+    if task.fault is not None:
+        lines += ["", look.paint(fault_line(task), "red")]
+        text = task.fault.traceback.rstrip()
+        lines += [f"  {look.clean(line)}" for line in text.splitlines()]
+    if task.outputs:
+        lines += ["", f"dwf logs {facts.row.run_id} --task {name}"]
+    return lines
+
+
+def _no_task(facts: RunFacts, name: str) -> str:
+    near = nearest(name, facts.tasks)
+    return f"run {facts.row.run_id} has no task {name!r}" + (
+        f"; did you mean {near!r}?" if near else ""
+    )

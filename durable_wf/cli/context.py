@@ -1,0 +1,113 @@
+"""What all commands share: which store is meant, and the options that every command takes.
+
+Owns: Settings, `--store` (before or after the command), `--json`, the RUN argument.
+Must never: open a store before a command asks.
+Read next: `picking.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import attrs
+import click
+from click.shell_completion import CompletionItem
+
+from durable_wf.cli.terminal import Look, look_at
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@attrs.define
+class Settings:
+    """What was said for all commands. `store` is a folder, or the file of an exported run."""
+
+    store: str | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Any]:
+        """The store, for reading."""
+        # Not at the top: sqlite3 and the store are not needed to print help.
+        from durable_wf.cli.stores import open_for_reading
+
+        store = open_for_reading(self.store)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+def _remember_store(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    settings = ctx.find_root().ensure_object(Settings)
+    if value is not None:
+        settings.store = value
+
+
+def store_option(command: F) -> F:
+    """`--store`, which may stand before and after the command."""
+    return click.option(
+        "--store",
+        metavar="PATH",
+        expose_value=False,
+        callback=_remember_store,
+        help="The store's folder. Default: DURABLE_WF_STORE, else the nearest .durable-wf from "
+        "here upwards.",
+    )(command)
+
+
+def json_option(text: str = "Print one JSON document.") -> Callable[[F], F]:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+class RunName(click.ParamType):
+    """RUN: an id, the beginning of one, or `@last`."""
+
+    name = "RUN"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 - click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The newest runs that begin like this."""
+        settings = ctx.find_root().ensure_object(Settings)
+        try:
+            with settings.reading() as store:
+                rows = store.log.rows(prefix=incomplete, limit=50)
+        except Exception:  # noqa: BLE001 - a shell that completes must not show errors
+            return []
+        return [CompletionItem(row.run_id, help=row.workflow) for row in rows]
+
+
+run_argument = click.argument("run", metavar="RUN", type=RunName())
+pass_settings = click.make_pass_decorator(Settings, ensure=True)
+
+
+def examples(*lines: tuple[str, str], title: str = "Examples") -> str:
+    """The end of a help text: commands to type, and what they do, one a line."""
+    wide = max(len(command) for command, _ in lines)
+    body = "\n".join(f"  {command:{wide}}  {what}".rstrip() for command, what in lines)
+    # click keeps the lines of a paragraph that begins like this.
+    return f"\b\n{title}:\n{body}"
+
+
+def out() -> Look:
+    """What stdout can show."""
+    return look_at(sys.stdout)
+
+
+def say(text: str = "") -> None:
+    """A line of data, to stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def note(text: str) -> None:
+    """A line for people, to stderr."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

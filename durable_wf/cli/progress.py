@@ -1,0 +1,208 @@
+"""Progress of a run while it runs: a bar on a terminal, plain lines elsewhere.
+
+Owns: both forms, and a copy of stderr of their own, since a task may capture descriptor 2.
+Must never: print more often than people can read, or raise into the engine.
+Read next: `commands/run.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from typing import IO, Any, Protocol, Self
+
+from durable_wf.cli.render import row_counts_text
+from durable_wf.cli.states import MARKS
+from durable_wf.cli.terminal import Look, look_at, one_line, shorten
+from durable_wf.cli.times import clock, span
+from durable_wf.core.status import RunStatus
+from durable_wf.engine.progress import Progress
+
+_FIRST_S, _SLOWEST_S, _GROWTH = 1.0, 30.0, 1.5
+_NAMES = 3
+
+
+class Teller(Protocol):
+    """Told of progress. A context manager: at its end the screen is as it was."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Tell it, or remember it for later. Cheap."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Quiet:
+    """Says nothing."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def teller(*, quiet: bool) -> Teller:
+    """The form that fits stderr."""
+    if quiet:
+        return Quiet()
+    stream = _own_stderr()
+    look = look_at(stream)
+    return Bar(stream, look) if look.live else Lines(stream, look)
+
+
+def _own_stderr() -> IO[str]:
+    """A stream of our own to where stderr leads now: a task run in this process may redirect it."""
+    try:
+        fd = os.dup(sys.stderr.fileno())
+    except (OSError, io.UnsupportedOperation, ValueError):
+        return sys.stderr  # no descriptor, as in tests
+    return os.fdopen(fd, "w", 1, encoding=sys.stderr.encoding, errors="backslashreplace")
+
+
+def done_of(progress: Progress) -> int:
+    """Tasks that have ended."""
+    counts = progress.counts
+    return counts.succeeded + counts.failed + counts.skipped + counts.cancelled
+
+
+def eta_text(progress: Progress) -> str:
+    """`about 12 s left`, where an earlier run tells."""
+    eta = progress.eta_s
+    if eta is None or progress.status is not RunStatus.RUNNING or eta <= 0:
+        return ""
+    return f"about {span(max(1.0, eta) * 1_000_000)} left"
+
+
+def names_text(progress: Progress) -> str:
+    """What runs now: a few names and how many more."""
+    shown = ", ".join(one_line(name) for name in progress.running[:_NAMES])
+    more = progress.counts.running - _NAMES
+    return f"{shown} and {more} more" if shown and more > 0 else shown
+
+
+class Lines:
+    """One line for each change of the state or of failures, else less and less often."""
+
+    def __init__(self, stream: IO[str], look: Look) -> None:
+        self._stream = stream
+        self._look = look
+        self._last: tuple[RunStatus, int] | None = None
+        self._done = -1
+        self._due = 0.0
+        self._every = _FIRST_S
+
+    def __call__(self, progress: Progress) -> None:
+        """Say it, if it is time."""
+        now = time.monotonic()
+        key = (progress.status, progress.counts.failed)
+        if key == self._last and (now < self._due or done_of(progress) == self._done):
+            return
+        if key == self._last:
+            self._every = min(_SLOWEST_S, self._every * _GROWTH)
+        self._last, self._done, self._due = key, done_of(progress), now + self._every
+        self._stream.write(self._line(progress) + "\n")
+        self._stream.flush()
+
+    def _line(self, progress: Progress) -> str:
+        at = clock(time.time_ns() // 1000)[:-4]
+        state = MARKS[progress.status].word
+        parts = [
+            f"{at}Z {progress.run_id} {state} {done_of(progress)}/{progress.total}",
+            row_counts_text(progress.counts, self._look, alive=True),
+            eta_text(progress),
+        ]
+        if names := names_text(progress):
+            parts.append(f"now {names}")
+        return "; ".join(part for part in parts if part)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not sys.stderr:
+            self._stream.close()
+
+
+class Bar:
+    """A bar with counts, what runs now, and how long it will take, redrawn in place."""
+
+    def __init__(self, stream: IO[str], look: Look) -> None:
+        # rich is slow to import and only needed here.
+        from rich.console import Console
+        from rich.live import Live
+
+        self._look = look
+        self._stream = stream
+        self._console = Console(
+            file=stream,
+            force_terminal=True,
+            color_system="auto" if look.colour else None,
+            no_color=not look.colour,
+            highlight=False,
+        )
+        self._live = Live(
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._progress: Progress | None = None
+        self._began = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        """Remember it; it is drawn a few times a second."""
+        self._progress = progress
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+        if self._stream is not sys.stderr:
+            self._stream.close()
+
+    def _draw(self) -> Any:
+        # Loaded already, by the constructor; rich stays out of start-up.
+        from rich.text import Text
+
+        progress = self._progress
+        if progress is None:
+            return Text("starting ...")
+        width = self._console.width
+        return Text.from_ansi("\n".join(bar_lines(progress, self._elapsed(), self._look, width)))
+
+    def _elapsed(self) -> float:
+        return (time.monotonic() - self._began) * 1_000_000
+
+
+def bar_lines(progress: Progress, elapsed_us: float, look: Look, width: int) -> list[str]:
+    """The two lines of the bar."""
+    done = done_of(progress)
+    percent = 100 * done // progress.total if progress.total else 100
+    tail = f" {done}/{progress.total} {percent:>3}%  {span(elapsed_us)}"
+    if eta := eta_text(progress):
+        tail += f"  {eta}"
+    room = max(5, min(40, width - len(tail) - 2))
+    full = room * done // max(1, progress.total)
+    solid, empty = ("━", "╌") if look.symbols else ("#", ".")
+    colour = "red" if progress.counts.failed else "green"
+    bar = look.paint(solid * full, colour) + look.paint(empty * (room - full), "dim")
+    head = shorten(f"{progress.workflow}  {progress.run_id}", width - 1, symbols=look.symbols)
+    lines = [
+        look.paint(head, "bold"),
+        bar + tail,
+        row_counts_text(progress.counts, look, alive=True),
+    ]
+    if names := names_text(progress):
+        now = shorten(f"now {names}", width - 1, symbols=look.symbols)
+        lines.append(look.paint(now, "dim"))
+    return lines
