@@ -33,13 +33,14 @@ class Given:
 
     `producer` is the function index (see RunCode) whose return annotation names the classes in the
     value, or -1 for a literal. `payload` carries the bytes of a table payload; file payloads are
-    read by the worker itself.
+    read by the worker itself. `task` is the producing task, for messages.
     """
 
     value: Value
     path: tuple[str | int, ...] = ()
     producer: int = -1
     payload: bytes | None = None
+    task: str = ""
 
 
 @attrs.frozen

@@ -1,0 +1,101 @@
+"""Bundles: the functions of a run as bytes, for processes that never saw the user's script.
+
+Owns: `pack` and `unpack`. What an importable module gives travels by name; everything of
+`__main__`, a notebook, a prompt or a function's inside travels by value, all in one dump, so that
+tasks share their classes, helpers and globals in the worker as they do in the script.
+Must never: let a task start whose code cannot travel; or unpack bytes from anyone but the engine
+and, after their signature was checked, from the user's own store.
+Read next: `sending.py` (how), `calls.py` (what is done with the functions).
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from durable_wf.core.values import Classes, classes_of
+from durable_wf.errors import NotSendable
+from durable_wf.execute.calls import Functions
+from durable_wf.execute.port import RunCode
+
+_MARK = b"durable_wf bundle 1 "
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+Function = Callable[..., Any]
+
+
+def pack(code: RunCode) -> bytes:
+    """The functions of a run as bytes for `unpack`, with the classes their annotations name.
+
+    Raises NotSendable, naming the task and the object that cannot travel.
+    """
+    from durable_wf.execute import sending  # imports cloudpickle, which is heavy
+
+    homes = sending.Homes()
+    try:
+        entries = [(function, _known(function, homes)) for function in code.functions]
+        data, by_value = sending.dump(entries, homes)
+    except Exception as error:
+        raise _not_sendable(code, homes) from error
+    header = json.dumps({"python": _PYTHON, "by_value": by_value}).encode()
+    return _MARK + header + b"\n" + data
+
+
+def unpack(data: bytes) -> Functions:
+    """The functions of a bundle, in their order.
+
+    Raises NotSendable when they were packed by value under another Python, or cannot be imported.
+    """
+    header, _, body = data.partition(b"\n")
+    if not header.startswith(_MARK):
+        raise NotSendable("these bytes are not a bundle of functions")
+    facts = json.loads(header[len(_MARK) :])
+    if facts["by_value"] and facts["python"] != _PYTHON:
+        raise NotSendable(
+            f"the run's functions were stored by value under Python {facts['python']}, and this "
+            f"is Python {_PYTHON}: bytecode differs between them",
+            hint=f"use Python {facts['python']}, or put the functions into an importable module",
+        )
+    try:
+        entries = pickle.loads(body)  # noqa: S301 - packed by the engine, or signed by the user
+    except Exception as error:
+        raise NotSendable(
+            f"the run's functions cannot be loaded here: {type(error).__name__}: {error}",
+            hint="modules must be importable in worker processes: install them, "
+            "or run from the folder that holds them",
+        ) from error
+    functions = [function for function, _ in entries]
+    known = [None if classes is None else Classes(known=classes) for _, classes in entries]
+    return Functions(functions, known)
+
+
+def _known(function: Function, homes: Any) -> tuple[type, ...] | None:
+    """The classes to send along; None where the worker finds the same annotations itself.
+
+    A function sent by value loses the globals that only its annotations mention.
+    """
+    inner = function
+    while not isinstance(inner, types.FunctionType | type):
+        inner = getattr(inner, "func", getattr(inner, "__func__", type(inner)))
+    return None if homes.is_importable(inner) else classes_of(function).all()
+
+
+def _not_sendable(code: RunCode, homes: Any) -> NotSendable:
+    """The error that names the first task whose function cannot travel, and the part of it."""
+    from durable_wf.execute import sending  # imported already; see pack
+
+    for task, function in zip(code.names, code.functions, strict=True):
+        why = sending.why_not((function, _known(function, homes)), homes)
+        if why is not None:
+            name = getattr(function, "__qualname__", repr(function))
+            return NotSendable(
+                f"task {task!r}: its function {name} cannot be sent to a worker process: "
+                f"{sending.culprit(function, homes) or why}",
+                hint="open it inside the task, or pass what it is made of; "
+                'executor_type="sequential" needs no sending',
+            )
+    return NotSendable("the functions of this run can be sent one by one, but not together")

@@ -1,0 +1,200 @@
+"""Sending: one cloudpickle dump of whatever functions bring along, and words for what cannot come.
+
+Owns: what travels by name and what by value, and the search for the object that cannot travel.
+Must never: copy an open file, which cloudpickle would do; or be imported before code has to be
+sent, because cloudpickle takes long to import.
+Read next: `bundle.py`, whose `pack` and `unpack` are what others use.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import cloudpickle
+
+_FILES = (io.TextIOWrapper, io.BufferedIOBase, io.RawIOBase)
+_STREAMS = ("stdin", "stdout", "stderr")
+_SEARCH_DEPTH = 6
+_MAIN = ("__main__", "__mp_main__")
+
+
+# --- what is importable ---------------------------------------------------------------------------
+
+
+class Homes:
+    """Which modules another process can import as the ones they are here."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bool] = dict.fromkeys(_MAIN, False)
+
+    def is_importable(self, thing: Any) -> bool:
+        """Whether `thing`, a function or class, is found again by its module and name."""
+        return self.way_to(thing) is not None
+
+    def way_to(self, thing: Any) -> int | None:
+        """How often `__wrapped__` leads from what its name means to `thing`; None: it does not.
+
+        A decorator may have put something else in the place of the function it was given.
+        """
+        module = getattr(thing, "__module__", None)
+        name = getattr(thing, "__qualname__", None)
+        if not isinstance(module, str) or not isinstance(name, str) or not self.has(module):
+            return None
+        found: Any = sys.modules[module]
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        for steps in range(20):
+            if found is thing:
+                return steps
+            found = getattr(found, "__wrapped__", None)
+            if found is None:
+                break
+        return None
+
+    def has(self, name: str) -> bool:
+        """Whether module `name` can be imported elsewhere, from the same file."""
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = self._look(name)
+        return known
+
+    def _look(self, name: str) -> bool:
+        module = sys.modules.get(name)
+        if module is None:
+            return False
+        if name.partition(".")[0] in sys.stdlib_module_names:
+            return True
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError, AttributeError):
+            return False
+        if spec is None:
+            return False
+        file = getattr(module, "__file__", None)
+        return file is None or spec.origin is None or file == spec.origin
+
+
+def _found(module: types.ModuleType, name: str, steps: int) -> Any:
+    """What `module` calls `name`, `steps` wrappers down. Called by the pickle in the worker."""
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part)
+    for _ in range(steps):
+        found = found.__wrapped__
+    return found
+
+
+# --- dumping --------------------------------------------------------------------------------------
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle, but by name whatever is importable, and without its copies of open files."""
+
+    def __init__(self, file: io.BytesIO, homes: Homes) -> None:
+        super().__init__(file, protocol=5)
+        self._homes = homes
+        self.by_value = False
+
+    def reducer_override(self, thing: Any) -> Any:
+        """How to send `thing`, where the usual way will not do."""
+        if isinstance(thing, _FILES) and type(thing) is not io.BytesIO:
+            return self._stream(thing)
+        if not isinstance(thing, types.FunctionType | type):
+            return super().reducer_override(thing)
+        steps = self._homes.way_to(thing)
+        if steps:
+            return _found, (sys.modules[thing.__module__], thing.__qualname__, steps)
+        if steps is None:
+            self.by_value = True
+            _by_value(thing, self._homes)
+        return super().reducer_override(thing)
+
+    def _stream(self, thing: Any) -> Any:
+        for name in _STREAMS:
+            if getattr(sys, name) is thing:
+                return getattr, (sys, name)
+        raise TypeError(f"cannot pickle an open file ({getattr(thing, 'name', '?')})")
+
+
+def _by_value(thing: Any, homes: Homes) -> None:
+    """Make cloudpickle send by value what it would look up in a module nobody else can import."""
+    name = getattr(thing, "__module__", None)
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if module is not None and name != "__main__" and not homes.has(module.__name__):
+        cloudpickle.register_pickle_by_value(module)
+
+
+def dump(thing: Any, homes: Homes) -> tuple[bytes, bool]:
+    """The bytes of `thing`, and whether code stands in them by value."""
+    before = set(cloudpickle.list_registry_pickle_by_value())
+    file = io.BytesIO()
+    pickler = _Pickler(file, homes)
+    try:
+        pickler.dump(thing)
+    finally:
+        for name in set(cloudpickle.list_registry_pickle_by_value()) - before:
+            cloudpickle.unregister_pickle_by_value(sys.modules[name])
+    return file.getvalue(), pickler.by_value
+
+
+# --- telling what cannot travel -------------------------------------------------------------------
+
+
+def why_not(thing: Any, homes: Homes) -> str | None:
+    """Why `thing` cannot travel, or None when it can."""
+    try:
+        dump(thing, homes)
+    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def culprit(thing: Any, homes: Homes, depth: int = _SEARCH_DEPTH) -> str:
+    """The innermost part of `thing` that cannot travel, as a path for people; "" if unknown."""
+    for name, part in _parts(thing):
+        why = why_not(part, homes)
+        if why is not None:
+            inner = culprit(part, homes, depth - 1) if depth else ""
+            kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
+            return f"{name} -> {inner}" if inner else f"{name} ({kind}): {why}"
+    return ""
+
+
+def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What a value takes along when it travels, with words for each."""
+    if isinstance(thing, types.MethodType):
+        yield "its object", thing.__self__
+    elif isinstance(thing, types.FunctionType):
+        for name, cell in zip(thing.__code__.co_freevars, thing.__closure__ or (), strict=True):
+            try:
+                yield f"closure variable {name!r}", cell.cell_contents
+            except ValueError:  # not filled yet
+                continue
+        for at, default in enumerate(thing.__defaults__ or ()):
+            yield f"default {at + 1}", default
+        for name in _names(thing.__code__):
+            if name in thing.__globals__:
+                yield f"global {name!r}", thing.__globals__[name]
+    elif isinstance(thing, dict):
+        yield from ((f"[{key!r}]", part) for key, part in thing.items())
+    elif isinstance(thing, list | tuple | set):
+        yield from ((f"[{at}]", part) for at, part in enumerate(thing))
+    elif hasattr(thing, "func"):
+        yield "its function", thing.func
+        yield "its arguments", getattr(thing, "args", ())
+        yield "its arguments", getattr(thing, "keywords", {})
+    elif isinstance(getattr(thing, "__dict__", None), dict):
+        yield from ((f"attribute {name!r}", part) for name, part in vars(thing).items())
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """Global names that a code object uses, inner functions included."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
