@@ -126,6 +126,8 @@ class Driver:
             self.loop.turn()
         for executor in self.loop.executors().values():
             executor.close(0.0)
+        self.loop.take_last_reports()
+        self.loop.flush()
 
     def _someone_runs(self) -> bool:
         return any(live.state.running for live in self.loop.runs())

@@ -257,7 +257,7 @@ def _executors_of(workflow: Workflow, default: ExecutorType) -> list[ExecutorTyp
 
 
 def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorType) -> None:
-    """A task that could never be admitted, or whose limits nobody would enforce, is an error now."""
+    """A task that could never be admitted, or whose limits nobody would enforce, is an error."""
     capacity = session.settings.capacity
     seen: dict[Resources, str] = {}
     problems = []

@@ -41,8 +41,8 @@ class WorkflowEngine:
 
     `store` is a folder (default: `.durable-wf`, looked for from the working folder upwards, made
     where there is none; or `DURABLE_WF_STORE`). `executor_type` is "parallel" (processes) or
-    "sequential" (the calling thread). `workers` processes share `cpus` cores, `memory` bytes, `gpus`
-    devices and named `pools`. At the end, running attempts get `grace_s` seconds to finish.
+    "sequential" (the calling thread). `workers` processes share `cpus` cores, `memory` bytes,
+    `gpus` devices and named `pools`. At the end, running attempts get `grace_s` seconds to finish.
     `trust` lets a store that another user made be written and its code be imported.
 
     A context manager; `close` is also called when the interpreter exits.
@@ -212,7 +212,7 @@ class WorkflowEngine:
     # --- life -----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Let running attempts finish within the grace period and let go of the store. Idempotent."""
+        """Let running attempts finish within the grace period, let go of the store. Idempotent."""
         session, self._session = self._session, None
         if session is not None:
             session.close("the engine was closed")

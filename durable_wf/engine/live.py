@@ -135,7 +135,7 @@ class LiveRun:
         payload = None
         if isinstance(value, PayloadRef) and not value.file:
             payload = fetch(value.digest)
-        return Given(value, source.path, self.function_of[upstream], payload)
+        return Given(value, source.path, self.function_of[upstream], payload, source.task)
 
 
 def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:

@@ -1,4 +1,4 @@
-"""The loop: read inputs, decide, commit, act. One turn, one transaction, whatever the number of runs.
+"""The loop: read inputs, decide, commit, act. One turn, one transaction, for all runs.
 
 Owns: the only calls of `Log.append` for runs that this engine holds, and the order
 "decide -> commit -> start": nothing is done that is not in the log.
@@ -22,6 +22,7 @@ from durable_wf.core.judge import judge
 from durable_wf.core.resources import Capacity
 from durable_wf.core.scheduler import Pick, Question, TaskScheduler
 from durable_wf.core.state import row_of
+from durable_wf.core.status import FaultKind
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.progress import INTERVAL_S, progress_of
@@ -60,6 +61,11 @@ class _Bench:
     executor: Executor
     scheduler: TaskScheduler[Seat]
     outstanding: int = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something may come of it: attempts out, or tasks waiting for a seat."""
+        return self.outstanding > 0 or len(self.scheduler) > 0
 
 
 class Loop:
@@ -165,13 +171,11 @@ class Loop:
         self._act()
 
     def _read_reports(self) -> None:
-        wait_s = 0.0 if self._changed or self._requests else POLL_S
-        busy = [bench for bench in self._benches.values() if bench.outstanding]
+        """Take what executors report, waiting for the first report unless there is work to do."""
+        wait_s = 0.0 if self._changed or self._requests or self._something_ready() else POLL_S
+        busy = [bench for bench in self._benches.values() if bench.is_busy]
         if not busy:
-            if not self._something_ready():
-                self._woken.wait(wait_s)
-            self._woken.clear()
-            return
+            self._woken.wait(wait_s)
         self._woken.clear()
         for bench in busy:
             reports = bench.executor.poll(wait_s if len(busy) == 1 else 0.0)
@@ -179,11 +183,18 @@ class Loop:
             for report in reports:
                 self._take_report(report)
 
+    def take_last_reports(self) -> None:
+        """After the executors were closed: take what had ended before. An attempt that was killed
+        by the closing stays open in the log, to be in doubt when the run is claimed again.
+        """
+        for bench in self._benches.values():
+            for report in bench.executor.poll(0.0):
+                if not (isinstance(report, i.Failed) and report.fault.kind is FaultKind.LOST):
+                    self._take_report(report)
+            bench.outstanding = 0
+
     def _something_ready(self) -> bool:
-        return self.starting and (
-            any(live.state.ready for live in self._runs.values())
-            or any(len(bench.scheduler) for bench in self._benches.values())
-        )
+        return self.starting and any(live.state.ready for live in self._runs.values())
 
     def _take_report(self, report: i.Report) -> None:
         live = self._runs.get(report.run)
@@ -230,7 +241,7 @@ class Loop:
             scheduler.keep({seat.worker for seat in seats if seat.queued})
             if len(scheduler):
                 for pick in scheduler.pick(seats, self._question):
-                    self._begin(pick, bench)
+                    self._begin(pick)
 
     def _queue_ready(self) -> None:
         for live in self._runs.values():
@@ -248,7 +259,7 @@ class Loop:
         live = self._runs.get(run)
         return None if live is None else live.question(index)
 
-    def _begin(self, pick: Pick[Seat], bench: _Bench) -> None:
+    def _begin(self, pick: Pick[Seat]) -> None:
         live = self._runs[pick.run]
         seat = pick.seat
         given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born)

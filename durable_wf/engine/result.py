@@ -17,12 +17,12 @@ from typing import Any
 import attrs
 
 from durable_wf.core import events as e
-from durable_wf.core.definition import PayloadRef, Value, Workflow
+from durable_wf.core.definition import Value, Workflow
 from durable_wf.core.events import Fault, Recorded
 from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
-from durable_wf.core.values import Missing, classes_of
+from durable_wf.core.values import NO_CLASSES, Missing, classes_of
 from durable_wf.errors import NotFound, WrongState
 from durable_wf.execute.calls import read_value
 from durable_wf.store.port import Log
@@ -121,18 +121,15 @@ class RunResult:
 
     def _decode(self, task: str, value: Value) -> Any:
         function = self.workflow.functions.get(task)
-        classes = classes_of(function) if function is not None else classes_of(_unannotated)
-        if not isinstance(value, PayloadRef):
-            return read_value(value, classes, b"")
+        classes = classes_of(function) if function is not None else NO_CLASSES
+        if isinstance(value, str):
+            return read_value(value, classes)
         log = self._reader()
         try:
-            return read_value(value, classes, log.payload(value.digest))
+            data = log.payload(value.digest)
         finally:
             log.close()
-
-
-def _unannotated() -> None:
-    """Stands for a function that is not at hand: plain values need none."""
+        return read_value(value, classes, data)
 
 
 def outcomes(history: list[Recorded]) -> dict[str, Value | Fault]:
