@@ -1,7 +1,7 @@
 """Writes the generated reference pages, or checks that they are up to date (`--check`).
 
-Owns: docs/reference/{events,states,errors,cli,sql}.md. Each comes from the tables, classes and
-commands that the program itself uses, so a page cannot say what the code does not do.
+Owns: docs/reference/{events,states,errors,cli,python,sql}.md; each comes from the tables, classes
+and commands that the program itself uses, so a page cannot say what the code does not do.
 Must never: be the only place where something is told; explanations stand in docs/explanation.
 Read next: docs/reference/events.md, its first product.
 """
@@ -14,11 +14,13 @@ import inspect
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 
 import attrs
 import click
 
+import durable_wf
 from durable_wf import errors
 from durable_wf.cli import exits
 from durable_wf.cli.main import main as dwf
@@ -207,6 +209,58 @@ def help_of(command: click.Command, path: str, depth: int = 2) -> Iterator[str]:
                     yield from help_of(below, f"{path} {name}", depth + 1)
 
 
+# --- Python -------------------------------------------------------------------------------------
+
+
+def python_page() -> Iterator[str]:
+    """Every public name with its signature and what it says of itself."""
+    yield "# Python\n"
+    yield "`import durable_wf as wf` gives these names, each imported when it is first used."
+    yield "The errors have [a page of their own](errors.md).\n"
+    for name in durable_wf.__all__:
+        thing = getattr(durable_wf, name)
+        if name.startswith("__") or (isinstance(thing, type) and issubclass(thing, BaseException)):
+            continue
+        yield f"## {name}\n"
+        yield from signature(f"wf.{name}", thing)
+        yield text_of(thing) + "\n"
+        if isinstance(thing, type) and not issubclass(thing, Enum):
+            yield from methods(name, thing)
+        elif isinstance(thing, type):
+            yield ", ".join(f"`{name}.{member.name}`" for member in thing) + "\n"
+
+
+def methods(owner: str, cls: type) -> Iterator[str]:
+    """The public methods and properties of a class, in the order of its source."""
+    for name, member in vars(cls).items():
+        if name.startswith("_") or not (
+            inspect.isfunction(member) or isinstance(member, property | classmethod)
+        ):
+            continue
+        yield f"### {owner}.{name}\n"
+        if not isinstance(member, property):
+            yield from signature(name, getattr(cls, name))
+        yield text_of(member) + "\n"
+
+
+def signature(name: str, thing: object) -> Iterator[str]:
+    """The signature in a block of code, one parameter per line where it is long."""
+    if not callable(thing) or (isinstance(thing, type) and issubclass(thing, Enum)):
+        return
+    try:
+        found = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return
+    kept = [p for p in found.parameters.values() if p.name != "self"]
+    shown = str(found.replace(parameters=kept)).replace("'", "")
+    line = f"{name}{shown}"
+    if len(line) > 96:
+        parts = ",\n    ".join(str(p).replace("'", "") for p in kept)
+        _, arrow, result = shown.rpartition(" -> ")
+        line = f"{name}(\n    {parts},\n){arrow}{result if arrow else ''}"
+    yield f"```text\n{line}\n```\n"
+
+
 # --- SQL ----------------------------------------------------------------------------------------
 
 
@@ -234,6 +288,7 @@ PAGES = {
     "states.md": state_page,
     "errors.md": error_page,
     "cli.md": command_page,
+    "python.md": python_page,
     "sql.md": sql_page,
 }
 

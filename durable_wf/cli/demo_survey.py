@@ -201,7 +201,7 @@ def worst(functions: list[Function], keep: int = WORST) -> list[Function]:
     return order[:keep]
 
 
-def merge(root: str, python: str, *parts: Part) -> Survey:
+def merge(*parts: Part, root: str, python: str) -> Survey:
     """All parts, largest first, with their sums."""
     total = empty("all")
     imports: Counter[str] = Counter()

@@ -43,7 +43,7 @@ def counted(library):
     """Its survey."""
     listed = survey.list_modules(library)
     parts = [survey.parse(library, name, files) for name, files in listed.items()]
-    return survey.merge(library, "3.99.0", *parts)
+    return survey.merge(*parts, root=library, python="3.99.0")
 
 
 def test_modules_are_listed_by_package_and_tests_are_left_out(library):
@@ -141,7 +141,7 @@ def test_names_from_files_cannot_become_markup(counted):
 
 
 def test_an_empty_library_still_makes_a_page():
-    page = report.page(survey.merge("nowhere", "3.99.0"))
+    page = report.page(survey.merge(root="nowhere", python="3.99.0"))
     assert "nothing to show" in page
 
 
