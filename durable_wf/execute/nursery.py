@@ -16,5 +16,8 @@ from durable_wf.execute import worker
 
 with contextlib.suppress(OSError):
     os.setsid()
+with contextlib.suppress(ImportError):
+    # What by-value functions are read with; too heavy to be imported in each worker anew.
+    import cloudpickle  # noqa: F401
 
 main = worker.main

@@ -166,7 +166,7 @@ class ParallelExecutor:
         if self._bad_starts >= _BAD_STARTS:
             raise DurableWorkflowError(
                 f"{self._bad_starts} worker processes in a row died before they could take work",
-                hint=f"look at the newest {self._prefix}*.log in {self._places.output}",
+                hint=f"see standard error, and the newest {self._prefix}*.log in {self._places.output}",
             )
         self._made += 1
         worker = Supervised(f"{self._prefix}{self._made}", self._places)

@@ -128,21 +128,25 @@ def marked(worker: str, *, prefix: bool = False) -> list[int]:
     return [pid for pid in pids() if pid != me and _environment_has(pid, wanted)]
 
 
-def holders(path: str, *, prefix: bool = False) -> list[int]:
-    """Processes that have this file open (Linux only: elsewhere nobody is found)."""
+def lock_holders(path: str, *, prefix: bool = False) -> list[int]:
+    """Processes that hold the exclusive lock on a file (Linux only: elsewhere nobody is found).
+
+    Forked children of the one that took it count. Whoever only probes the lock does not.
+    """
     if not _LINUX:
         return []
     me = os.getpid()
-    return [pid for pid in pids() if pid != me and _has_open(pid, path, prefix=prefix)]
+    return [pid for pid in pids() if pid != me and _holds(pid, path, prefix=prefix)]
 
 
-def _has_open(pid: int, path: str, *, prefix: bool) -> bool:
-    folder = f"/proc/{pid}/fd"
+def _holds(pid: int, path: str, *, prefix: bool) -> bool:
     try:
-        for name in os.listdir(folder):
-            target = os.readlink(f"{folder}/{name}").removesuffix(" (deleted)")
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            target = os.readlink(f"/proc/{pid}/fd/{fd}").removesuffix(" (deleted)")
             if target == path or (prefix and target.startswith(path)):
-                return True
+                with open(f"/proc/{pid}/fdinfo/{fd}", "rb", buffering=0) as file:
+                    if b"FLOCK  ADVISORY  WRITE" in file.read():
+                        return True
     except OSError:
         return False
     return False

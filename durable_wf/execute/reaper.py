@@ -40,13 +40,13 @@ def main(prefix: str, locks: str, output: str) -> None:
 
 
 def end_all(workers: dict[int, int], prefix: str, locks: str) -> None:
-    """Kill the groups of all workers, then whatever carries their marker or holds their files."""
+    """Kill the groups of all workers, then whatever carries their marker or holds their locks."""
     groups = [pid for pid, start in workers.items() if processes.is_alive(pid, start)]
     for group in groups:
         processes.kill_group(group)
     processes.wait_gone(lambda: processes.marked(prefix, prefix=True), PATIENCE_S)
     path = os.path.join(os.path.realpath(locks), prefix)
-    processes.wait_gone(lambda: processes.holders(path, prefix=True), PATIENCE_S)
+    processes.wait_gone(lambda: processes.lock_holders(path, prefix=True), PATIENCE_S)
 
 
 def tidy(prefix: str, output: str) -> None:

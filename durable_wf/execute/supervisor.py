@@ -22,6 +22,7 @@ from durable_wf.core.events import Fault, OutputRef
 from durable_wf.core.inputs import Failed, Report, Returned
 from durable_wf.core.status import FaultKind
 from durable_wf.execute import processes, spool, wire
+from durable_wf.execute.clearing import clear_worker
 from durable_wf.execute.launch import WorkerProcess
 from durable_wf.execute.mark import BegunMark, path_of
 from durable_wf.execute.port import Assignment, Places, RunCode, Seat
@@ -32,6 +33,9 @@ RECALL_S = 0.05
 
 MEMORY_PERIOD_S = 0.2
 """How often the memory of an attempt with a limit is looked at."""
+
+CLEAR_S = 5.0
+"""How long the end of what a dead worker has started is waited for."""
 
 HANG_UP_S = 0.1
 """How long a worker whose pipe has ended may take to be seen dead."""
@@ -264,7 +268,7 @@ class Supervised:
     def bury(self) -> list[Report]:
         """The last reports of a dead worker: what it had finished, the one it died in, the rest."""
         processes.kill_group(self.pid)
-        processes.wait_gone(lambda: processes.marked(self.name), 5.0)
+        clear_worker(self._places.locks, self.name, self.pid, self.born, CLEAR_S)
         reports = self._last_words()
         if self.queue:
             reports += self._post_mortem(self.queue.values())

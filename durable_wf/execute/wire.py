@@ -99,9 +99,9 @@ def _confinement(limits: Limits) -> Confinement:
 
 def _pack(arg: Argument) -> tuple[Any, ...]:
     match arg:
-        case Given(value, path, producer, payload):
+        case Given(value, path, producer, payload, task):
             plain = value if isinstance(value, str) else _ref(value)
-            return plain, path, producer, payload
+            return plain, path, producer, payload, task
         case Absent(task, kind, message):
             return task, kind, message
 
@@ -110,9 +110,9 @@ def unpack_argument(packed: tuple[Any, ...]) -> Argument:
     """The argument that `pack_work` packed."""
     if len(packed) == 3:
         return Absent(*packed)
-    value, path, producer, payload = packed
+    value, path, producer, payload, task = packed
     plain = value if isinstance(value, str) else PayloadRef(*value)
-    return Given(plain, path, producer, payload)
+    return Given(plain, path, producer, payload, task)
 
 
 def _ref(ref: PayloadRef) -> tuple[str, int, str, bool]:

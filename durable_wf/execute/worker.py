@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -28,6 +27,7 @@ import attrs
 
 from durable_wf.errors import Cancelled
 from durable_wf.execute import bundle, calls, confine, context, launch, processes, wire
+from durable_wf.execute.faults import fault_of
 from durable_wf.execute.mark import PAGE_SIZE, BegunMark, path_of
 from durable_wf.execute.spool import Spool
 from durable_wf.store import locks
@@ -37,6 +37,9 @@ FLUSH_NS = 1_000_000
 
 TINY_US = 1_000
 """An attempt that is expected to take longer does not begin before all reports are sent."""
+
+RSS_UNIT = 1024 if sys.platform == "darwin" else 1
+"""`ru_maxrss` is in KiB, except where it is in bytes."""
 
 CANCEL_SIGNAL = signal.SIGUSR2
 
@@ -63,7 +66,7 @@ class _Code:
     workflow: str
     key_base: str
     data: bytes
-    functions: list[Callable[..., Any]] | None = None
+    functions: calls.Functions | None = None
 
 
 class Reports:
@@ -118,6 +121,7 @@ class Worker:
         self._pid = os.getpid()
         self._inbox = birth.inbox.fileno()
         self._payloads = Path(birth.payloads)
+        self._output = Path(birth.output)
         self._spool = Spool(birth.output, birth.worker)
         self._mark = BegunMark(path_of(birth.locks, birth.worker), create=True)
         self._reports = Reports(birth.outbox.fileno(), self._mark)
@@ -127,6 +131,7 @@ class Worker:
         self._ending = False
         self._current = 0  # seq of the attempt whose code runs now
         self._cancelling = 0  # seq of the attempt that shall end
+        self._children_us = 0
         self._main = threading.get_ident()
 
     # --- the listening thread -------------------------------------------------------------------
@@ -207,41 +212,40 @@ class Worker:
             self._attempt(work)
 
     def _attempt(self, work: wire.Work) -> None:
-        seq, run, attempt, task, function, args, kwargs, codec, _, limits = work
+        seq, run, attempt, task, _, _, _, _, _, limits = work
         began_at = time.time_ns() // 1000
         began_cpu = time.process_time_ns()
         began = time.monotonic_ns()
         self._mark.begin(seq, began, self._spool.offset)
         outcome: calls.Done | calls.Broken
+        self._current = seq
         try:
+            if self._cancelling == seq:
+                self.on_cancel()
             code = self._codes[run]
             if code.functions is None:
                 code.functions = bundle.unpack(code.data)
-            context.enter(code, task, attempt, limits[0] if limits else None, began)
-            call = calls.Call(
-                tuple(map(wire.unpack_argument, args)) if args else (),
-                tuple([(n, wire.unpack_argument(a)) for n, a in kwargs]) if kwargs else (),
-                code.functions,
-                codec,
-                self._payloads,
-            )
-            self._current = seq
-            if self._cancelling == seq:
-                self.on_cancel()
-            if limits is None:
-                outcome = calls.perform(code.functions[function], call)
-            else:
-                with confine.Confined(limits):
-                    outcome = calls.perform(code.functions[function], call)
-            self._current = 0
+                code.data = b""
+                began = time.monotonic_ns()  # imports are not the task's own time
+            ends_at = began / 1e9 + limits[0] if limits and limits[0] is not None else None
+            me = context.Attempt(code.run_id, code.workflow, code.key_base, task, attempt, ends_at)
+            token = context.enter(me)
+            try:
+                outcome = self._perform(code, work)
+            finally:
+                context.leave(me, token)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is this attempt's end
             self._current = 0
-            outcome = calls.broken(error)
+            outcome = calls.Broken(fault_of(error))
+        self._current = 0
         if os.getpid() != self._pid:
             os._exit(1)  # the task forked, and its child came back here
         wall_us = (time.monotonic_ns() - began) // 1000
         cpu_us = (time.process_time_ns() - began_cpu) // 1000
-        rss_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if wall_us > 1000 else 0
+        rss_kib = 0
+        if wall_us > TINY_US:
+            rss_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // RSS_UNIT
+            cpu_us += self._cpu_of_children()
         output = self._spool.cut()
         spent = (began_at, wall_us, cpu_us, rss_kib)
         if isinstance(outcome, calls.Done):
@@ -250,6 +254,27 @@ class Worker:
             fault = outcome.fault
             line = wire.broken_line(seq, fault, outcome.kept, spent, output)
         self._reports.add(line)
+
+    def _perform(self, code: _Code, work: wire.Work) -> calls.Done | calls.Broken:
+        _, _, _, task, function, args, kwargs, codec, _, limits = work
+        assert code.functions is not None
+        call = calls.Call(task, code.functions, function, self._payloads, self._output)
+        if args:
+            call.args = [wire.unpack_argument(a) for a in args]
+        if kwargs:
+            call.kwargs = [(name, wire.unpack_argument(a)) for name, a in kwargs]
+        call.codec = codec
+        if limits is None:
+            return calls.perform(call)
+        with confine.Confined(limits):
+            return calls.perform(call)
+
+    def _cpu_of_children(self) -> int:
+        """Microseconds used by children that have ended since the last time."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        total = int((used.ru_utime + used.ru_stime) * 1e6)
+        since, self._children_us = total - self._children_us, total
+        return since
 
 
 def main(birth: Birth) -> None:
