@@ -45,4 +45,3 @@ from durable_wf.errors import WrongState as WrongState
 from durable_wf.execute.context import current as current
 
 __version__: str
-__all__: list[str]

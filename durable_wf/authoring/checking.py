@@ -1,0 +1,42 @@
+"""Checks of a definition that was not built here but read: from JSON, or written by hand.
+
+Owns: what the builder guarantees and a file does not.
+Must never: change or complete a definition.
+Read next: `targets.py`.
+"""
+
+from __future__ import annotations
+
+from durable_wf.authoring.factory import name_problem
+from durable_wf.core.definition import Task, Upstream, Workflow
+from durable_wf.core.resolver import DependencyResolver
+from durable_wf.errors import DefinitionError
+
+
+def check(workflow: Workflow) -> Workflow:
+    """The workflow itself. Raises DefinitionError with all problems; CycleError for a cycle."""
+    problems = [problem] if (problem := name_problem("the workflow's name", workflow.name)) else []
+    seen: set[str] = set()
+    for task in workflow.tasks:
+        if task.name in seen:
+            problems.append(f"task {task.name!r} stands there twice")
+        seen.add(task.name)
+        problems += [f"task {task.name!r}: {text}" for text in _of_task(task)]
+    if not workflow.tasks:
+        problems.append("it has no tasks")
+    resolver = DependencyResolver({task.name: task.upstream for task in workflow.tasks})
+    problems += [str(unknown) for unknown in resolver.unknown()]
+    if problems:
+        raise DefinitionError(f"workflow {workflow.name!r} is not sound", problems=problems)
+    resolver.check()
+    return workflow
+
+
+def _of_task(task: Task) -> list[str]:
+    problems = [problem] if (problem := name_problem("the task's name", task.name)) else []
+    if len(set(task.upstream)) != len(task.upstream):
+        problems.append("an upstream stands there twice")
+    for source in (*task.args, *(source for _, source in task.kwargs)):
+        if isinstance(source, Upstream) and source.task not in task.upstream:
+            problems.append(f"an argument is the result of {source.task!r}, which is no upstream")
+    return problems

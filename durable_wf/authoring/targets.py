@@ -1,0 +1,180 @@
+"""Targets: what a person types to name a workflow.
+
+Owns: the forms `file.py:name`, `file.py`, `module:name` and `file.json`, and what may stand under
+the name: a workflow, a builder, or a function without required parameters that returns one.
+Must never: run a workflow.
+Read next: `loading.py`, `wfformat.py`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from durable_wf.authoring.builder import WorkflowBuilder
+from durable_wf.authoring.checking import check
+from durable_wf.authoring.loading import capturing, execute, failure, load_script, module_level
+from durable_wf.authoring.wfformat import Replay, from_wfformat, is_wfformat, read_json_file
+from durable_wf.core.definition import Workflow
+from durable_wf.core.digests import structure_digest
+from durable_wf.core.resolver import nearest
+from durable_wf.errors import DefinitionError, DurableWorkflowError, NotFound
+
+_FORMS = "give file.py:name, module:name, or a .json file"
+_PYTHON = re.compile(r"(.+\.py)(?::([^:/]*))?")
+
+
+def load(target: str, replay: Replay | None = None) -> Workflow:
+    """The workflow that `target` names; `replay` says how recorded (WfFormat) tasks are replayed.
+
+    Without a name, a script gives the workflow that it would run, or its only one.
+    Raises NotFound when a file, module or name is not there (with the nearest name that is), and
+    DefinitionError when what is there is no workflow.
+    """
+    if found := _PYTHON.fullmatch(target):
+        file, name = found.groups()
+        return _from_file(Path(file), name)
+    if target.endswith(".json"):
+        return _from_json(Path(target), replay or Replay())
+    module, colon, name = target.partition(":")
+    if colon and name and re.fullmatch(r"\w+(\.\w+)*", module):
+        return _from_module(module, name)
+    raise NotFound(f"{target!r} names no workflow", hint=_FORMS)
+
+
+def _from_file(file: Path, name: str | None) -> Workflow:
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}", hint=_near(file))
+    if name:
+        module, _ = execute(file, [str(file)], None, guarded=False)
+        return _named(module, name, str(file))
+    found = load_script(file, [str(file)], None)
+    if len({workflow.name for workflow in found}) == 1:
+        return found[0]
+    names = [name for name, _ in module_level(sys.modules["__main__"])]
+    raise NotFound(
+        f"{file} has {'several workflows' if found else 'no workflow'}; give {file}:NAME",
+        hint=f"names there: {', '.join(names)}" if names else "build one at module level",
+    )
+
+
+def _near(file: Path) -> str | None:
+    folder = file.parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    guess = nearest(file.name, (path.name for path in folder.glob(f"*{file.suffix}")))
+    return f"did you mean {folder / guess}?" if guess else None
+
+
+def _from_module(name: str, attribute: str) -> Workflow:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    module: types.ModuleType | None = None
+    try:
+        with capturing():
+            module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise NotFound(
+                f"there is no module {error.name!r}", hint="run from the folder that holds it"
+            ) from None
+        raise DefinitionError(failure(name, error)) from error
+    except Exception as error:
+        raise DefinitionError(failure(name, error)) from error
+    if module is None:
+        raise DefinitionError(
+            f"module {name} runs a workflow while it is imported",
+            hint="put that under: if __name__ == '__main__':",
+        )
+    return _named(module, attribute, name)
+
+
+def _named(module: types.ModuleType, name: str, where: str) -> Workflow:
+    value: Any = module
+    for part in name.split("."):
+        if not hasattr(value, part):
+            workflows = [found for found, _ in module_level(module, build=False)]
+            guess = nearest(name, workflows) or nearest(name, vars(module))
+            known = f"workflows there: {', '.join(workflows)}" if workflows else None
+            raise NotFound(
+                f"{where} has no {name!r}",
+                hint=f"did you mean {where}:{guess}?" if guess else known,
+            )
+        value = getattr(value, part)
+    return _as_workflow(value, f"{where}:{name}")
+
+
+def _as_workflow(value: object, where: str) -> Workflow:
+    if callable(value) and not isinstance(value, type):
+        value = _call(value, where)
+    if isinstance(value, WorkflowBuilder):
+        value = value.build()
+    if not isinstance(value, Workflow):
+        raise DefinitionError(
+            f"{where} is no workflow but {type(value).__name__!r}",
+            hint="name a Workflow, a WorkflowBuilder, or a function that returns one",
+        )
+    return value
+
+
+def _call(function: Any, where: str) -> object:
+    """What a function returns, or the workflow that it wanted to run."""
+    result: object = None
+    try:
+        with capturing() as capture:
+            result = function()
+    except DurableWorkflowError:
+        raise
+    except Exception as error:
+        code = getattr(function, "__code__", None)
+        words = failure(code.co_filename if code else where, error)
+        raise DefinitionError(f"{where}(): {words}") from error
+    return capture.workflows[0] if capture.workflows else result
+
+
+def _from_json(file: Path, replay: Replay) -> Workflow:
+    if not file.exists():
+        raise NotFound(f"there is no file {file}", hint=_near(file))
+    text = read_json_file(file)
+    if is_wfformat(text):
+        return from_wfformat(text, replay, source=str(file))
+    try:
+        workflow = check(Workflow.from_json(text))
+    except DefinitionError as error:
+        raise DefinitionError(f"{file}: {error.message}", hint=error.hint) from None
+    return with_functions(workflow)
+
+
+def with_functions(workflow: Workflow) -> Workflow:
+    """The workflow with the functions of the scripts that its tasks name.
+
+    Those of importable modules are left to the engine. Raises NotFound when a script does not make
+    this workflow any more, or when the code of a task is in no file at all.
+    """
+    scripts: dict[str, list[str]] = {}
+    for task in workflow.tasks:
+        if task.function.module:
+            continue
+        if not task.function.file:
+            raise NotFound(
+                f"the code of task {task.name!r} ({task.function.qualname}) is in no file",
+                hint="a definition from a notebook or a prompt has to be built there again",
+            )
+        scripts.setdefault(task.function.file, []).append(task.name)
+    functions = dict(workflow.functions)
+    for file, tasks in scripts.items():
+        found = load_script(Path(file), [file], None)
+        wanted = structure_digest(workflow)
+        same = [w for w in found if structure_digest(w) == wanted]
+        same = same or [w for w in found if w.name == workflow.name]
+        missing = [name for name in tasks if not same or name not in same[0].functions]
+        if missing:
+            raise NotFound(f"{file} does not give the code of task {missing[0]!r} any more")
+        functions.update((name, same[0].functions[name]) for name in tasks)
+    return attrs.evolve(workflow, functions=functions)
