@@ -41,7 +41,7 @@ _TEXT = r'"([^"\\\x00-\x1f]*)"'
 _STARTED = re.compile(rf'\{{"worker":{_TEXT},"pid":{_INT},"born":{_INT}\}}').fullmatch
 _SUCCEEDED = re.compile(
     rf'\{{"began_at":{_INT},"wall_us":{_INT}(?:,"cpu_us":{_INT})?(?:,"rss_kib":{_INT})?'
-    rf'(?:,"output":\{{"file":{_TEXT},"offset":{_INT},"length":{_INT}\}})?,"value":(.*)\}}',
+    rf'(?:,"output":\{{"file":{_TEXT},"offset":{_INT},"length":{_INT}\}})?,"value":(.+)\}}',
     re.DOTALL,
 ).fullmatch
 

@@ -74,19 +74,20 @@ def default_store() -> Path:
 def create_folder(path: Path, read_mounts: Callable[[], str] = read_mountinfo) -> Folder:
     """Make the folders of a store; what exists already is checked and kept. Raises UnsafeStore."""
     path = _absolute(path)
+    refuse_remote(path, read_mounts)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=_PRIVATE_FOLDER)
     except FileExistsError:
         _check_entry(path, folder=True)
         inside = set(os.listdir(path))
-        ours = {"log.db", "log.db-wal", "log.db-shm", "payloads", "output", "locks", "head"}
-        if inside - ours and "log.db" not in inside:
+        # The -journal is left when its maker died while SQLite was turning the WAL on.
+        files = {"log.db", "log.db-wal", "log.db-shm", "log.db-journal", "head"}
+        if inside - files - {"payloads", "output", "locks"} and "log.db" not in inside:
             raise UnsafeStore(
                 f"{path} exists, is not empty and is not a store",
                 hint="name an empty or a new folder",
             ) from None
-    refuse_remote(path, read_mounts)
     path.chmod(_PRIVATE_FOLDER)
     folder = Folder.at(path)
     for inner in (folder.payloads, folder.output, folder.locks):

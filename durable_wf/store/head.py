@@ -64,17 +64,16 @@ class HeadFile:
             self._fd = -1
 
 
-def read(path: Path) -> Witness | None:
-    """What the slot says; None where there is no file or it holds nothing yet.
-
-    Raises LostTail for a slot whose checksum is wrong.
+def read(path: Path) -> Witness:
+    """What the slot says. Raises LostTail if it is missing or its checksum is wrong: a store has a
+    head from the moment it is made.
     """
     try:
         data = path.read_bytes()[:SLOT_BYTES]
-    except FileNotFoundError:
-        return None
-    if not data:
-        return None
+    except FileNotFoundError as error:
+        raise LostTail(
+            f"{path} is missing: how far the log once reached is not known", hint=_ACCEPT
+        ) from error
     body, check = data[: _SLOT.size], data[_SLOT.size :]
     if len(data) < SLOT_BYTES or check != _check(body) or not body.startswith(_MAGIC):
         raise LostTail(

@@ -23,8 +23,9 @@ from durable_wf.errors import StoreBusy
 PATIENCE_S = 30.0
 """How long a writer waits for another one, in seconds."""
 
-_FIRST_PAUSE_S = 0.0002
-_LONGEST_PAUSE_S = 0.01
+_PAUSES_S = ((0.1, 0.001), (5.0, 0.00025), (PATIENCE_S, 0.01))
+"""(waited up to, pause between two tries). Who has waited for long asks more often than who just
+come, since nobody queues; after seconds the holder is stuck, and asking often is of no use."""
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -61,9 +62,11 @@ class WriterLock:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._wait()
-        # Who holds it stands in the file, for the message of whoever waits in vain.
-        if os.pread(self.fd, 20, 0) != self._pid:
-            os.pwrite(self.fd, self._pid, 0)
+        # Who holds it stands in the file, for the message of whoever waits in vain; on a full disk
+        # the message must do without it.
+        with contextlib.suppress(OSError):
+            if os.pread(self.fd, 20, 0) != self._pid:
+                os.pwrite(self.fd, self._pid, 0)
         return self
 
     def __exit__(
@@ -81,18 +84,16 @@ class WriterLock:
         _close(self)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + self._patience_s
-        pause_s = _FIRST_PAUSE_S
+        begin = time.monotonic()
         while True:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
+            waited_s = time.monotonic() - begin
+            if waited_s >= self._patience_s:
                 raise StoreBusy(
                     f"process {self._holder()} has kept {self.path} locked for "
                     f"{self._patience_s:g} s; nothing was written",
                     hint="try again; a stopped process keeps its locks until it goes on or ends",
                 )
-            time.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            time.sleep(next((pause for until, pause in _PAUSES_S if waited_s < until), 0.01))
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
@@ -143,7 +144,7 @@ def _take_new(fd: int) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(_FIRST_PAUSE_S)
+            time.sleep(0.001)
 
 
 # --- forks ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ Read next: `folder.py`, `schema.py`, `trust.py`, `sqlite.py`.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import sqlite3
@@ -19,7 +20,9 @@ import attrs
 from durable_wf.core.events import Trusted
 from durable_wf.errors import (
     CallerError,
+    DiskFull,
     DurableWorkflowError,
+    LostTail,
     NotFound,
     NotTrusted,
     StoreError,
@@ -27,12 +30,15 @@ from durable_wf.errors import (
 )
 from durable_wf.store import connection as connections
 from durable_wf.store import folder as folders
-from durable_wf.store import head, schema, trust
+from durable_wf.store import head, schema
 from durable_wf.store.folder import Folder
 from durable_wf.store.locks import WriterLock
 from durable_wf.store.mountinfo import read_mountinfo
 from durable_wf.store.port import Batch
 from durable_wf.store.sqlite import SqliteLog
+from durable_wf.store.trust import add_trusted, is_trusted
+
+_NEW = "dwf run TARGET   makes one, or name it: --store FOLDER"
 
 
 @attrs.define
@@ -61,13 +67,29 @@ def open_store(
 
     `create` makes it where it is missing. A store that this user neither made nor trusted can be
     read; writing to it raises NotTrusted, until it is opened once with `trust`.
-    Errors: NotFound, UnsafeStore, NewerSchema, LostTail, StoreBusy, StoreFailed.
+    Errors: NotFound, UnsafeStore, NewerSchema, LostTail, StoreBusy, DiskFull, StoreFailed, and
+    StoreError for whatever else the disk or SQLite says.
     """
     place = Path(path) if path is not None else folders.find_store()
+    try:
+        return _open_at(place, create, readonly, trust, read_mounts)
+    except (sqlite3.Error, OSError) as error:
+        if _is_full(error):
+            raise DiskFull(f"no space is left to open {place}", hint="free some space") from error
+        raise StoreError(f"{place} cannot be opened: {error}", hint="dwf db check") from error
+
+
+def _open_at(
+    place: Path | None,
+    create: bool,
+    readonly: bool,
+    trust: bool,
+    read_mounts: Callable[[], str],
+) -> Store:
     if place is None or not (place / "log.db").exists():
         if not create or readonly:
             where = f"there is no store at {place}" if place else "no store was found from here up"
-            raise NotFound(where, hint="dwf run TARGET   makes one, or name it: --store FOLDER")
+            raise NotFound(where, hint=_NEW)
         place = place or folders.default_store()
         folder = folders.create_folder(place, read_mounts)
         _create_log(folder)
@@ -77,13 +99,17 @@ def open_store(
             folder = folders.create_folder(place, read_mounts)
             _create_log(folder)
     store_id, version = _inspect(folder)
+    if version == 0:
+        raise NotFound(
+            f"the store at {folder.path} is empty: its making was interrupted", hint=_NEW
+        )
+    known = readonly or is_trusted(store_id)
     refuse = _refusal(folder, store_id, readonly=readonly, trusting=trust)
     if refuse is None and version < schema.VERSION:
         _migrate(folder)
-    try:
-        log = SqliteLog(folder, refuse=refuse)
-    except sqlite3.Error as error:
-        raise StoreError(f"{folder.db} cannot be opened: {error}", hint="dwf db check") from error
+    log = SqliteLog(folder, refuse=refuse)
+    if refuse is None and not known:
+        log.append(Batch(store_events=[(_now(), Trusted(_actor(), "this store"))]))
     return Store(folder, log, store_id, writable=refuse is None)
 
 
@@ -108,18 +134,15 @@ def accept_loss(path: str | os.PathLike[str]) -> int:
         log.append(Batch(store_events=[(_now(), Trusted(_actor(), lost))]))
     finally:
         log.close()
-    witness = head.read(folder.head)
-    assert witness is not None
-    return witness.seq
+    return head.read(folder.head).seq
 
 
 def _reset_head(folder: Folder) -> str:
     """Write the head that fits the log as it is; returns what this accepts, as a sentence."""
     try:
-        known = head.read(folder.head)
-        before = f"event {known.seq}" if known else "no event"
+        before = f"event {head.read(folder.head).seq}"
     except StoreError:
-        before = "an unreadable head"
+        before = "an unknown place"
     connection = connections.open_writer(folder.db)
     try:
         now = head.compute(connection)
@@ -152,6 +175,13 @@ def _create_log(folder: Folder) -> None:
 
 
 def _fill(connection: sqlite3.Connection, folder: Folder) -> None:
+    # An empty head is left when its maker died, or the disk was full, between its birth and this.
+    born = folder.head.exists() and folder.head.stat().st_size > 0
+    if born and (seq := head.read(folder.head).seq):
+        raise LostTail(
+            f"{folder.db} is empty, but {seq} events were once committed to it",
+            hint="restore a backup, or make a new store elsewhere",
+        )
     store_id = os.urandom(16).hex()
     schema.create(connection, _now())
     connection.executemany(
@@ -165,7 +195,7 @@ def _fill(connection: sqlite3.Connection, folder: Folder) -> None:
     finally:
         slot.close()
     # Before COMMIT: a store that exists is a store that its maker may write to.
-    trust.add_trusted(store_id)
+    add_trusted(store_id)
 
 
 def _is_unborn(folder: Folder) -> bool:
@@ -190,16 +220,11 @@ def _is_unborn(folder: Folder) -> bool:
 
 def _inspect(folder: Folder) -> tuple[str, int]:
     """Judge the database without writing to it; returns the store's id and its schema version."""
-    try:
-        connection = connections.open_reader(folder.db)
-    except sqlite3.Error as error:
-        raise StoreError(f"{folder.db} cannot be opened: {error}", hint="dwf db check") from error
+    connection = connections.open_reader(folder.db)
     try:
         version = schema.version_of(connection)
         if version == 0:
-            raise UnsafeStore(
-                f"{folder.db} is empty", hint="remove the folder, or restore a backup"
-            )
+            return "", 0
         if version == schema.VERSION:
             schema.compare(connection)
         found = connection.execute("SELECT value FROM meta WHERE key = 'store_id'").fetchone()
@@ -219,8 +244,8 @@ def _refusal(
     if readonly:
         return CallerError(f"{folder.path} was opened for reading only")
     if trusting:
-        trust.add_trusted(store_id)
-    if not trust.is_trusted(store_id):
+        add_trusted(store_id)
+    if not is_trusted(store_id):
         return NotTrusted(
             f"{folder.path} was not made by this user on this machine: it can be read, not written",
             hint="--trust   if you know where it comes from (resuming its runs executes its code)",
@@ -240,6 +265,12 @@ def _migrate(folder: Folder) -> None:
                 connection.close()
     finally:
         lock.close()
+
+
+def _is_full(error: sqlite3.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
 
 
 def _actor() -> str:

@@ -8,6 +8,7 @@ Read next: `sqlite_write.py` (what a transaction holds), `connection.py` (settin
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import sqlite3
@@ -255,15 +256,22 @@ class SqliteLog:
         self._connection = connections.open_writer(self._folder.db)
         if fold:
             connections.fold_wal(self._connection)
-        known = head.read(self._folder.head) or head.START
+        self._read_end()
+        self._files = self._identity()
+
+    def _read_end(self) -> None:
+        """Read where the log ends, judge it by its head, and bring the head up to it."""
+        assert self._connection is not None
+        known = head.read(self._folder.head)
         log_hash = head.follow(self._connection, known)
-        alive = _LockProbe(self._folder)
-        self._writer = sqlite_write.LogWriter(log_hash, alive)
+        self._writer = sqlite_write.LogWriter(log_hash, self._alive)
         if self._head is None:
             self._head = head.HeadFile(self._folder.head)
         if log_hash.seq != known.seq:
             self._head.write(log_hash.seq, log_hash.digest(), log_hash.base)
-        self._files = self._identity()
+
+    def _alive(self, holder: str) -> bool:
+        return locks.is_held(self._folder.locks, holder)
 
     def _begin(self) -> sqlite3.Connection:
         assert self._connection is not None
@@ -279,11 +287,11 @@ class SqliteLog:
         return self._connection
 
     def _roll_back(self) -> None:
+        """After an exception of ours, wherever it came: nothing in memory is relied on."""
         assert self._connection is not None
-        assert self._writer is not None
-        self._writer.forget()
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+        self._read_end()
 
     def _committed(self, pending: sqlite_write.Pending) -> None:
         assert self._writer is not None
@@ -292,7 +300,12 @@ class SqliteLog:
         self._writer.committed(pending)
         if pending.hashes:
             log_hash = self._writer.log_hash
-            self._head.write(log_hash.seq, log_hash.digest(), log_hash.base)
+            try:
+                self._head.write(log_hash.seq, log_hash.digest(), log_hash.base)
+            except OSError as error:
+                # On a full disk (where files are copied on write) the head may lag behind.
+                if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                    self._fail("the head could not be written", error)
 
     def _identity(self) -> tuple[int, int]:
         return os.stat(self._wal).st_ino, os.stat(self._folder.db).st_ino
@@ -357,16 +370,6 @@ class SqliteLog:
         limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         near = os.stat(self._wal).st_size + (1 << 20) if limit != resource.RLIM_INFINITY else 0
         return space.f_bavail * space.f_frsize < 1 << 20 or near > limit >= 0
-
-
-class _LockProbe:
-    """Whether the holder of a lease lives."""
-
-    def __init__(self, folder: Folder) -> None:
-        self._locks = folder.locks
-
-    def __call__(self, holder: str) -> bool:
-        return locks.is_held(self._locks, holder)
 
 
 def _command(columns: tuple[Any, ...]) -> Command:

@@ -100,10 +100,6 @@ class LogWriter:
         self._tips.update(pending.tips)
         self._last_run = pending.last_run
 
-    def forget(self) -> None:
-        """Nothing that was read earlier may be relied on: read it again next time."""
-        self._version = None
-
     # --- what stands in the log already -----------------------------------------------------------
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
