@@ -9,10 +9,10 @@ Read next: `claiming.py` for runs that existed before, `code.py` for where funct
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -115,7 +115,7 @@ def _create(
         metadata=tuple(sorted({**dict(workflow.metadata), **options.metadata}.items())),
         script=origin.script(),
         argv=tuple(sys.argv[1:]),
-        cwd=os.getcwd(),
+        cwd=str(Path.cwd()),
         python=origin.python_version(),
     )
     claimed = Claimed(state)

@@ -44,9 +44,9 @@ def handled(driver: Driver, run_id: str) -> Iterator[None]:
     driver.on_interrupt = lambda: Interrupted(run_id, received[0])
     before: dict[int, Any] = {}
     try:
-        for number in _SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, on_signal)
+        for known in _SIGNALS:
+            if signal.getsignal(known) is not signal.SIG_IGN:
+                before[known] = signal.signal(known, on_signal)
         yield
     finally:
         for number, handler in before.items():

@@ -16,6 +16,7 @@ import secrets
 import socket
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from durable_wf.core.definition import RUN_ID_PATTERN
 from durable_wf.errors import CallerError
@@ -38,7 +39,7 @@ def python_version() -> str:
 def script() -> str:
     """The absolute path of the script this process was started with, or ""."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return os.path.abspath(file) if file else ""
+    return str(Path(file).absolute()) if file else ""
 
 
 def new_run_id(workflow: str, now_us: int) -> str:

@@ -14,7 +14,6 @@ import socket
 from pathlib import Path
 
 from durable_wf.core.events import EngineStarted
-from durable_wf.core.resources import Capacity
 from durable_wf.core.status import RunStatus
 from durable_wf.engine.clock import Clock, SystemClock
 from durable_wf.engine.driver import Driver
@@ -70,17 +69,12 @@ class Session:
         match kind:
             case ExecutorType.SEQUENTIAL:
                 made = SequentialExecutor(places, self.engine)
-                capacity = self.settings.capacity
-                capacity = Capacity(
-                    max(capacity.cpu, 1.0), capacity.memory, capacity.gpu, capacity.pools
-                )
             case ExecutorType.PARALLEL:
                 # multiprocess takes 80 ms to import: only those pay who use it
                 from durable_wf.execute.pool import ParallelExecutor
 
                 made = ParallelExecutor(places, self.engine, self.settings.workers)
-                capacity = self.settings.capacity
-        self.loop.add_executor(kind.value, made, capacity)
+        self.loop.add_executor(kind.value, made, self.settings.capacity)
         return made
 
     def _settle(self, live: LiveRun) -> None:
