@@ -21,7 +21,8 @@ from typing import Any, Self, TypeGuard
 
 import attrs
 
-from durable_wf.core.resources import DEFAULT_RESOURCES, Resources
+from durable_wf.core.plan import ExecutionPlan, plan
+from durable_wf.core.resources import DEFAULT_RESOURCES, Capacity, Resources
 from durable_wf.errors import DefinitionError
 
 NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.\-~\[\]/ ]{0,199}"
@@ -128,6 +129,13 @@ class Workflow:
     functions: Mapping[str, Callable[..., Any]] = attrs.field(
         factory=dict, eq=False, repr=False, hash=False
     )
+
+    def plan(self, capacity: Capacity) -> ExecutionPlan:
+        """What a run would look like on `capacity`, by estimates; nothing is run.
+
+        Raises DefinitionError for a graph that is not sound or a task that could never start.
+        """
+        return plan(self.tasks, capacity)
 
     def to_json(self) -> str:
         """The definition as a JSON document, without its callables; `from_json` gives it back."""
