@@ -76,7 +76,7 @@ def demo(
     if as_json:
         say(_document(result, found, killed))
     else:
-        _tell(result, found, killed, took, _prefix(settings))
+        _tell(result, found, killed, took, store, _prefix(settings))
     if not found.holds:
         raise VerificationFailed(f"run {run_id}: {found.again} finished task(s) were started again")
 
@@ -101,7 +101,17 @@ def _kill(store: Path, run_id: str, out: str, workers: int | None) -> Kill:
 # --- what is printed ----------------------------------------------------------------------------
 
 
-def _tell(result: RunResult, found: Proof, killed: Kill | None, took: float, prefix: str) -> None:
+NEXT = (
+    ("show @last", "the run, its tasks and where the time went"),
+    ("events @last", "every fact that was recorded, in order"),
+    ("graph @last", "the graph of its tasks"),
+    ("audit verify", "proof that the log was not changed"),
+)
+
+
+def _tell(
+    result: RunResult, found: Proof, killed: Kill | None, took: float, store: Path, prefix: str
+) -> None:
     survey: dict[str, Any] = result["merge"]
     total = survey["total"]
     verb = "after the resume" if killed else "in all"
@@ -112,16 +122,14 @@ def _tell(result: RunResult, found: Proof, killed: Kill | None, took: float, pre
     )
     if killed:
         say("\n" + _evidence(found))
-    say(f"\nThe report  {_near(result['html'])}\nThe table   {_near(result['csv'])}\n")
+    say(f"\nThe report  {_near(result['html'])}\nThe table   {_near(result['csv'])}")
+    say(f"The log     {_near(str(store.resolve() / 'log.db'))}\n")
     say("What to type next:")
-    for command, meaning in (
-        ("show @last", "the run, its tasks and where the time went"),
-        ("events @last", "every fact that was recorded, in order"),
-        ("graph @last", "the graph of its tasks"),
-        ("audit verify", "proof that the log was not changed"),
-        *(() if killed else (("demo --crash", "the same, killed half way and resumed"),)),
-    ):
-        say(f"  {prefix + ' ' + command:<24}  {meaning}")
+    lines = [(f"{prefix} {command}", meaning) for command, meaning in NEXT]
+    if not killed:
+        lines.append((f"{prefix} demo --crash", "the same, killed half way and resumed"))
+    width = max(len(command) for command, _ in lines)
+    say("\n".join(f"  {command:<{width}}  {meaning}" for command, meaning in lines))
 
 
 def _evidence(found: Proof) -> str:

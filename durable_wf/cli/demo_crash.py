@@ -20,11 +20,13 @@ import attrs
 from durable_wf.core import events as e
 from durable_wf.core.events import Recorded
 from durable_wf.core.status import FaultKind
-from durable_wf.errors import DurableWorkflowError, NotFound, VerificationFailed
-from durable_wf.store.opening import open_store
+from durable_wf.errors import DurableWorkflowError, NotFound, StoreError, VerificationFailed
+from durable_wf.store.opening import Store, open_store
 
 HALF_S = 120.0
 """How long the engine may take to come half way."""
+
+_LOOK_S = 0.02
 
 
 @attrs.frozen
@@ -101,29 +103,32 @@ def kill_half_way(command: Sequence[str], store: Path, run_id: str) -> Kill:
     return Kill(engine.pid, succeeded, total)
 
 
-def _wait_for_half(engine: subprocess.Popen[bytes], store: Path, run_id: str) -> tuple[int, int]:
+def _wait_for_half(engine: subprocess.Popen[bytes], path: Path, run_id: str) -> tuple[int, int]:
     deadline = time.monotonic() + HALF_S
-    while time.monotonic() < deadline:
-        ended = engine.poll()
-        succeeded, total = _progress(store, run_id)
-        if total and succeeded * 2 >= total and ended is None:
-            return succeeded, total
-        if ended is not None:
-            raise VerificationFailed(
-                f"the engine ended by itself (exit {ended}) with {succeeded} of {total} tasks done"
-            )
-        time.sleep(0.01)
+    store: Store | None = None
+    succeeded = total = 0
+    try:
+        while time.monotonic() < deadline:
+            ended = engine.poll()
+            store = store or _open_if_there(path)
+            if store is not None and (row := store.log.row(run_id)) is not None:
+                succeeded, total = row.counts.succeeded, row.total
+            if ended is not None:
+                raise VerificationFailed(
+                    f"the engine ended by itself (exit {ended}), {succeeded} of {total} tasks done"
+                )
+            if total and succeeded * 2 >= total:
+                return succeeded, total
+            time.sleep(_LOOK_S)
+    finally:
+        if store is not None:
+            store.close()
     raise VerificationFailed(f"run {run_id} did not come half way in {HALF_S:.0f} s")
 
 
-def _progress(store: Path, run_id: str) -> tuple[int, int]:
-    """Succeeded and all tasks of a run, by the log; zeros while there is none."""
+def _open_if_there(path: Path) -> Store | None:
+    """The store for reading, or None while the engine has not made it yet."""
     try:
-        opened = open_store(store, readonly=True)
-    except NotFound:
-        return 0, 0
-    try:
-        row = opened.log.row(run_id)
-        return (row.counts.succeeded, row.total) if row else (0, 0)
-    finally:
-        opened.close()
+        return open_store(path, readonly=True)
+    except (NotFound, StoreError):
+        return None
