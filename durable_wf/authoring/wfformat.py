@@ -236,7 +236,7 @@ class _Import:
         runtime = _number(executed, "runtimeInSeconds", f"task {key!r}")
         if runtime is None:
             raise _Bad(f"task {key!r} has no runtimeInSeconds")
-        seconds = float(runtime) * self._replay.time_scale
+        seconds = round(float(runtime) * self._replay.time_scale, 9)
         name, priority = task.get("name"), executed.get("priority")
         return Task(
             self._names[key],

@@ -309,7 +309,9 @@ def _by_line(text: str) -> Any:
     Task by task, a large definition takes half the memory and time. Text in another layout raises
     JSONDecodeError, here or on the way.
     """
-    head, _, _ = text.partition(_TASKS)
+    head, layout, _ = text.partition(_TASKS)
+    if not layout:
+        raise json.JSONDecodeError("another layout", text, 0)
     data = json.loads(head + "}")
     if isinstance(data, dict):
         data["tasks"] = _each_line(text, len(head) + len(_TASKS))

@@ -1,0 +1,115 @@
+"""Definitions, over all definitions: the hand-made JSON is exact, and says what cattrs would say."""
+
+from __future__ import annotations
+
+import json
+
+import cattrs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable_wf.core.definition import (
+    FunctionRef,
+    Literal,
+    Source,
+    Task,
+    Upstream,
+    Workflow,
+)
+from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
+from durable_wf.core.resources import Resources
+
+texts = st.text(max_size=8)
+names = st.text(min_size=1, max_size=4)
+numbers = st.integers(-(10**15), 10**15)
+reals = st.floats(allow_nan=False, allow_infinity=False)
+sources: st.SearchStrategy[Source] = st.one_of(
+    st.builds(Literal, texts),
+    st.builds(Upstream, names, st.lists(st.one_of(texts, numbers), max_size=3).map(tuple)),
+)
+
+
+def pairs(values):
+    return st.dictionaries(names, values, max_size=3).map(lambda d: tuple(d.items()))
+
+
+functions = st.builds(FunctionRef, *[texts] * 6)
+tasks = st.builds(
+    Task,
+    name=texts,
+    function=functions,
+    upstream=st.lists(names, max_size=3).map(tuple),
+    args=st.lists(sources, max_size=3).map(tuple),
+    kwargs=pairs(sources),
+    resources=st.builds(Resources, reals, numbers, numbers, pairs(numbers)),
+    priority=numbers,
+    optional=st.booleans(),
+    timeout_s=st.none() | reals,
+    memory_limit=st.none() | numbers,
+    memory_hard=st.booleans(),
+    estimate_s=st.none() | reals,
+    executor=texts,
+    codec=texts,
+    description=texts,
+    tags=st.lists(texts, max_size=2).map(tuple),
+    metadata=pairs(texts),
+)
+workflows = st.builds(
+    Workflow,
+    name=texts,
+    tasks=st.lists(tasks, max_size=4).map(tuple),
+    description=texts,
+    tags=st.lists(texts, max_size=2).map(tuple),
+    metadata=pairs(texts),
+)
+
+
+def converter() -> cattrs.Converter:
+    """cattrs, told only what our JSON means by an argument and by pairs of names and values."""
+    made = cattrs.Converter(forbid_extra_keys=True, prefer_attrib_converters=False)
+
+    def source(data, _):
+        if "value" in data:
+            return Literal(**data)
+        return Upstream(data["task"], tuple(data.get("path", ())))
+
+    made.register_structure_hook(Source, source)
+    hooks = {
+        tuple[tuple[str, str], ...]: lambda data, _: tuple(data.items()),
+        tuple[tuple[str, int], ...]: lambda data, _: tuple(data.items()),
+        tuple[tuple[str, Source], ...]: lambda data, _: tuple(
+            (name, source(value, None)) for name, value in data.items()
+        ),
+    }
+    for kind, hook in hooks.items():
+        made.register_structure_hook_func(lambda cls, kind=kind: cls == kind, hook)
+    return made
+
+
+CONVERTER = converter()
+
+
+@given(workflows)
+def test_what_is_written_is_read_back_equal(workflow):
+    text = workflow.to_json()
+    back = Workflow.from_json(text)
+    assert back == workflow
+    assert back.to_json() == text
+    assert Workflow.from_json(json.dumps(json.loads(text), indent=1)) == workflow
+
+
+@given(workflows)
+def test_cattrs_reads_the_same_from_what_is_written(workflow):
+    data = json.loads(workflow.to_json())
+    for task in data["tasks"]:
+        task["function"] = data["functions"][task["function"]]
+    assert CONVERTER.structure(data["tasks"], tuple[Task, ...]) == workflow.tasks
+
+
+@given(workflows, st.randoms())
+def test_digests_do_not_depend_on_the_order_of_tasks(workflow, random):
+    shuffled = list(workflow.tasks)
+    random.shuffle(shuffled)
+    other = Workflow(workflow.name, tuple(shuffled))
+    for digest in (structure_digest, inputs_digest, code_digest):
+        assert digest(other) == digest(workflow)
