@@ -84,6 +84,12 @@ class RunName(click.ParamType):
         return [CompletionItem(row.run_id, help=row.workflow) for row in rows]
 
 
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    help="Trust this store, made by somebody else, from now on: resuming its runs executes the "
+    "code they name.",
+)
 run_argument = click.argument("run", metavar="RUN", type=RunName())
 pass_settings = click.make_pass_decorator(Settings, ensure=True)
 

@@ -84,8 +84,8 @@ def event_document(stored: Stored, run_id: str) -> Document:
         "n": stored.n,
         "at": iso(stored.at),
         "kind": stored.kind,
-        "task": stored.task or None,
-        "attempt": stored.attempt or None,
+        "task": stored.task,
+        "attempt": stored.attempt,
         "body": json.loads(stored.body) if stored.body else {},
         "hash": stored.hash.hex(),
     }
