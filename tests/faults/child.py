@@ -58,6 +58,11 @@ def run(root: Path, scenario: Scenario, make_hook: Callable[[Path, Reporter], Ho
     """
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(mode=0o700)
+    return run_on(root, scenario, make_hook)
+
+
+def run_on(root: Path, scenario: Scenario, make_hook: Callable[[Path, Reporter], Hook]) -> Death:
+    """As `run`, on what stands in `root`."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:

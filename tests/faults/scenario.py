@@ -22,7 +22,7 @@ from durable_wf.core.definition import PayloadRef
 from durable_wf.core.events import Event, Recorded
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import Counts, RunRow
-from durable_wf.errors import DurableWorkflowError, NotFound, StoreError
+from durable_wf.errors import DiskFull, DurableWorkflowError, LostTail, NotFound, StoreError
 from durable_wf.store import connection, payload_files
 from durable_wf.store.opening import Store, open_store
 from durable_wf.store.payload_files import digest_of
@@ -40,6 +40,7 @@ class Report(Protocol):
 
     def tried(self, step: int) -> None: ...
     def acked(self, step: int) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 @attrs.frozen
@@ -200,9 +201,9 @@ def judge_with(expected: Sequence[Content]) -> Callable[[Path, int, int], Found]
     def judge(root: Path, acked: int, tried: int) -> Found:
         try:
             store = open_store(root, create=acked < 0)
-        except NotFound:
+        except (NotFound, LostTail):
             return Found.LOST
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             print(f"\n{type(error).__name__}: {error}")
             return Found.CORRUPT
         try:
@@ -212,7 +213,7 @@ def judge_with(expected: Sequence[Content]) -> Callable[[Path, int, int], Found]
                 for digest in named_files(bodies):
                     store.log.payload(digest)
             store.log.post("later", Verb.PAUSE, "ann", "after-the-fault", AT, "{}")
-        except (DurableWorkflowError, AssertionError) as error:
+        except (DurableWorkflowError, AssertionError, OSError) as error:
             print(f"\n{type(error).__name__}: {error}")
             return Found.CORRUPT
         finally:
@@ -234,3 +235,33 @@ def named_files(bodies: Sequence[str]) -> list[str]:
         for digest in (digest_of(LARGE), digest_of(LARGER))
         if any(digest in body for body in bodies)
     ]
+
+
+def live_on_a_bad_disk(root: Path, report: Report) -> None:
+    """As `live`, the way an engine would: a full disk is tried again, any other error ends it.
+
+    What escapes as anything else than an error of ours is noted as "raw".
+    """
+    with small_wal():
+        life = Life(root)
+        for number, step in enumerate(STEPS):
+            report.tried(number)
+            if not _insist(lambda step=step: step(life), report):
+                return
+            report.acked(number)
+
+
+def _insist(act: Callable[[], None], report: Report) -> bool:
+    for _ in range(3):
+        try:
+            act()
+            return True
+        except DiskFull:
+            report.note("full")
+        except DurableWorkflowError as error:
+            report.note(type(error).__name__)
+            return False
+        except Exception as error:  # noqa: BLE001  that is what is being looked for
+            report.note(f"raw {type(error).__name__}: {error}")
+            return False
+    return False

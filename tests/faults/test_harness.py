@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from faults import child, power, vfs
 from faults.power import Found, Recorder
+from faults.scale import show
 
 pytestmark = [
     pytest.mark.faults,
@@ -75,11 +76,6 @@ def cut(root: Path, mode: str, steps: int = 40) -> Counter[Found]:
     entries = power.record(root, writing(mode, steps))
     assert power.replay(root, entries).differs_from(root) == []
     return power.cut_everywhere(root, entries, judge, random_images=2)
-
-
-def show(title: str, counts: Counter[Found]) -> None:
-    parts = ", ".join(f"{found.value} {number:,}" for found, number in counts.items())
-    print(f"\n{title}: {counts.total():,} images: {parts}")
 
 
 def test_full_loses_nothing(root: Path) -> None:
