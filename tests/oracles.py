@@ -28,6 +28,7 @@ class Reading:
     workflow: Workflow
     run: str = ""
     n: int = 0
+    latest: int = 0
     tasks: dict[str, str] = attrs.field(factory=dict)
     open: dict[str, int] = attrs.field(factory=dict)
     counted: dict[str, int] = attrs.field(factory=dict)
@@ -45,6 +46,7 @@ class Reading:
         assert recorded.n == self.n + 1, f"I1: {recorded.n} after {self.n}"
         assert self.run not in OVER, f"I7: {event} after the end"
         self.n = recorded.n
+        self.latest = max(self.latest, recorded.at)
         if isinstance(event, e.TaskEvent):
             self._task(event, recorded)
         else:
@@ -75,7 +77,7 @@ class Reading:
                 self.until[name] = event.until
             case e.TaskWoken():
                 assert self.run == "running", f"{name} woken while {self.run}"
-                assert self.until.pop(name) <= recorded.at, f"{name} woken too early"
+                assert self.until.pop(name) <= self.latest, f"{name} woken too early"
                 self._change(name, "waiting", "pending")
             case e.TaskFailed():
                 self._change(name, "faulted", "failed")
@@ -162,6 +164,7 @@ class Reading:
                 good = {"succeeded", "failed"} if task.optional else {"succeeded"}
                 assert self.tasks[task.name] in good, f"{task.name} is {self.tasks[task.name]}"
             self.run = "succeeded"
+            self.notes["cause"] = ""
         else:
             self.run = "failed" if isinstance(event, e.RunFailed) else "cancelled"
             assert self.notes["verdict"] == self.run, "the end is the verdict"

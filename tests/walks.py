@@ -75,7 +75,7 @@ class Walk:
 
     def give(self, given: i.Input, *, legal: bool = True) -> deciding.Decided:
         """Decide one input, as the engine does; obligations are left to the caller."""
-        self.at += self.rng.choice((0, STEP_US))
+        self.at += self.rng.choice((0, STEP_US, STEP_US, -STEP_US // 2))
         decided = deciding.decide(self.state, given, self.at)
         self.events += decided.events
         self.answers.append(Answered(given, legal, decided))

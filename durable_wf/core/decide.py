@@ -282,10 +282,11 @@ def _accept_code(state: RunState, given: i.AcceptCode, at: int) -> Decided:
 
 
 def _wake_due(state: RunState, events: list[Recorded], at: int) -> None:
-    """While paused, due timers wait."""
+    """While paused, due timers wait. What was due once stays due, though the clock be set back."""
     if state.status is not RunStatus.RUNNING:
         return
-    for index in [index for index, until in state.waiting.items() if until <= at]:
+    now = max(at, state.at)
+    for index in [index for index, until in state.waiting.items() if until <= now]:
         _emit(state, events, at, e.TaskWoken(state.graph.names[index]))
 
 

@@ -32,7 +32,7 @@ def evolve(state: RunState, recorded: Recorded) -> None:
     else:
         _evolve_task(state, recorded, rule)
     state.n = n
-    state.at = recorded.at
+    state.at = max(state.at, recorded.at)
 
 
 def replay(state: RunState, history: Iterable[Recorded]) -> RunState:
@@ -218,6 +218,8 @@ def _evolve_run(state: RunState, recorded: Recorded) -> None:
             _close_tasks(state, event, recorded)
         case e.RunSucceeded() if (failed := state.failed_required()) is not None:
             raise _illegal(state, recorded, f"task {state.graph.names[failed]!r} has failed")
+        case e.RunSucceeded():
+            state.cause = ""  # it may have been paused
         case e.RunFailed() | e.RunCancelled() if after is not state.verdict:
             raise _illegal(state, recorded, f"the verdict is {_name(state.verdict)}")
         case _:

@@ -38,7 +38,8 @@ _PENDING = TaskStatus.PENDING
 class RunState:
     """State of one run. Tasks are named by their index in `graph`.
 
-    `n` is the number of the last event. `unfinished` counts tasks that are not final.
+    `n` is the number of the last event, `at` the latest time of any (clocks may be set back).
+    `unfinished` counts tasks that are not final.
     `ready` collects tasks that became ready since it was last emptied; it may name a task twice or
     one that has started since, so who reads it asks `is_ready`.
     `values` keeps the results that a task downstream will ask for, `faults` the last fault of each

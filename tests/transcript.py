@@ -1,0 +1,225 @@
+"""Transcripts: readable scripts of inputs to the core, with what it answered below each.
+
+Owns: the script language, one function for each verb, and how events are shown.
+Must never: check anything; the reviewer of a diff does.
+Read next: `test_transcripts.py`; any file of `transcripts/`.
+
+A script says `task NAME [after A B] [optional] [priority=N]` for each task, then `> verb ...` for
+each input. Lines that are indented are answers: events with their numbers, obligations after "!",
+the state after "=". Between two inputs a second passes.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+
+import attrs
+import strategies
+
+from durable_wf.core import events as e
+from durable_wf.core import inputs as i
+from durable_wf.core.decide import Decided, decide
+from durable_wf.core.definition import Task, Workflow
+from durable_wf.core.evolve import replay
+from durable_wf.core.judge import judge
+from durable_wf.core.state import RunState
+from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
+
+SECOND = 1_000_000
+START = 1_790_000_000 * SECOND
+UNSHOWN = {"worker", "pid", "born", "began_at", "wall_us", "definition", "code"}
+
+
+@attrs.define
+class Play:
+    """One run of one script."""
+
+    name: str
+    tasks: list[Task] = attrs.field(factory=list)
+    state: RunState | None = None
+    events: list[e.Recorded] = attrs.field(factory=list)
+    at: int = START
+
+    @property
+    def workflow(self) -> Workflow:
+        return strategies.workflow(*self.tasks, name=self.name)
+
+    def give(self, given: i.Input) -> Decided:
+        decided = decide(self.state, given, self.at)
+        self.events += decided.events
+        return decided
+
+    def index(self, task: str) -> int:
+        return self.state.graph.index[task]
+
+    def attempt(self, task: str) -> int:
+        return self.state.attempts[self.index(task)]
+
+
+# --- the verbs ----------------------------------------------------------------------------------
+
+
+def create(play: Play, engine: str = "e-1") -> Decided:
+    workflow = play.workflow
+    play.state = RunState.of("r", workflow)
+    made = e.RunCreated(play.name, "d-1", len(workflow.tasks), code="c-1")
+    return play.give(i.Create(made, engine))
+
+
+def begin(play: Play, task: str) -> Decided:
+    return play.give(i.AttemptBegins(play.index(task), "w-1-0", 100, 7))
+
+
+def succeed(play: Play, task: str, attempt: str = "") -> Decided:
+    number = int(attempt or play.attempt(task))
+    return play.give(i.Succeeded(1, play.index(task), number, "null", play.at, 500))
+
+
+def fail(play: Play, task: str, kind: str, message: str = "", attempt: str = "") -> Decided:
+    number = int(attempt or play.attempt(task))
+    fault = e.Fault(FaultKind(kind), message)
+    return play.give(i.Failed(1, play.index(task), number, fault, play.at, 500))
+
+
+def in_doubt(play: Play, task: str) -> Decided:
+    return fail(play, task, "in_doubt", "the engine died while it ran")
+
+
+def give_back(play: Play, task: str) -> Decided:
+    return play.give(i.Returned(1, play.index(task), play.attempt(task)))
+
+
+def judge_task(play: Play, task: str) -> Decided:
+    return play.give(judge(play.state, play.index(task)))
+
+
+def retry(play: Play, task: str, delay_s: str = "0") -> Decided:
+    delay_us = int(delay_s) * SECOND
+    return play.give(i.Retry(play.index(task), "three times", "worth another try", delay_us))
+
+
+def pause(play: Play, actor: str = "ann", cause: str = "") -> Decided:
+    return play.give(i.Pause(actor, cause))
+
+
+def resume(play: Play, actor: str = "ann") -> Decided:
+    return play.give(i.Resume(actor))
+
+
+def cancel(play: Play, actor: str = "ann", cause: str = "") -> Decided:
+    return play.give(i.Cancel(actor, cause))
+
+
+def accept_code(play: Play, *tasks: str) -> Decided:
+    return play.give(i.AcceptCode("ann", "d-2", "c-2", tasks))
+
+
+def claim(play: Play, engine: str, why: str = "recover") -> Decided:
+    return play.give(i.Claim(engine, why))
+
+
+def release(play: Play, engine: str, why: str = "stopping") -> Decided:
+    return play.give(i.Release(engine, why))
+
+
+def crash(play: Play) -> Decided:
+    """The engine is gone: what the next one knows is a replay."""
+    play.state = replay(RunState.of("r", play.workflow), play.events)
+    return Decided([])
+
+
+def wait(play: Play, seconds: str) -> Decided:
+    play.at += int(seconds) * SECOND
+    return Decided([])
+
+
+VERBS: dict[str, Callable[..., Decided]] = {
+    "create": create, "begin": begin, "succeed": succeed, "fail": fail, "in-doubt": in_doubt,
+    "return": give_back, "judge": judge_task, "retry": retry, "pause": pause, "resume": resume,
+    "cancel": cancel, "accept-code": accept_code, "claim": claim, "release": release,
+    "crash": crash, "wait": wait,
+}  # fmt: skip
+
+
+# --- reading and showing ------------------------------------------------------------------------
+
+
+def play(name: str, script: str) -> tuple[str, Play]:
+    """The script with its answers, old ones replaced, and the run that it made."""
+    stage = Play(name)
+    lines: list[str] = []
+    for line in script.splitlines():
+        if line.startswith("  "):
+            continue
+        lines.append(line)
+        if line.startswith("task "):
+            stage.tasks.append(_task(line))
+        elif line.startswith("> "):
+            verb, *words = shlex.split(line[2:])
+            stage.at += SECOND
+            lines += [f"  {shown}" for shown in _answer(stage, VERBS[verb](stage, *words))]
+    return "\n".join(lines) + "\n", stage
+
+
+def _task(line: str) -> Task:
+    fields: dict[str, object] = {}
+    upstream: list[str] = []
+    _, name, *words = line.split()
+    for word in words:
+        key, found, number = word.partition("=")
+        if found:
+            fields[key] = int(number)
+        elif word == "optional":
+            fields[word] = True
+        elif word != "after":
+            upstream.append(word)
+    return strategies.task(name, *upstream, **fields)
+
+
+def _answer(stage: Play, decided: Decided) -> Iterator[str]:
+    names = stage.state.graph.names
+    for recorded in decided.events:
+        yield f"{recorded.n:2} {_shown(recorded.event)}"
+    for index in decided.judge:
+        yield f" ! judge {names[index]}"
+    for index, attempt in decided.stop:
+        yield f" ! stop {names[index]} #{attempt}"
+    if decided.refused:
+        yield f" ! refused: {decided.refused}"
+    yield f" = {_state(stage.state)}"
+
+
+def _shown(event: e.Event) -> str:
+    words = [type(event).__name__]
+    for field in attrs.fields(type(event)):
+        value = getattr(event, field.name)
+        if field.name in UNSHOWN or value == field.default:
+            continue
+        words.append(_word(field.name, value))
+    return " ".join(words)
+
+
+def _word(name: str, value: object) -> str:
+    match value:
+        case e.Fault():
+            return f"{value.kind.value}: {value.message}" if value.message else value.kind.value
+        case RunStatus() | TaskStatus():
+            return f"{name}={value.value}"
+        case int() if name == "until":
+            return f"until=+{(value - START) / SECOND:g}s"
+        case int() if name == "attempt":
+            return f"#{value}"
+        case str() if name in {"task", "engine"}:
+            return value
+        case tuple():
+            return f"{name}={','.join(value)}"
+        case _:
+            return f"{name}={value!r}"
+
+
+def _state(state: RunState) -> str:
+    counts = [f"{n} {status.value}" for status, n in state.counts.items() if n]
+    ready = ", ".join(state.graph.names[index] for index in state.all_ready())
+    may = f"; may start: {ready}" if ready else ""
+    return f"{state.status.value}: {', '.join(counts)}{may}"
