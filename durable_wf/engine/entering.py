@@ -188,6 +188,8 @@ def resume(
     decided = session.loop.give(live, i.Resume(origin.person()))
     if decided.refused:
         raise WrongState(decided.refused)
+    if live.handle.done():  # it told of the pause; the outcome needs a new one
+        live.handle = RunHandle(run_id, cancel)
     return live.handle
 
 
