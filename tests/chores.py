@@ -351,3 +351,20 @@ def noisy(n):
 
 def big_text(n):
     return "x" * n
+
+
+def go_elsewhere(seconds=0.0):
+    os.chdir("/")
+    time.sleep(seconds)
+
+
+def where():
+    return os.getcwd()
+
+
+def close_stderr():
+    os.close(2)
+
+
+def complain():
+    print("complaint", file=sys.stderr)

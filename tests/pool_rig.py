@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from durable_wf.core.events import OutputRef
 from durable_wf.core.inputs import Failed, Report, Returned, Succeeded
@@ -43,7 +43,7 @@ class Rig:
         self._runs: dict[Any, int] = {}
         self._seq = 0
 
-    def __enter__(self) -> Rig:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -52,6 +52,11 @@ class WorkerProcess(context.ForkServerProcess):  # type: ignore[misc]
         return _Popen(process_obj)
 
 
+def warm_up() -> None:
+    """Have the fork server started, without waiting for it."""
+    _server.ensure_running()
+
+
 def leave_fork_server() -> None:
     """Called in a new worker: what its tasks start with `multiprocess` shall be their own children.
 

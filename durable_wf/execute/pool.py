@@ -20,7 +20,7 @@ from math import inf
 from durable_wf.core.inputs import Report, Returned
 from durable_wf.core.status import FaultKind
 from durable_wf.errors import DurableWorkflowError
-from durable_wf.execute import bundle, mark, wire
+from durable_wf.execute import bundle, launch, mark, wire
 from durable_wf.execute.lifeline import Lifeline
 from durable_wf.execute.port import Assignment, Places, RunCode, Seat
 from durable_wf.execute.supervisor import Supervised, Verdict
@@ -57,6 +57,7 @@ class ParallelExecutor:
         os.set_blocking(self._waker, False)
         self._selector.register(self._waking, READ, self._on_wake)
         _all.add(self)
+        launch.warm_up()  # it loads while the engine opens its store
 
     # --- the port -------------------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ class ParallelExecutor:
         if self._bad_starts >= _BAD_STARTS:
             raise DurableWorkflowError(
                 f"{self._bad_starts} worker processes in a row died before they could take work",
-                hint=f"see standard error, and the newest {self._prefix}*.log in {self._places.output}",
+                hint=f"see standard error, and {self._prefix}*.log in {self._places.output}",
             )
         self._made += 1
         worker = Supervised(f"{self._prefix}{self._made}", self._places)

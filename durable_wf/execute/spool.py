@@ -17,7 +17,8 @@ import os
 import sys
 from typing import TextIO
 
-_libc = ctypes.PyDLL(None)
+_UNBUFFERED = 2
+"""_IONBF of the C libraries."""
 
 
 def name_of(worker: str) -> str:
@@ -34,6 +35,7 @@ class Spool:
         self._fd = os.open(f"{folder}/{self.file}", flags, 0o600)
         self.offset = 0
         self._connect()
+        _do_not_buffer_c()
         faulthandler.enable(self._fd, all_threads=False)
         logging.lastResort = _LastResort(logging.INFO)
         logging.getLogger().setLevel(logging.INFO)
@@ -50,9 +52,7 @@ class Spool:
         try:
             self._out.flush()
             self._err.flush()
-            _libc.fflush(None)
             end = os.lseek(1, 0, os.SEEK_END)
-            os.lseek(2, 0, os.SEEK_END)
         except (OSError, ValueError):
             # The attempt closed its output, which must not silence the next one.
             self._connect()
@@ -65,6 +65,13 @@ class Spool:
         self.offset = end
         return self.file, start, end - start
 
+    def mend(self) -> None:
+        """Make good what an attempt did to stderr. Looked at less often than stdout."""
+        try:
+            os.lseek(2, 0, os.SEEK_END)
+        except OSError:
+            self._connect()
+
 
 def drop_if_empty(folder: str, worker: str) -> None:
     """Remove a spool that nothing was ever written to. Only after the end of its worker."""
@@ -72,6 +79,14 @@ def drop_if_empty(folder: str, worker: str) -> None:
     with contextlib.suppress(OSError):
         if os.stat(path).st_size == 0:
             os.unlink(path)
+
+
+def _do_not_buffer_c() -> None:
+    """Let what C code prints reach the file at once, not some attempts later."""
+    libc = ctypes.PyDLL(None)
+    name = "__stdoutp" if sys.platform == "darwin" else "stdout"
+    with contextlib.suppress(ValueError):  # a C library with another name for it
+        libc.setvbuf(ctypes.c_void_p.in_dll(libc, name), None, _UNBUFFERED, 0)
 
 
 def _text(fd: int) -> TextIO:

@@ -64,8 +64,8 @@ class Supervised:
         inbox, orders = connection.Pipe(duplex=False)
         reports, outbox = connection.Pipe(duplex=False)
         birth = Birth(
-            name, str(places.locks), str(places.output), str(places.payloads),
-            dict(os.environ), _cwd(), inbox, outbox,
+            name, os.path.abspath(places.locks), os.path.abspath(places.output),
+            os.path.abspath(places.payloads), dict(os.environ), _cwd(), inbox, outbox,
         )  # fmt: skip
         self.process = WorkerProcess(target=main, args=(birth,), name=name, daemon=True)
         self.process.start()
@@ -315,7 +315,7 @@ class Supervised:
         verdict = self.verdict
         if verdict is not None and verdict.seq in {a.seq, 0}:
             return Fault(verdict.kind, f"the attempt {verdict.message}; {where} was killed")
-        if code is None or code == 255:
+        if code is None or self.sentinel_lost:
             return Fault(FaultKind.LOST, f"{where} is gone, nobody saw how")
         if code >= 0:
             text = f"the attempt ended its own process with exit code {code} ({where})"

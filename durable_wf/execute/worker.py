@@ -38,6 +38,9 @@ FLUSH_NS = 1_000_000
 TINY_US = 1_000
 """An attempt that is expected to take longer does not begin before all reports are sent."""
 
+MEASURED_US = 50
+"""The CPU time of a shorter attempt is taken to be its wall time."""
+
 RSS_UNIT = 1024 if sys.platform == "darwin" else 1
 """`ru_maxrss` is in KiB, except where it is in bytes."""
 
@@ -122,6 +125,7 @@ class Worker:
         self._inbox = birth.inbox.fileno()
         self._payloads = Path(birth.payloads)
         self._output = Path(birth.output)
+        self._cwd = birth.cwd
         self._spool = Spool(birth.output, birth.worker)
         self._mark = BegunMark(path_of(birth.locks, birth.worker), create=True)
         self._reports = Reports(birth.outbox.fileno(), self._mark)
@@ -132,7 +136,13 @@ class Worker:
         self._current = 0  # seq of the attempt whose code runs now
         self._cancelling = 0  # seq of the attempt that shall end
         self._children_us = 0
+        self._cpu_ns = 0  # CPU clock at the end of the last attempt, or nearly so
+        self._forked = False
+        os.register_at_fork(after_in_child=self._on_fork)
         self._main = threading.get_ident()
+
+    def _on_fork(self) -> None:
+        self._forked = True
 
     # --- the listening thread -------------------------------------------------------------------
 
@@ -199,22 +209,34 @@ class Worker:
             try:
                 work = self._todo.popleft()
             except IndexError:
-                reports.flush()
+                self._settle()
                 if self._ending:
                     return
                 with contextlib.suppress(Empty):
                     self._alarm.get(timeout=3600.0)
+                self._cpu_ns = time.process_time_ns()
                 continue
             if reports.since_ns and (
                 not 0 < work[8] <= TINY_US or time.monotonic_ns() - reports.since_ns > FLUSH_NS
             ):
-                reports.flush()
+                self._settle()
             self._attempt(work)
+
+    def _settle(self) -> None:
+        """Send what is finished, and undo what attempts may have done to this process.
+
+        Comes before each attempt that is not tiny, and about once in FLUSH_NS among tiny ones.
+        """
+        self._reports.flush()
+        self._spool.mend()
+        with contextlib.suppress(OSError):
+            if os.getcwd() != self._cwd:
+                os.chdir(self._cwd)
+        self._cpu_ns = time.process_time_ns()
 
     def _attempt(self, work: wire.Work) -> None:
         seq, run, attempt, task, _, _, _, _, _, limits = work
         began_at = time.time_ns() // 1000
-        began_cpu = time.process_time_ns()
         began = time.monotonic_ns()
         self._mark.begin(seq, began, self._spool.offset)
         outcome: calls.Done | calls.Broken
@@ -238,22 +260,18 @@ class Worker:
             self._current = 0
             outcome = calls.Broken(fault_of(error))
         self._current = 0
-        if os.getpid() != self._pid:
+        if self._forked:
             os._exit(1)  # the task forked, and its child came back here
-        wall_us = (time.monotonic_ns() - began) // 1000
-        cpu_us = (time.process_time_ns() - began_cpu) // 1000
-        rss_kib = 0
-        if wall_us > TINY_US:
-            rss_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // RSS_UNIT
-            cpu_us += self._cpu_of_children()
         output = self._spool.cut()
-        spent = (began_at, wall_us, cpu_us, rss_kib)
+        spent = (began_at, *self._spent(time.monotonic_ns() - began))
         if isinstance(outcome, calls.Done):
             line = wire.done_line(seq, outcome.value, outcome.payload, spent, output)
         else:
             fault = outcome.fault
             line = wire.broken_line(seq, fault, outcome.kept, spent, output)
         self._reports.add(line)
+        if spent[1] > TINY_US:
+            self._settle()
 
     def _perform(self, code: _Code, work: wire.Work) -> calls.Done | calls.Broken:
         _, _, _, task, function, args, kwargs, codec, _, limits = work
@@ -268,6 +286,20 @@ class Worker:
             return calls.perform(call)
         with confine.Confined(limits):
             return calls.perform(call)
+
+    def _spent(self, wall_ns: int) -> tuple[int, int, int]:
+        """Wall time and CPU time of the last attempt in microseconds, peak memory in KiB."""
+        wall_us = wall_ns // 1000
+        if wall_us < MEASURED_US:
+            # Reading the CPU clock would cost as much as the attempt.
+            self._cpu_ns += wall_ns
+            return wall_us, wall_us, 0
+        before, self._cpu_ns = self._cpu_ns, time.process_time_ns()
+        cpu_us = max(0, self._cpu_ns - before) // 1000
+        if wall_us <= TINY_US:
+            return wall_us, cpu_us, 0
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // RSS_UNIT
+        return wall_us, cpu_us + self._cpu_of_children(), peak
 
     def _cpu_of_children(self) -> int:
         """Microseconds used by children that have ended since the last time."""

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -30,9 +29,8 @@ def test_workers_killed_a_hundred_times_cost_one_attempt_each(tmp_path):
     with Rig(tmp_path, seats=2) as rig:
         for _ in range(kills):
             first, second = rig.ready(2)
-            victims = [
-                rig.make(chores.add, n, n, on=first, estimate_us=10) for n in range(rng.randrange(400))
-            ]  # fmt: skip
+            size = range(rng.randrange(400))
+            victims = [rig.make(chores.add, n, n, on=first, estimate_us=10) for n in size]
             others = [rig.make(chores.add, n, n, on=second, estimate_us=10) for n in range(50)]
             rig.executor.start([*victims, *others])
             until = time.monotonic() + rng.random() * 0.004
@@ -219,7 +217,8 @@ import sys
 from pathlib import Path
 from pool_rig import Rig
 
-LOADED.append(__name__)
+with open(LOADED, "a") as file:
+    file.write(__name__ + ".")
 
 def double(n):
     return helper(n) * factor
@@ -236,17 +235,15 @@ rig.executor.close(1.0)
 
 def test_a_script_needs_no_guard_and_is_not_run_again_in_a_worker(tmp_path):
     script = tmp_path / "script.py"
-    loaded = "class Loaded:\n    def append(self, name):\n        " + (
-        f"open({str(tmp_path / 'loaded')!r}, 'a').write(name + '\\n')\nLOADED = Loaded()\n"
-    )
-    script.write_text(loaded + textwrap.dedent(SCRIPT))
+    note = tmp_path / "loaded"
+    script.write_text(f"LOADED = {str(note)!r}\n{SCRIPT}")
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(TESTS), *sys.path]))
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)],
         env=environment, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("42 2\n", 0), done.stderr
-    assert (tmp_path / "loaded").read_text() == "__main__\n"
+    assert note.read_text() == "__main__."
 
 
 def test_an_engine_that_forgets_to_close_still_ends_and_leaves_nothing(tmp_path):

@@ -19,6 +19,7 @@ from durable_wf.execute import processes
 from durable_wf.execute.mark import UNKNOWN, read_mark
 from durable_wf.execute.port import Limits
 from durable_wf.store.locks import is_held
+from durable_wf.store.payload_files import read_file
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
@@ -64,10 +65,20 @@ def test_a_batch_is_run_in_order_and_reported_once_each(rig):
 
 def test_arguments_larger_than_any_pipe_reach_the_worker_without_blocking(rig):
     text = "x" * 5_000_000
-    assert rig.value(len_of := chores.say, "a") == "a"
-    number = rig.start(len_of, text)
+    number = rig.start(chores.say, text)
     report = rig.wait(number)[0]
     assert report.output.length == len(text) + 1
+
+
+@pytest.mark.parametrize("size", [10, 1000, 30_000, 60_000, 70_000])
+def test_results_of_every_size_come_back(rig, size):
+    report = rig.run(chores.big_text, size)
+    assert isinstance(report, Succeeded)
+    if isinstance(report.value, str):
+        assert report.value == json.dumps("x" * size)
+        return
+    file = read_file(rig.places.payloads, report.value.digest) if report.value.file else None
+    assert (report.payload or file) == json.dumps("x" * size).encode()
 
 
 def test_an_attempt_for_a_worker_that_is_gone_is_returned(tmp_path):
@@ -175,6 +186,14 @@ def test_output_can_be_followed_and_is_kept_when_the_attempt_is_killed(tmp_path)
 def test_a_closed_stdout_does_not_silence_the_next_attempt(rig):
     rig.run(chores.close_output)
     assert rig.output(rig.run(chores.say, "heard").output) == "heard\n"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+def test_what_an_attempt_did_to_its_process_does_not_reach_the_next(rig, seconds):
+    rig.run(chores.go_elsewhere, seconds)
+    rig.run(chores.close_stderr)
+    assert rig.value(chores.where) == os.getcwd()
+    assert rig.output(rig.run(chores.complain).output) == "complaint\n"
 
 
 # --- recall, cancel, timeout ----------------------------------------------------------------------
