@@ -82,7 +82,8 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> Exit:
         print(json.dumps({"error": document}), file=sys.stderr)
         return code
     look = look_at(sys.stderr)
-    print(look.paint("error:", "red", "bold"), look.clean(what), file=sys.stderr)
+    label = "" if code is Exit.INTERRUPTED else look.paint("error: ", "red", "bold")
+    print(f"{label}{look.clean(what)}", file=sys.stderr)
     if hint:
         print(look.paint("  hint:", "bold"), look.clean(hint), file=sys.stderr)
     return code

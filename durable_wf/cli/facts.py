@@ -167,7 +167,7 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
 
 def counted(counts: Counts, *, alive: bool) -> dict[TaskShown, int]:
     """Tasks by the state that is shown, in a fixed order, zeros included."""
-    shown: dict[TaskShown, int] = {
+    return {
         TaskStatus.PENDING: counts.pending,
         TaskStatus.RUNNING: counts.running if alive else 0,
         TaskStatus.WAITING: counts.waiting,
@@ -175,10 +175,8 @@ def counted(counts: Counts, *, alive: bool) -> dict[TaskShown, int]:
         TaskStatus.FAILED: counts.failed,
         TaskStatus.SKIPPED: counts.skipped,
         TaskStatus.CANCELLED: counts.cancelled,
+        INTERRUPTED: 0 if alive else counts.running,
     }
-    if not alive and counts.running:
-        shown[INTERRUPTED] = counts.running
-    return shown
 
 
 def next_step(facts: RunFacts) -> str:
@@ -208,5 +206,5 @@ def why(facts: RunFacts) -> str:
         return "its engine is not running any more; finished tasks are safe"
     if facts.paused is not None and row.status is RunStatus.PAUSED:
         cause = f": {facts.paused.cause}" if facts.paused.cause else ""
-        return f"paused by {facts.paused.actor}{cause}"
+        return f"by {facts.paused.actor}{cause}"
     return row.cause

@@ -139,6 +139,8 @@ class Bar:
 
         self._look = look
         self._stream = stream
+        self._progress: Progress | None = None
+        self._began = time.monotonic()
         self._console = Console(
             file=stream,
             force_terminal=True,
@@ -154,8 +156,6 @@ class Bar:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._progress: Progress | None = None
-        self._began = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         """Remember it; it is drawn a few times a second."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from durable_wf.cli.drawing.picture import stem
 from durable_wf.cli.facts import RunFacts, TaskFacts, counted
+from durable_wf.cli.names import stem
 from durable_wf.cli.states import MARKS, WEIGHT, RunShown, TaskShown
 from durable_wf.cli.tables import Cell, Column, table
 from durable_wf.cli.terminal import Look, one_line

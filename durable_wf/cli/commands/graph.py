@@ -19,8 +19,8 @@ from durable_wf.cli.drawing.svg import svg
 from durable_wf.cli.drawing.text import dot, mermaid
 from durable_wf.cli.picking import pick
 from durable_wf.cli.states import MARKS, TaskShown
-from durable_wf.cli.stores import facts_of
 from durable_wf.cli.terminal import Look
+from durable_wf.cli.watched import facts_of
 from durable_wf.core.definition import Workflow
 from durable_wf.engine.view import load_definition
 

@@ -29,8 +29,8 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.facts import RunFacts, TaskFacts
 from durable_wf.cli.picking import pick
-from durable_wf.cli.stores import Watched
 from durable_wf.cli.terminal import Look
+from durable_wf.cli.watched import Watched
 from durable_wf.core.events import OutputRef
 from durable_wf.core.status import RUN_FINAL
 from durable_wf.engine.view import load_definition

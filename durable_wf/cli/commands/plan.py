@@ -15,7 +15,7 @@ import click
 from durable_wf.cli.commands.run import load_target
 from durable_wf.cli.context import Settings, examples, json_option, out, pass_settings, say
 from durable_wf.cli.documents import Document, dumps
-from durable_wf.cli.drawing.picture import stem
+from durable_wf.cli.names import stem
 from durable_wf.cli.terminal import Look, shorten
 from durable_wf.cli.times import span
 from durable_wf.core.definition import Workflow

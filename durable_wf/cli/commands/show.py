@@ -27,9 +27,9 @@ from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, why
 from durable_wf.cli.picking import pick
 from durable_wf.cli.render import fault_line, row_counts_text, state_text, task_table
 from durable_wf.cli.states import INTERRUPTED, MARKS
-from durable_wf.cli.stores import facts_of
 from durable_wf.cli.terminal import Look, one_line, shorten
 from durable_wf.cli.times import ago, local, span
+from durable_wf.cli.watched import facts_of
 from durable_wf.core.resolver import nearest
 
 _FAILURES = 3

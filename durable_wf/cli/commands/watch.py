@@ -21,8 +21,8 @@ from durable_wf.cli.picking import LAST, pick
 from durable_wf.cli.progress import Lines, bar_lines
 from durable_wf.cli.render import state_text, task_table
 from durable_wf.cli.states import MARKS
-from durable_wf.cli.stores import Watched
 from durable_wf.cli.terminal import Look, look_at, one_line
+from durable_wf.cli.watched import Watched
 from durable_wf.core.status import RUN_FINAL, TaskStatus
 from durable_wf.engine.progress import Progress
 from durable_wf.engine.view import load_definition

@@ -10,7 +10,6 @@ Read next: `layout.py`.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from itertools import takewhile
 
 import attrs
 
+from durable_wf.cli.names import stem
 from durable_wf.cli.states import MARKS, WEIGHT, TaskShown
 from durable_wf.cli.terminal import one_line
 from durable_wf.core.definition import Workflow
@@ -25,8 +25,6 @@ from durable_wf.core.graph import Graph
 
 DEFAULT_LIMIT = 60
 """Nodes that a drawing has at most, unless told otherwise."""
-
-_NUMBERING = re.compile(r"[_\-.\[ #]*(?:ID|id)?\d+\]?$")
 
 
 @attrs.frozen
@@ -102,11 +100,6 @@ def _stretches(graph: Graph, limit: int) -> list[list[int]]:
 
 def _level_of(graph: Graph) -> dict[int, int]:
     return {i: number for number, level in enumerate(graph.levels()) for i in level}
-
-
-def stem(name: str) -> str:
-    """A name without its numbering: `resize_007` and `resize[7]` are both `resize`."""
-    return _NUMBERING.sub("", name) or name
 
 
 def _node(names: Sequence[str], states: Mapping[str, TaskShown] | None) -> PictureNode:

@@ -1,0 +1,42 @@
+"""A run that is looked at, once or again and again.
+
+Owns: reading a run's events, each once, together with the fact whether its engine lives.
+Must never: write.
+Read next: `facts.py`.
+"""
+
+from __future__ import annotations
+
+from durable_wf.cli.facts import RunFacts, Story
+from durable_wf.cli.stores import alive_in
+from durable_wf.core.summary import RunRow
+from durable_wf.engine.view import load_definition
+from durable_wf.store.opening import Store
+
+
+class Watched:
+    """One run that is looked at again and again: each look reads only what is new."""
+
+    def __init__(self, store: Store, run_id: str, names: tuple[str, ...]) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._story = Story(names)
+
+    def look(self) -> RunFacts:
+        """The run as it is now."""
+        store = self._store
+        row = store.log.row(self._run_id)
+        assert row is not None
+        # Asked before the events are read: an engine that ends in between has said so in them.
+        alive = alive_in(store, row)
+        for recorded in store.log.history(row.run, self._story.n):
+            if recorded.n > row.n:
+                break
+            self._story.take(recorded)
+        return self._story.facts(row, alive=alive)
+
+
+def facts_of(store: Store, row: RunRow) -> RunFacts:
+    """The run as it is now, with its tasks."""
+    workflow = load_definition(store.log, row)
+    return Watched(store, row.run_id, tuple(task.name for task in workflow.tasks)).look()
