@@ -72,10 +72,17 @@ class TaskFunction(Generic[P, R]):
         found: Any = sys.modules.get(self.__module__)
         for part in self.__qualname__.split("."):
             found = getattr(found, part, None)
-        named = isinstance(found, TaskFunction) and found.function is self.function
-        if named and self.__module__ != "__main__":
-            return self.__qualname__
+        if self.__module__ != "__main__" and isinstance(found, TaskFunction):
+            if found is self:
+                return self.__qualname__
+            if found.function is self.function:
+                return _itself, (found,)
         return TaskFunction, (self.function, self.name, self.settings)
+
+
+def _itself(function: TaskFunction[..., Any]) -> TaskFunction[..., Any]:
+    """What a copy with other options is unpickled as: the task that the module gives."""
+    return function
 
 
 @overload

@@ -1,0 +1,194 @@
+"""Fingerprints: they change with the code, and with nothing else."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from durable_wf.authoring.fingerprint import fingerprint, function_ref
+
+BASE = '''
+import functools, re
+from dataclasses import dataclass
+
+LIMIT = 10
+
+def helper(x):
+    return x + 1
+
+@dataclass
+class Row:
+    a: int
+    def double(self):
+        return self.a * 2
+
+def decorate(f):
+    @functools.wraps(f)
+    def wrapper(*args, **kwargs):
+        return f(*args, **kwargs)
+    return wrapper
+
+def make(k):
+    def inner(x):
+        return x + k
+    return inner
+
+@decorate
+def wrapped(x):
+    return x - 1
+
+def target(x, y=2, *, z={"a": (1, 2.0)}):
+    """Says what it does."""
+    try:
+        return [helper(i) for i in range(x)] + [Row(1).double()], {"b", "a"}
+    except ValueError:
+        return wrapped(make(3)(y))
+
+def caller(x):
+    return lambda: target(x)
+
+closed = make(5)
+partial = functools.partial(target, 1, y=3)
+'''
+
+
+def loaded(source: str, name: str = "some_module") -> types.ModuleType:
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(source, f"/somewhere/{hash(source)}.py", "exec"), vars(module))
+    finally:
+        del sys.modules[name]
+    return module
+
+
+def prints(source: str) -> dict[str, str]:
+    module = loaded(source)
+    names = ("target", "caller", "closed", "partial", "wrapped")
+    return {name: fingerprint(getattr(module, name)) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def helper", "# a comment\n\n\ndef helper"),
+        ("    return x + 1", "    # why\n    return x + 1"),
+        ("Says what it does.", "Says it in other words."),
+        ("LIMIT = 10", "LIMIT = 20"),
+        ("import functools, re", "import functools\nimport re"),
+    ],
+)
+def test_what_is_not_code_of_the_function_changes_nothing(old, new):
+    assert prints(BASE.replace(old, new)) == prints(BASE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("return x + 1", "return x + 2", {"target", "caller", "partial"}),
+        ("return x + 1", "return x - 1", {"target", "caller", "partial"}),
+        ("def helper(x)", "def helper(x, more=1)", {"target", "caller", "partial"}),
+        ("self.a * 2", "self.a * 3", {"target", "caller", "partial"}),
+        ("range(x)", "reversed(x)", {"target", "caller", "partial"}),
+        ("y=2", "y=3", {"target", "caller", "partial"}),
+        ('{"a": (1, 2.0)}', '{"a": (1, 2)}', {"target", "caller", "partial"}),
+        ("z={", "w={", {"target", "caller", "partial"}),
+        ("except ValueError", "except KeyError", {"target", "caller", "partial"}),
+        ('{"b", "a"}', '{"b", "c"}', {"target", "caller", "partial"}),
+        ("return x - 1", "return x - 2", {"target", "caller", "partial", "wrapped"}),
+        ("f(*args, **kwargs)", "f(*args)", {"target", "caller", "partial", "wrapped"}),
+        ("make(5)", "make(6)", {"closed"}),
+        ("return x + k", "return x * k", {"target", "caller", "partial", "closed"}),
+        ("target, 1, y=3", "target, 1, y=4", {"partial"}),
+        ("lambda: target(x)", "lambda: target(x) or 1", {"caller"}),
+    ],
+)
+def test_a_change_shows_in_every_function_that_it_reaches(old, new, changed):
+    assert BASE.count(old) >= 1
+    before, after = prints(BASE), prints(BASE.replace(old, new, 1))
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_functions_that_call_each_other_have_fingerprints():
+    source = "def a(n): return n and b(n - 1)\ndef b(n): return n and a(n - 1)\n"
+    before, after = loaded(source), loaded(source.replace("and a", "or a"))
+    assert fingerprint(before.a) != fingerprint(after.a)
+    assert fingerprint(before.a) != fingerprint(before.b)
+    assert fingerprint(before.a) == fingerprint(loaded(source).a)
+
+
+def test_every_process_gives_the_same_fingerprint(tmp_path):
+    """Hash seeds order sets differently in every process."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        BASE + "from durable_wf.authoring.fingerprint import fingerprint\n"
+        "print(fingerprint(target), fingerprint(partial))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, str(script)],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[3])},
+            capture_output=True, text=True, check=True, timeout=30,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(said) == 1
+    assert said.pop().strip()
+
+
+class Tool:
+    def use(self, x): ...
+    @classmethod
+    def make(cls): ...
+    def __call__(self): ...
+
+
+def plain(): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "qualname"),
+    [
+        (plain, "plain"),
+        (Tool.make, "Tool.make"),
+        (Tool, "Tool"),
+        (Tool().use, "<bound Tool.use>"),
+        (Tool(), "<object Tool>"),
+        (functools.partial(plain), "<partial plain>"),
+        (functools.lru_cache(plain), "plain"),
+    ],
+)
+def test_a_reference_names_the_module_and_what_to_look_for(function, qualname):
+    ref = function_ref(function)
+    assert (ref.module, ref.qualname, ref.file) == (__name__, qualname, "")
+    assert ref.fingerprint
+    assert not ref.python
+
+
+def test_builtins_have_references():
+    assert (function_ref(len).module, function_ref(len).qualname) == ("builtins", "len")
+    assert fingerprint(len) != fingerprint(max)
+
+
+def test_a_function_of_the_script_has_its_file(tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.touch()
+    main = types.ModuleType("__main__")
+    main.__file__ = str(script)
+    exec("def f(): ...", vars(main))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert (function_ref(main.f).module, function_ref(main.f).file) == ("", str(script))
+
+
+def test_a_function_that_no_file_gives_says_which_python_it_needs(monkeypatch):
+    main = types.ModuleType("__main__")
+    exec("def f(): ...", vars(main))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    ref = function_ref(main.f)
+    assert (ref.module, ref.file) == ("", "")
+    assert ref.python == f"{sys.version_info[0]}.{sys.version_info[1]}"
