@@ -171,7 +171,7 @@ def test_the_project_speaks_of_itself_alone():
 
 
 @pytest.mark.parametrize(
-    "text", ["cd /wo" + "rk/main", "/ho" + "me/me/x", "/tm" + "p/x", "# TO" + "DO: later"]
+    "text", ["cd /wo" + "rk/main", "/ho" + "me/somebody/x", "/tm" + "p/x", "# TO" + "DO: later"]
 )
 def test_foreign_words_are_caught(text):
     assert list(house.words("x.py", text))

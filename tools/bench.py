@@ -99,6 +99,7 @@ BUDGETS = (
     Budget("engine memory per task of 100,000", "fan_out_large", of("kib_per_task"), at_most=3.0,
            unit="KiB"),
     Budget("engine memory of a small run", "small_run", of("rss_mib"), at_most=60, unit="MiB"),
+    Budget("idle engine, share of a core", "idle", of("percent"), at_most=1.0, unit="%"),
     Budget("resume after kill -9 to first attempt", "resume", of("first_attempt_s"), at_most=0.5,
            unit="s", also=("done",)),
     Budget("finished tasks that ran again", "resume", of("ran_again"), at_most=0),

@@ -35,12 +35,6 @@ def step(x: int) -> int:
     return x
 
 
-def slow(x: int) -> int:
-    """A task that is there long enough to be killed."""
-    time.sleep(0.02)
-    return x
-
-
 def timed(work: Callable[[], object]) -> float:
     """Seconds that `work` takes."""
     start = time.perf_counter()
@@ -208,7 +202,9 @@ def append(folder: Path, n: int) -> Figures:
 def replay(folder: Path, n: int) -> Figures:
     """Reading a run of n tasks back: events a second, and seconds until it is ready."""
     import durable_wf as wf
-    from durable_wf.engine.view import load_state
+    from durable_wf.core.evolve import replay as fold
+    from durable_wf.core.state import RunState
+    from durable_wf.engine.view import load_definition, load_state
     from durable_wf.store.opening import open_store
 
     builder = wf.WorkflowBuilder("fan_out")
@@ -219,9 +215,10 @@ def replay(folder: Path, n: int) -> Figures:
     store = open_store(folder / "store", readonly=True)
     row = store.log.rows()[0]
     ready = timed(lambda: load_state(store.log, "fan"))
-    reading = timed(lambda: sum(1 for _ in store.log.history(row.run)))
+    fresh = RunState.of("fan", load_definition(store.log, row))
+    folding = timed(lambda: fold(fresh, store.log.history(row.run)))
     store.close()
-    return {"events_per_s": row.n / ready, "ready_s": ready, "reading_s": reading, "n": row.n}
+    return {"events_per_s": row.n / folding, "ready_s": ready, "n": row.n}
 
 
 # --- starts -------------------------------------------------------------------------------------
@@ -287,10 +284,11 @@ def first_run(folder: Path, _n: int) -> Figures:
 # --- kill and resume ----------------------------------------------------------------------------
 
 KILLED = """
-import sys
-sys.path.insert(0, {tools!r})
+import time
 import durable_wf as wf
-from bench_samples import slow
+def slow(x):
+    time.sleep(0.02)
+    return x
 builder = wf.WorkflowBuilder("killed")
 for i in range({n}):
     builder.add_task(f"t{{i}}", slow, parameters={{"x": i}})
@@ -304,7 +302,7 @@ def resume(folder: Path, n: int) -> Figures:
     from durable_wf.store.opening import open_store
 
     script = folder / "killed.py"
-    text = KILLED.format(tools=str(ROOT / "tools"), store=str(folder / "store"), n=n)
+    text = KILLED.format(store=str(folder / "store"), n=n)
     script.write_text(text)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     engine = subprocess.Popen([sys.executable, str(script)], env=environment)
@@ -356,6 +354,20 @@ def small_run(folder: Path, _n: int) -> Figures:
     return {"rss_mib": rss_kib() / 1024}
 
 
+def idle(folder: Path, _n: int) -> Figures:
+    """Share of a core that an engine takes while it has nothing to do, in percent."""
+    import durable_wf as wf
+
+    workflow = wf.WorkflowBuilder("idle").add_task("a", noop).build()
+    with wf.WorkflowEngine(folder / "store", workers=2) as engine:
+        engine.submit(workflow).result(timeout_s=30)
+        time.sleep(0.5)
+        before = time.process_time()
+        time.sleep(3)
+        used = time.process_time() - before
+    return {"percent": 100 * used / 3}
+
+
 SAMPLES: dict[str, tuple[Callable[[Path, int], Figures], int]] = {
     "fan_out": (fan_out, 10_000),
     "fan_out_large": (fan_out, 100_000),
@@ -367,6 +379,7 @@ SAMPLES: dict[str, tuple[Callable[[Path, int], Figures], int]] = {
     "first_run": (first_run, 0),
     "resume": (resume, 200),
     "small_run": (small_run, 0),
+    "idle": (idle, 0),
 }
 """Name -> what to run, and how many of them."""
 
