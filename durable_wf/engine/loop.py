@@ -25,6 +25,8 @@ from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.live import LiveRun
+from durable_wf.engine.pools import RETRY_S as POOL_RETRY_S
+from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.errors import DiskFull, OwnedElsewhere, StoreBusy
 from durable_wf.execute.port import Executor, Seat
@@ -72,11 +74,17 @@ class Loop:
     """Drives runs. All methods but `request` and `wake` belong to the thread that drives."""
 
     def __init__(
-        self, store: Log, clock: Clock, engine: str, settle: Callable[[LiveRun], None]
+        self,
+        store: Log,
+        clock: Clock,
+        engine: str,
+        pools: Mapping[str, int],
+        settle: Callable[[LiveRun], None],
     ) -> None:
         self._log = store
+        self._pools = PoolLeases(store, engine, pools)
+        self._later: list[tuple[float, int, int]] = []
         self._clock = clock
-        self._engine = engine
         self._settle = settle
         self._benches: dict[str, _Bench] = {}
         self._runs: dict[int, LiveRun] = {}
@@ -197,6 +205,7 @@ class Loop:
         return self.starting and any(live.state.ready for live in self._runs.values())
 
     def _take_report(self, report: i.Report) -> None:
+        self._pools.end((report.run, report.index))
         live = self._runs.get(report.run)
         if live is None:
             return  # dropped after a conflict: the run is another engine's now
@@ -232,6 +241,8 @@ class Loop:
     # --- choosing what starts -------------------------------------------------------------------
 
     def _choose(self) -> None:
+        if self._later:
+            self._queue_later()
         self._queue_ready()
         for bench in self._benches.values():
             scheduler = bench.scheduler
@@ -240,7 +251,7 @@ class Loop:
             seats = bench.executor.seats(scheduler.wanted_seats())
             scheduler.keep({seat.worker for seat in seats if seat.queued})
             if len(scheduler):
-                for pick in scheduler.pick(seats, self._question):
+                for pick in self._with_pools(scheduler.pick(seats, self._question)):
                     self._begin(pick)
 
     def _queue_ready(self) -> None:
@@ -254,6 +265,33 @@ class Loop:
                 task = tasks[index]
                 bench = self._benches[task.executor or live.executor]
                 bench.scheduler.add(live.key, index, task.priority, live.remaining[index])
+
+    def _with_pools(self, picks: list[Pick[Seat]]) -> list[Pick[Seat]]:
+        """The picks whose pools have units left in the whole store; the others come again."""
+        wanted = []
+        for pick in picks:
+            if needs := self._pools.needs(self._runs[pick.run].state.task(pick.index)):
+                wanted.append(((pick.run, pick.index), needs))
+        if not wanted:
+            return picks
+        granted = self._pools.take(wanted)
+        lost = {place for place, _ in wanted if place not in granted}
+        if lost:
+            retry_at = self._clock.monotonic_s() + POOL_RETRY_S
+            self._later += ((retry_at, run, index) for run, index in sorted(lost))
+        return [pick for pick in picks if (pick.run, pick.index) not in lost]
+
+    def _queue_later(self) -> None:
+        """Bring back tasks that waited for a pool."""
+        now = self._clock.monotonic_s()
+        due = [entry for entry in self._later if entry[0] <= now]
+        if not due:
+            return
+        self._later = [entry for entry in self._later if entry[0] > now]
+        for _, run, index in due:
+            live = self._runs.get(run)
+            if live is not None:
+                live.state.ready.append(index)
 
     def _question(self, run: int, index: int) -> Question | None:
         live = self._runs.get(run)
@@ -291,6 +329,7 @@ class Loop:
             store_events=self._store_events,
             payloads=list(self._payloads.items()),
             answers=self._answers,
+            drops=self._pools.released(),
         )
         appended = self._append(batch)
         for live in self._changed.values():
@@ -331,7 +370,10 @@ class Loop:
             assignments = []
             for one in chosen:
                 live = one.live
-                if self._bench_of(one) is not bench or live.run_id in appended.conflicts:
+                if self._bench_of(one) is not bench:
+                    continue
+                if live.run_id in appended.conflicts:
+                    self._pools.end((live.key, one.pick.index))
                     continue
                 seq = appended.first_seq[live.run_id] + one.n - live.pending[0].n
                 assignments.append(live.assignment(one.pick, one.attempt, seq, self._fetch))

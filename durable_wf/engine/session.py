@@ -47,7 +47,7 @@ class Session:
         self.clock = clock or SystemClock()
         self.lock = locks.create(store.folder.locks, f"e-{secrets.token_hex(4)}")
         self.engine = self.lock.name
-        self.loop = Loop(store.log, self.clock, self.engine, self._settle)
+        self.loop = Loop(store.log, self.clock, self.engine, settings.capacity.pools, self._settle)
         self.driver = Driver(self.loop, self.clock, self.engine, settings.grace_s)
         self.reader = reader_of(store.folder.path)
         self._keys = itertools.count(1)

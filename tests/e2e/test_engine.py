@@ -423,3 +423,34 @@ def test_changed_code_of_an_unfinished_task_asks_before_it_goes_on(tmp_path: Pat
         result = engine.run(changed, run_id="r", accept_changes=True)
     assert result["step"] == 101
     assert "CodeAccepted" in kinds(result)
+
+
+def test_a_pool_is_shared_by_all_engines_of_a_store(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+
+    def guarded(k: int) -> int:
+        with marks.open("a") as file:
+            file.write(f"begin {k}\n")
+        threading.Event().wait(0.05)
+        with marks.open("a") as file:
+            file.write(f"end {k}\n")
+        return k
+
+    def build(offset: int) -> wf.Workflow:
+        builder = wf.WorkflowBuilder(f"w{offset}")
+        for k in range(offset, offset + 4):
+            builder.add_task(f"t{k}", guarded, parameters={"k": k}).resources(pools={"db": 1})
+        return builder.build()
+
+    with (
+        wf.WorkflowEngine(tmp_path / "s", workers=2, pools={"db": 1}) as one,
+        wf.WorkflowEngine(tmp_path / "s", workers=2, pools={"db": 1}) as two,
+    ):
+        handles = [one.submit(build(0)), two.submit(build(10))]
+        results = [handle.result(DEADLINE_S) for handle in handles]
+
+    assert [result.status for result in results] == [RunStatus.SUCCEEDED] * 2
+    lines = marks.read_text().split("\n")[:-1]
+    assert len(lines) == 16
+    for begin, end in zip(lines[::2], lines[1::2], strict=True):
+        assert begin.replace("begin", "end") == end
