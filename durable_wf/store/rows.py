@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from durable_wf.core.status import RunStatus
@@ -22,7 +23,8 @@ COLUMNS = (
 )  # fmt: skip
 
 INSERT = f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
-UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])} WHERE run = ?"  # noqa: S608
+# Not `run_id`, which never changes: naming it would rewrite a page of its index in every commit.
+UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in COLUMNS[2:])} WHERE run = ?"  # noqa: S608
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM runs"  # noqa: S608
 
 
@@ -34,8 +36,13 @@ def to_columns(row: RunRow) -> tuple[Any, ...]:
         counts.running, counts.waiting, counts.succeeded, counts.failed, counts.skipped,
         counts.cancelled, row.created_at, row.started_at, row.ended_at, row.wake_at, row.engine,
         row.cause, row.definition, row.structure, row.inputs, row.code,
-        json.dumps(row.tags, ensure_ascii=False) if row.tags else "[]", int(row.imported),
+        _tags_text(row.tags), int(row.imported),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _tags_text(tags: tuple[str, ...]) -> str:
+    return json.dumps(tags)
 
 
 def from_columns(columns: tuple[Any, ...]) -> RunRow:

@@ -40,6 +40,9 @@ _PAGE = 4000
 _LONG_WAL = 64 << 20
 """A -wal of this many bytes was kept from being reused by a reader: cut it when that one ends."""
 
+_ROOM = 1 << 20
+"""Less than this many bytes left is no room."""
+
 _EVENTS = "SELECT n, at, kind, task, attempt, body FROM events"
 _STORED = "SELECT seq, run, n, at, kind, task, attempt, body, hash FROM events"
 _NEXT = f"WHERE run = ? AND n > ? ORDER BY n LIMIT {_PAGE}"
@@ -59,6 +62,7 @@ class SqliteLog:
         """
         self._folder = folder
         self._refuse = refuse
+        self._db = str(folder.db)
         self._wal = f"{folder.db}-wal"
         self._connection: sqlite3.Connection | None = None
         self._lock: locks.WriterLock | None = None
@@ -308,13 +312,13 @@ class SqliteLog:
                     self._fail("the head could not be written", error)
 
     def _identity(self) -> tuple[int, int]:
-        return os.stat(self._wal).st_ino, os.stat(self._folder.db).st_ino
+        return os.stat(self._wal).st_ino, os.stat(self._db).st_ino
 
     def _check_files(self) -> None:
         """The files we write to must still be the ones that others will read."""
         try:
             wal = os.stat(self._wal)
-            found = wal.st_ino, os.stat(self._folder.db).st_ino
+            found = wal.st_ino, os.stat(self._db).st_ino
         except FileNotFoundError as error:
             self._fail("log.db or its -wal was deleted while it was in use", error)
         if found != self._files:
@@ -366,10 +370,15 @@ class SqliteLog:
         return self._all("SELECT hash FROM events WHERE seq = ?", (seq,)) == [(expected,)]
 
     def _no_room(self) -> bool:
-        space = os.statvfs(self._folder.path)
+        """Whether a write failed for want of room: on the disk, or by a limit on file sizes."""
         limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-        near = os.stat(self._wal).st_size + (1 << 20) if limit != resource.RLIM_INFINITY else 0
-        return space.f_bavail * space.f_frsize < 1 << 20 or near > limit >= 0
+        try:
+            space = os.statvfs(self._folder.path)
+            size = max(os.stat(self._wal).st_size, os.stat(self._db).st_size)
+        except OSError:
+            return False
+        near = limit != resource.RLIM_INFINITY and size + _ROOM > limit
+        return near or space.f_bavail * space.f_frsize < _ROOM
 
 
 def _command(columns: tuple[Any, ...]) -> Command:

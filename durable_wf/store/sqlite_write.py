@@ -194,7 +194,7 @@ class LogWriter:
                 connection.execute(rows.INSERT, (run, *rows.to_columns(append.row)))
             else:
                 tip = self._tips[run]
-                connection.execute(rows.UPDATE, (*rows.to_columns(append.row), run))
+                connection.execute(rows.UPDATE, (*rows.to_columns(append.row)[1:], run))
             pending.appended.runs[append.run_id] = run
             pending.appended.first_seq[append.run_id] = self.log_hash.seq + len(lines) + 1
             pending.tips[run] = self._extend(lines, run, tip, append.events)
