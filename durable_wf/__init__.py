@@ -27,11 +27,10 @@ _HOMES = {
     "durable_wf.core.status": ("FaultKind", "RunStatus", "TaskStatus"),
     "durable_wf.core.values": ("Missing",),
     "durable_wf.engine.facade": ("WorkflowEngine",),
-
     "durable_wf.engine.result": ("RunHandle", "RunResult"),
     "durable_wf.errors": (
         "CallerError", "Cancelled", "CodeChanged", "CycleError", "DefinitionError", "DiskFull",
-        "DurableWorkflowError", "HistoryError", "LostTail", "NewerSchema", "NotFound",
+        "DurableWorkflowError", "HistoryError", "Interrupted", "LostTail", "NewerSchema", "NotFound",
         "NotReadable", "NotSendable", "NotStorable", "NotTrusted", "OwnedElsewhere",
         "PayloadMissing", "RunConflict", "RunFailed", "StoreBusy", "StoreError", "StoreFailed",
         "TaskError", "UnsafeStore", "VerificationFailed", "WrongState",

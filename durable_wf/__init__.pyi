@@ -24,6 +24,7 @@ from durable_wf.errors import DefinitionError as DefinitionError
 from durable_wf.errors import DiskFull as DiskFull
 from durable_wf.errors import DurableWorkflowError as DurableWorkflowError
 from durable_wf.errors import HistoryError as HistoryError
+from durable_wf.errors import Interrupted as Interrupted
 from durable_wf.errors import LostTail as LostTail
 from durable_wf.errors import NewerSchema as NewerSchema
 from durable_wf.errors import NotFound as NotFound
