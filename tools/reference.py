@@ -269,8 +269,7 @@ def sql_page() -> Iterator[str]:
     yield "# SQL views\n"
     yield "`log.db` is an SQLite database that any tool may read."
     yield "These views are the contract; the tables below them may change with a version."
-    yield "Times are ISO-8601 in UTC with microseconds.\n"
-    yield '```bash\nsqlite3 -readonly .durable-wf/log.db "SELECT * FROM v_runs"\n```\n'
+    yield '\n```bash\nsqlite3 -readonly .durable-wf/log.db "SELECT * FROM v_runs"\n```\n'
     yield text_of(views).partition("\n\n")[2].rpartition("\n\n")[2] + "\n"
     connection = sqlite3.connect(":memory:")
     for statement in schema.STATEMENTS:

@@ -150,7 +150,7 @@ def _document(result: RunResult, found: Proof, killed: Kill | None) -> str:
 
     document = {
         "run_id": result.run_id,
-        "workflow": result.workflow,
+        "workflow": result.row.workflow,
         "status": result.status.value,
         "report": result["html"],
         "table": result["csv"],
