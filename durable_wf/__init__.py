@@ -14,8 +14,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "durable_wf.authoring.data_flow": ("ref",),
     "durable_wf.authoring.builder": ("WorkflowBuilder",),
+    "durable_wf.authoring.data_flow": ("ref",),
     "durable_wf.authoring.factory": ("TaskFactory",),
     "durable_wf.authoring.task": ("task",),
     "durable_wf.core.definition": ("Task", "Workflow"),
@@ -30,8 +30,8 @@ _HOMES = {
     "durable_wf.engine.result": ("RunHandle", "RunResult"),
     "durable_wf.errors": (
         "CallerError", "Cancelled", "CodeChanged", "CycleError", "DefinitionError", "DiskFull",
-        "DurableWorkflowError", "HistoryError", "Interrupted", "LostTail", "NewerSchema", "NotFound",
-        "NotReadable", "NotSendable", "NotStorable", "NotTrusted", "OwnedElsewhere",
+        "DurableWorkflowError", "HistoryError", "Interrupted", "LostTail", "NewerSchema",
+        "NotFound", "NotReadable", "NotSendable", "NotStorable", "NotTrusted", "OwnedElsewhere",
         "PayloadMissing", "RunConflict", "RunFailed", "StoreBusy", "StoreError", "StoreFailed",
         "TaskError", "UnsafeStore", "VerificationFailed", "WrongState",
     ),

@@ -1,9 +1,10 @@
-"""WfFormat documents made for tests: `generate(tasks, seed, shape)`, and the real ones if present."""
+"""WfFormat documents: made for tests by `generate(tasks, seed, shape)`, and real ones."""
 
 from __future__ import annotations
 
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,7 +18,7 @@ def generate(tasks: int = 50, seed: int = 0, shape: str = "levels") -> dict[str,
     ids = [f"step_ID{i:07}" for i in range(1, tasks + 1)]
     parents: dict[str, list[str]] = {key: [] for key in ids}
     if shape == "chain":
-        parents.update((key, [before]) for before, key in zip(ids, ids[1:], strict=False))
+        parents.update((key, [before]) for before, key in pairwise(ids))
     elif shape == "fork" and tasks > 1:
         parents.update((key, [ids[0]]) for key in ids[1:-1])
         parents[ids[-1]] = ids[1:-1] or ids[:1]

@@ -1,4 +1,4 @@
-"""Definitions, over all definitions: the hand-made JSON is exact, and says what cattrs would say."""
+"""Over all definitions: the hand-made JSON is exact, and says what cattrs would say."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_every_error_is_public():
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Workflo'"):
-        durable_wf.Workflo  # noqa: B018
+        durable_wf.Workflo
 
 
 def imported(code: str) -> set[str]:

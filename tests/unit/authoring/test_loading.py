@@ -64,8 +64,7 @@ def test_the_guard_passes(script):
     [
         "try:\n    intercept(flow())\nexcept Exception: pass\nraise SystemError",
         "import asyncio\nasync def main(): intercept(flow())\nasyncio.run(main())",
-        "import threading\nt = threading.Thread(target=lambda: intercept(flow()))\n"
-        "t.start()\nt.join(10)",
+        "import threading as t\no = t.Thread(target=lambda: intercept(flow()))\no.start()\no.join(9)",
     ],
     ids=["except Exception", "asyncio", "thread"],
 )
