@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import re
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ import click
 
 import durable_wf
 from durable_wf import errors
+from durable_wf.authoring.options import TaskOptions
 from durable_wf.cli import exits
 from durable_wf.cli.main import main as dwf
 from durable_wf.core import events, status, tables
@@ -228,6 +230,17 @@ def python_page() -> Iterator[str]:
             yield from methods(name, thing)
         elif isinstance(thing, type):
             yield ", ".join(f"`{name}.{member.name}`" for member in thing) + "\n"
+    yield from task_options()
+
+
+def task_options() -> Iterator[str]:
+    """What `add_task` and `@task` take besides data."""
+    yield "## Options of a task\n"
+    yield "`add_task(..., **options)` and `@wf.task(**options)` take these."
+    yield text_of(TaskOptions) + "\n"
+    fields = TaskOptions.__annotations__
+    names = {name: getattr(kind, "__forward_arg__", str(kind)) for name, kind in fields.items()}
+    yield from table(["option", "type"], ([f"`{n}`", f"`{kind}`"] for n, kind in names.items()))
 
 
 def methods(owner: str, cls: type) -> Iterator[str]:
@@ -252,13 +265,19 @@ def signature(name: str, thing: object) -> Iterator[str]:
     except (TypeError, ValueError):
         return
     kept = [p for p in found.parameters.values() if p.name != "self"]
-    shown = str(found.replace(parameters=kept)).replace("'", "")
+    shown = plain(str(found.replace(parameters=kept)))
     line = f"{name}{shown}"
     if len(line) > 96:
-        parts = ",\n    ".join(str(p).replace("'", "") for p in kept)
+        parts = ",\n    ".join(plain(str(p)) for p in kept)
         _, arrow, result = shown.rpartition(" -> ")
         line = f"{name}(\n    {parts},\n){arrow}{result if arrow else ''}"
     yield f"```text\n{line}\n```\n"
+
+
+def plain(text: str) -> str:
+    """Annotations without the quotes that postponing their evaluation leaves."""
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
+    return text.replace("= NOTHING", "= ...")
 
 
 # --- SQL ----------------------------------------------------------------------------------------
