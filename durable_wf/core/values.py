@@ -20,14 +20,13 @@ from durable_wf.core.values_forms import (
     BIG_INT,
     MAX_DEPTH,
     MAX_PARTS,
-    TAG,
-    Missing,
     Reader,
     Writer,
     render_path,
     too_many,
 )
 from durable_wf.core.values_preview import preview
+from durable_wf.core.values_standard import TAG, Missing
 from durable_wf.errors import NotReadable, NotStorable
 
 __all__ = [

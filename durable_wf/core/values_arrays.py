@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ ARROW = "arrow"
 """Codec of a pyarrow Table; `arrow.<name>` is one that becomes a table of another library."""
 
 _PLAIN_KINDS = frozenset("biu")
+_SCALARS = frozenset("?bhilqBHILQdUS")
 _HEADER = 10_000
 
 
@@ -100,7 +102,7 @@ def _scalar(value: Any) -> tuple[str, Any] | None:
     kind = type(value)
     dtype = value.dtype
     if kind is np.str_:
-        return "scalar", ["U", str(value)]
+        return "scalar", ["U", str.__str__(value)]  # its own str() drops trailing NULs
     if kind is np.bytes_:
         return "scalar", ["S", bytes(value)]
     if dtype.kind in _PLAIN_KINDS or kind is np.float64:
@@ -116,6 +118,8 @@ def _read_scalar(held: Any) -> Any:
     import numpy as np  # heavy
 
     char, value = held
+    if char not in _SCALARS:
+        raise ValueError(f"{char!r} is not such a type")
     return np.dtype(char).type(value)
 
 
@@ -155,7 +159,12 @@ def _write_pandas(value: Any) -> bytes:
     if value.attrs or value.flags.allows_duplicate_labels is False:
         raise Refused("its attrs or flags would be lost", "clear value.attrs before returning it")
     try:
-        data = _write_arrow(pa.Table.from_pandas(value, preserve_index=True))
+        table = pa.Table.from_pandas(value)
+        if type(value.columns).__name__ == "RangeIndex":
+            columns = value.columns
+            labels = json.dumps([columns.start, columns.stop, columns.step, columns.name])
+            table = table.replace_schema_metadata({**table.schema.metadata, _RANGE: labels})
+        data = _write_arrow(table)
         back = _read_pandas(data)
     except (pa.ArrowException, ValueError, TypeError, NotImplementedError) as error:
         raise Refused(f"Arrow has no form for it: {error}", _PANDAS_HINT) from error
@@ -163,6 +172,9 @@ def _write_pandas(value: Any) -> bytes:
         raise Refused("it does not come back equal through Arrow", _PANDAS_HINT)
     return data
 
+
+_RANGE = b"durable_wf.columns"
+"""Metadata: Arrow turns columns numbered by a range into a list of numbers."""
 
 _PANDAS_HINT = "give every column one plain dtype and a name that is text, or use codec='pickle'"
 
@@ -177,13 +189,22 @@ def _same_pandas(value: Any, back: Any) -> bool:
     except (AssertionError, TypeError, ValueError):
         return False
     objects = [name for name, dtype in value.dtypes.items() if dtype.kind == "O"]
-    return type(value.index) is type(back.index) and all(
+    kinds = [(type(f.index), type(f.columns)) for f in (value, back)]
+    return kinds[0] == kinds[1] and all(
         list(map(type, value[name])) == list(map(type, back[name])) for name in objects
     )
 
 
 def _read_pandas(data: bytes) -> Any:
-    return _read_arrow(data).to_pandas()
+    table = _read_arrow(data)
+    frame = table.to_pandas()
+    labels = (table.schema.metadata or {}).get(_RANGE)
+    if labels is not None:
+        import pandas as pd  # heavy; there already, since pyarrow just made a value of it
+
+        start, stop, step, name = json.loads(labels)
+        frame.columns = pd.RangeIndex(start, stop, step, name=name)
+    return frame
 
 
 def _write_series(value: Any) -> bytes:

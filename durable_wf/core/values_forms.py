@@ -3,25 +3,17 @@
 Owns: `Writer` (value -> what json can write) and `Reader` (the way back). Plain JSON stays as it
 is; everything else is `{"$": form, "v": ...}`, for classes of users with their name as "c".
 Must never: store what it cannot give back; a part that does not fit is refused, with its path.
-Read next: `values.py` (the fast path and the public names), `values_arrays.py` (numpy, Arrow).
+Read next: `values_standard.py` (types of the standard library), `values_arrays.py` (numpy, Arrow),
+`values_classes.py` (classes of users).
 """
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import json
-import pathlib
 import types
-import zoneinfo
-from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
-from uuid import UUID
-
-import attrs
 
 from durable_wf.core import values_arrays as arrays
 from durable_wf.core.values_classes import (
@@ -34,8 +26,8 @@ from durable_wf.core.values_classes import (
     put_together,
     take_fields,
 )
+from durable_wf.core.values_standard import FORMS, READERS, TAG, is_text, tagged, write_str
 
-TAG = "$"
 MAX_DEPTH = 200
 """Levels of nesting in the JSON text: far enough from Python's limit of 1,000 calls that a value
 that was stored can also be read deep inside a caller's own code."""
@@ -45,26 +37,6 @@ MAX_PARTS = 5_000_000
 
 BIG_INT = 1 << 256
 """Integers from here on are stored in hex: Python limits how many decimal digits it reads."""
-
-_FACTORIES: dict[str, Callable[[], Any]] = {
-    kind.__name__: kind for kind in (int, float, str, bytes, bool, list, dict, set, tuple)
-}
-_FRACTION_DAY = ("days", "seconds", "microseconds")
-
-
-@attrs.frozen
-class Missing:
-    """Stands in an argument or result whose optional task failed. It is falsy.
-
-    `kind` is the kind of the fault (see FaultKind), `message` what the task's error said.
-    """
-
-    task: str
-    kind: str
-    message: str = ""
-
-    def __bool__(self) -> bool:
-        return False
 
 
 class Writer:
@@ -88,20 +60,20 @@ class Writer:
         if kind is bool or value is None:
             return value
         if kind is str:
-            return _write_str(value)
+            return write_str(value)
         if kind is int:
-            return value if -BIG_INT < value < BIG_INT else _tagged("int", hex(value))
+            return value if -BIG_INT < value < BIG_INT else tagged("int", hex(value))
         if kind is float:
             if value - value == 0.0:
                 return value
-            return _tagged("float", repr(value))
+            return tagged("float", repr(value))
         if kind is list:
             return self._inside(value, 1, self._items)
         if kind is dict:
             return self._inside(value, 3, self._dict)
-        form = _WRITERS.get(kind)
+        form = FORMS.get(kind)
         if form is not None:
-            return _tagged(form.tag, form.write(self, value))
+            return tagged(form.tag, form.write(self, value))
         return self._other(kind, value)
 
     def _inside(self, value: Any, levels: int, write: Callable[[Any], Any]) -> Any:
@@ -133,7 +105,7 @@ class Writer:
         return written
 
     def _dict(self, value: dict[Any, Any]) -> Any:
-        if TAG not in value and all(type(key) is str and _is_text(key) for key in value):
+        if TAG not in value and all(type(key) is str and is_text(key) for key in value):
             path = self.path
             path.append("")
             written = {}
@@ -142,7 +114,7 @@ class Writer:
                 written[key] = self.write(item)
             path.pop()
             return written
-        return _tagged("dict", self._pairs(value))
+        return tagged("dict", self._pairs(value))
 
     def _pairs(self, value: dict[Any, Any]) -> list[Any]:
         path = self.path
@@ -174,7 +146,7 @@ class Writer:
             found = arrays.write(home, value)
             if found is not None:
                 form, held = found
-                return _tagged(form, self.write(held) if form == "scalar" else held)
+                return tagged(form, self.write(held) if form == "scalar" else held)
         if is_storable_class(kind):
             return self._instance(kind, value)
         raise _refusal(kind, value)
@@ -268,185 +240,11 @@ class Reader:
 
 
 _NO_TAG = object()
-
-
-@attrs.frozen
-class _Form:
-    tag: str
-    write: Callable[[Writer, Any], Any]
-    read: Callable[[Any], Any]
-
-
-def _tagged(tag: str, held: Any) -> dict[str, Any]:
-    return {TAG: tag, "v": held}
+_READERS = {**READERS, **arrays.READERS}
 
 
 def _text(written: Any) -> str:
     return json.dumps(written, sort_keys=True)
-
-
-def _is_text(value: str) -> bool:
-    """Whether `value` has no lone surrogates, which UTF-8 has no bytes for."""
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _write_str(value: str) -> Any:
-    if _is_text(value):
-        return value
-    return _tagged("str", _base64(value.encode("utf-8", "surrogatepass")))
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
-
-
-def _list(held: Any) -> list[Any]:
-    if type(held) is not list:
-        raise TypeError("a list was expected")
-    return held
-
-
-def _write_zone(zone: Any) -> Any:
-    if zone is None:
-        return None
-    if type(zone) is dt.timezone:
-        offset, *name = zone.__getinitargs__()  # type: ignore[attr-defined]
-        return [offset.days, offset.seconds, offset.microseconds, *name]
-    if type(zone) is zoneinfo.ZoneInfo and zone.key is not None:
-        return zone.key
-    raise Refused(
-        f"its time zone is a {type(zone).__module__}.{type(zone).__qualname__}",
-        "use datetime.timezone.utc, a fixed offset, or zoneinfo.ZoneInfo(name)",
-    )
-
-
-def _read_zone(held: Any) -> dt.tzinfo | None:
-    if held is None:
-        return None
-    if type(held) is str:
-        return zoneinfo.ZoneInfo(held)
-    days, seconds, micros, *name = held
-    return dt.timezone(dt.timedelta(days, seconds, micros), *name)
-
-
-def _write_zone_itself(_: Writer, value: Any) -> Any:
-    return _write_zone(value)
-
-
-def _write_moment(_: Writer, value: dt.datetime | dt.time) -> Any:
-    plain = value.replace(tzinfo=None, fold=0).isoformat()
-    if value.tzinfo is None and not value.fold:
-        return plain
-    return [plain, _write_zone(value.tzinfo), value.fold]
-
-
-def _read_moment(kind: Any) -> Callable[[Any], Any]:
-    def read(held: Any) -> Any:
-        if type(held) is str:
-            return kind.fromisoformat(held)
-        plain, zone, fold = held
-        return kind.fromisoformat(plain).replace(tzinfo=_read_zone(zone), fold=fold)
-
-    return read
-
-
-def _write_path(_: Writer, value: pathlib.PurePath) -> Any:
-    return _write_str(str(value))
-
-
-def _write_factory(writer: Writer, value: defaultdict[Any, Any]) -> Any:
-    factory = value.default_factory
-    name = None if factory is None else getattr(factory, "__name__", "")
-    if factory is not None and _FACTORIES.get(str(name)) is not factory:
-        raise Refused("its default_factory is a function of yours", "return dict(value)")
-    return [name, writer.pairs(value)]
-
-
-def _read_factory(held: Any) -> Any:
-    name, pairs = held
-    return defaultdict(None if name is None else _FACTORIES[name], pairs)
-
-
-def _write_deque(writer: Writer, value: deque[Any]) -> Any:
-    return [value.maxlen, writer.listed(value)]
-
-
-def _read_deque(held: Any) -> Any:
-    maxlen, items = held
-    return deque(_list(items), maxlen)
-
-
-def _read_float(held: Any) -> float:
-    if held not in {"nan", "inf", "-inf"}:
-        raise ValueError(f"{held!r} is not such a number")
-    return float(held)
-
-
-def _table() -> dict[type, _Form]:
-    """Every type of the standard library that has a form."""
-    forms: dict[type, _Form] = {
-        tuple: _Form("tuple", Writer.listed, lambda v: tuple(_list(v))),
-        set: _Form("set", Writer.sorted, lambda v: set(_list(v))),
-        frozenset: _Form("frozenset", Writer.sorted, lambda v: frozenset(_list(v))),
-        OrderedDict: _Form("OrderedDict", Writer.pairs, lambda v: OrderedDict(_list(v))),
-        Counter: _Form("Counter", Writer.pairs, lambda v: Counter(dict(_list(v)))),
-        defaultdict: _Form("defaultdict", _write_factory, _read_factory),
-        deque: _Form("deque", _write_deque, _read_deque),
-        bytes: _Form("bytes", lambda _, v: _base64(v), _bytes),
-        bytearray: _Form("bytearray", lambda _, v: _base64(v), lambda v: bytearray(_bytes(v))),
-        complex: _Form(
-            "complex", lambda w, v: [w.write(v.real), w.write(v.imag)], lambda v: complex(*v)
-        ),
-        range: _Form(
-            "range", lambda w, v: [w.write(v.start), w.write(v.stop), w.write(v.step)],
-            lambda v: range(*v),
-        ),
-        dt.datetime: _Form("datetime", _write_moment, _read_moment(dt.datetime)),
-        dt.date: _Form("date", lambda _, v: v.isoformat(), dt.date.fromisoformat),
-        dt.time: _Form("time", _write_moment, _read_moment(dt.time)),
-        dt.timedelta: _Form(
-            "timedelta", lambda _, v: [getattr(v, part) for part in _FRACTION_DAY],
-            lambda v: dt.timedelta(*v),
-        ),
-        dt.timezone: _Form("timezone", _write_zone_itself, _read_zone),
-        zoneinfo.ZoneInfo: _Form("zone", _write_zone_itself, _read_zone),
-        Decimal: _Form("Decimal", lambda _, v: str(v), Decimal),
-        Fraction: _Form(
-            "Fraction", lambda w, v: [w.write(v.numerator), w.write(v.denominator)],
-            lambda v: Fraction(*v),
-        ),
-        UUID: _Form("UUID", lambda _, v: str(v), UUID),
-        Missing: _Form(
-            "Missing", lambda w, v: [w.write(v.task), w.write(v.kind), w.write(v.message)],
-            lambda v: Missing(*v),
-        ),
-        types.EllipsisType: _Form("Ellipsis", lambda *_: None, lambda _: ...),
-    }  # fmt: skip
-    for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
-        path = getattr(pathlib, name)
-        forms[path] = _Form(name, _write_path, path)
-    return forms
-
-
-_WRITERS = _table()
-_READERS: dict[str, Callable[[Any], Any]] = {
-    **{form.tag: form.read for form in _WRITERS.values()},
-    **arrays.READERS,
-    "dict": lambda v: dict(_list(v)),
-    "str": lambda v: _bytes(v).decode("utf-8", "surrogatepass"),
-    "int": lambda v: int(v, 16),
-    "float": _read_float,
-}
 
 
 # --- refusals -----------------------------------------------------------------------------------

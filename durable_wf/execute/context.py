@@ -74,7 +74,7 @@ def current() -> Current:
 
     Raises WrongState outside of one, and in a thread that could belong to several.
     """
-    attempt = _mine.get()
+    attempt = _mine.get()  # no wait: a context variable
     if attempt is None:
         # Another thread may end its attempt meanwhile: look once.
         running = tuple(_running)

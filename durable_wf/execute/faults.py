@@ -14,7 +14,7 @@ from typing import Any
 
 from durable_wf.core.events import Fault
 from durable_wf.core.status import FaultKind
-from durable_wf.errors import Cancelled, NotStorable
+from durable_wf.errors import Cancelled, DurableWorkflowError, NotStorable
 
 MESSAGE_MAX = 8 << 10
 """Characters kept of a message."""
@@ -33,7 +33,7 @@ def fault_of(error: BaseException) -> Fault:
         message=_message(error),
         exception=qualified(kind),
         bases=tuple(qualified(base) for base in kind.__mro__[1:-1]),
-        traceback=_traceback(error),
+        traceback="" if _is_ours(error) else _traceback(error),
         exit_code=_exit_code(error) if isinstance(error, SystemExit) else None,
     )
 
@@ -54,6 +54,15 @@ def _kind(error: BaseException) -> FaultKind:
     if isinstance(error, KeyboardInterrupt | Cancelled):
         return FaultKind.LOST
     return FaultKind.ERROR
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether the error is one of ours, of which only the message says something to the user."""
+    return (
+        isinstance(error, DurableWorkflowError)
+        and error.__cause__ is None
+        and _users_frames(error.__traceback__) is None
+    )
 
 
 def _exit_code(error: SystemExit) -> int:

@@ -15,7 +15,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from durable_wf.core.events import Fault
 from durable_wf.core.inputs import Failed, Report, Returned, Succeeded
+from durable_wf.core.status import FaultKind
 from durable_wf.execute import processes
 from durable_wf.execute.calls import Call, Done, Functions, perform
 from durable_wf.execute.context import Attempt, enter, leave
@@ -85,13 +87,16 @@ class SequentialExecutor:
         until = time.monotonic_ns() + TURN_NS
         try:
             while queue:
-                report, now = self._attempt(queue.popleft())
+                report, now = self._attempt(queue[0])
+                queue.popleft()
                 reports.append(report)
                 if now >= until:
                     break
         except BaseException:
             # A signal's exception outside of a task: what has ended must not be lost with it.
             self._ready = reports
+            if queue and self._mark.seq == queue[0].seq:
+                self._ready.append(_lost(queue.popleft()))
             raise
         finally:
             self._count()
@@ -159,3 +164,9 @@ class SequentialExecutor:
             a.run, a.index, a.attempt, outcome.fault, began_at, wall_us, cpu_us,
             kept=outcome.kept,
         ), now  # fmt: skip
+
+
+def _lost(a: Assignment) -> Failed:
+    """An attempt had begun, and its outcome was lost to an exception from outside."""
+    fault = Fault(FaultKind.LOST, "the engine's thread was interrupted while it ended")
+    return Failed(a.run, a.index, a.attempt, fault)

@@ -1,0 +1,186 @@
+"""The sequential executor runs attempts inside poll, and looks like a worker to recovery."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+from durable_wf.core.inputs import Failed, Returned, Succeeded
+from durable_wf.core.status import FaultKind
+from durable_wf.execute import mark, processes, sequential
+from durable_wf.execute.context import current, leave
+from durable_wf.execute.port import Assignment, Given, Places, RunCode
+from durable_wf.execute.sequential import SequentialExecutor
+from durable_wf.store import locks
+
+WORKER = "w-0badcafe-0"
+
+
+@pytest.fixture
+def places(tmp_path):
+    for name in ("locks", "output", "payloads"):
+        (tmp_path / name).mkdir()
+    return Places(tmp_path / "locks", tmp_path / "output", tmp_path / "payloads")
+
+
+@pytest.fixture
+def executor(places):
+    made = SequentialExecutor(places, "e-0badcafe")
+    yield made
+    made.close(1.0)
+
+
+def prepare(executor, *functions):
+    names = [function.__name__ for function in functions]
+    executor.prepare(RunCode(7, "run-7", "flow", "run-7", functions, names))
+
+
+def assignment(seq, index=0, function=0, args=()):
+    return Assignment(seq, WORKER, 7, index, 1, f"t{index}", function, args, estimate_us=10)
+
+
+def test_an_attempt_is_run_and_reported(executor):
+    prepare(executor, lambda n: n + 1)
+    executor.start([assignment(1, args=(Given("41"),))])
+    (report,) = executor.poll(1.0)
+    assert isinstance(report, Succeeded)
+    assert (report.run, report.index, report.attempt, report.value) == (7, 0, 1, "42")
+    assert abs(report.began_at - time.time_ns() // 1000) < 60_000_000
+    assert report.wall_us >= 0
+
+
+def test_a_failure_is_a_report(executor):
+    def bad():
+        raise ValueError("no")
+
+    prepare(executor, bad)
+    executor.start([assignment(1)])
+    (report,) = executor.poll(1.0)
+    assert isinstance(report, Failed)
+    assert (report.fault.message, report.fault.exception) == ("no", "ValueError")
+
+
+def test_a_task_never_gets_the_object_that_another_returned(executor):
+    made, taken = [], []
+
+    def make():
+        made.append([1])
+        return made[0]
+
+    prepare(executor, make, taken.append)
+    executor.start([assignment(1)])
+    (report,) = executor.poll(1.0)
+    executor.start([assignment(2, 1, 1, (Given(report.value, producer=0),))])
+    executor.poll(1.0)
+    assert taken == made
+    assert taken[0] is not made[0]
+
+
+def test_a_task_can_ask_who_it_is(executor):
+    prepare(executor, lambda: [current().run_id, current().task, current().workflow])
+    executor.start([assignment(1, 3)])
+    assert executor.poll(1.0)[0].value == '["run-7","t3","flow"]'
+
+
+def test_its_seat_looks_like_a_worker_to_recovery(executor, places):
+    (seat,) = executor.seats(5)
+    assert (seat.worker, seat.pid, seat.born) == (WORKER, os.getpid(), processes.born(os.getpid()))
+    assert locks.is_held(places.locks, WORKER)
+    assert mark.read_mark(places.locks, WORKER) == 0
+
+
+def test_the_mark_says_what_has_begun_before_the_code_runs(executor, places):
+    seen = []
+    prepare(executor, lambda: seen.append(mark.read_mark(places.locks, WORKER)))
+    executor.start([assignment(11), assignment(12)])
+    executor.poll(1.0)
+    assert seen == [11, 12]
+
+
+def test_a_poll_runs_a_batch_but_goes_back_to_commit(executor, monkeypatch):
+    prepare(executor, int)
+    executor.start([assignment(n, n) for n in range(1, 101)])
+    assert executor.seats(1)[0].queued == 100
+    monkeypatch.setattr(sequential, "TURN_NS", 0)
+    assert len(executor.poll(0)) == 1
+    assert executor.seats(1)[0].queued == 99
+    monkeypatch.setattr(sequential, "TURN_NS", 10**12)
+    assert [report.index for report in executor.poll(0)] == list(range(2, 101))
+    seat = executor.seats(1)[0]
+    assert (seat.queued, seat.queued_us) == (0, 0)
+
+
+def test_queued_attempts_can_be_given_back(executor):
+    prepare(executor, int)
+    executor.start([assignment(1, 1), assignment(2, 2)])
+    executor.cancel(7, 2, 1, 1.0)
+    executor.cancel(7, 9, 1, 1.0)
+    reports = executor.poll(0)
+    assert Returned(7, 2, 1) in reports
+    assert {report.index for report in reports} == {1, 2}
+
+
+def test_attempts_of_a_forgotten_run_come_back(executor):
+    prepare(executor, int)
+    executor.start([assignment(1)])
+    executor.forget(7)
+    assert executor.poll(0) == [Returned(7, 0, 1)]
+
+
+def test_wake_ends_a_wait(executor):
+    timer = threading.Timer(0.05, executor.wake)
+    timer.start()
+    began = time.monotonic()
+    assert executor.poll(30.0) == []
+    assert time.monotonic() - began < 20
+    timer.join(10)
+
+
+def test_reports_are_not_lost_to_an_exception_between_attempts(executor, monkeypatch):
+    prepare(executor, int)
+    executor.start([assignment(1, 1), assignment(2, 2)])
+    begin = executor._mark.begin
+
+    def interrupted(seq, *rest):
+        if seq == 2:
+            raise KeyboardInterrupt
+        begin(seq, *rest)
+
+    monkeypatch.setattr(executor._mark, "begin", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        executor.poll(0)
+    monkeypatch.undo()
+    assert [report.index for report in executor.poll(0)] == [1, 2]
+
+
+def test_an_attempt_whose_outcome_an_exception_took_is_lost(executor, monkeypatch):
+    prepare(executor, int)
+    executor.start([assignment(1, 1)])
+
+    def interrupted(*left):
+        leave(*left)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sequential, "leave", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        executor.poll(0)
+    (report,) = executor.poll(0)
+    assert report.fault.kind is FaultKind.LOST
+
+
+def test_closing_gives_back_what_is_queued_and_frees_the_lock(executor, places):
+    prepare(executor, int)
+    executor.start([assignment(1)])
+    executor.close(1.0)
+    executor.close(1.0)
+    assert executor.poll(0) == [Returned(7, 0, 1)]
+    assert not locks.is_held(places.locks, WORKER)
+    assert not executor.seats(1)[0].open
+
+
+def test_limits_are_not_enforced_here_and_it_says_so(executor):
+    assert not executor.supports_limits
+    assert executor.max_seats == 1
