@@ -167,7 +167,7 @@ def docstring(src: Source) -> Iterator[str]:
 _FOREIGN = re.compile(
     "|".join([
         r"(?<![\w.])/" + r"(?:work|root)/\w",
-        r"/" + r"home/(?!(?:me|you|user)\b)\w+",
+        r"/" + r"home/(?!(?:me|you|user|ann)\b)\w+",
         r"/" + r"tmp/\w",
         r"\b(?:FIX" + r"ME|TO" + r"DO|XX" + r"X|HA" + r"CK)\b",
         r"\bissue " + r"#?\d",
