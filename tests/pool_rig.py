@@ -112,8 +112,13 @@ class Rig:
         return self.wait(self.start(function, *args, **more))[0]
 
     def value(self, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
-        """What an attempt returned, which must be plain JSON."""
+        """What an attempt returned, which must be plain JSON.
+
+        An attempt may be given to a worker that is dying; it is returned then, and made again.
+        """
         report = self.run(function, *args, **more)
+        while isinstance(report, Returned):
+            report = self.run(function, *args, **more)
         assert isinstance(report, Succeeded), report
         if isinstance(report.value, str):
             return json.loads(report.value)

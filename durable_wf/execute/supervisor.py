@@ -37,7 +37,7 @@ MEMORY_PERIOD_S = 0.2
 CLEAR_S = 5.0
 """How long the end of what a dead worker has started is waited for."""
 
-HANG_UP_S = 0.1
+HANG_UP_S = 1.0
 """How long a worker whose pipe has ended may take to be seen dead."""
 
 UNKNOWN_US = 1_000_000
@@ -87,7 +87,7 @@ class Supervised:
         self.check_at = time.monotonic() + 60.0  # by when it must have said that it is ready
         self.verdict: Verdict | None = None
         self.sentinel_lost = False
-        self.deaf = False
+        self._deaf_at = inf
         self._partial = b""
         self._batch: list[wire.Work] = []
         self._cancels: dict[int, float] = {}
@@ -136,7 +136,8 @@ class Supervised:
         except BlockingIOError:
             return
         except OSError:
-            self.outgoing.clear()  # it is dying; its end will be reported by the sentinel
+            self.outgoing.clear()
+            self.hang_up()
 
     # --- from the worker ------------------------------------------------------------------------
 
@@ -199,7 +200,10 @@ class Supervised:
 
     def look(self, now: float) -> Verdict | None:
         """Whether the worker must be killed, and why. Sets `check_at`, when to look again."""
-        if self.deaf:
+        if self._deaf_at < inf:
+            self.check_at = self._deaf_at
+            if now < self._deaf_at:
+                return None
             return Verdict(0, FaultKind.LOST, "closed the channel to its engine")
         if self.mark is None:
             self.check_at = inf
@@ -250,9 +254,8 @@ class Supervised:
         """Its pipe has ended. It is dead, and the sentinel will say so in a moment; if not, it has
         closed the pipe itself, and nothing it does can be known any more.
         """
-        self.deaf = True
+        self._deaf_at = self.check_at = time.monotonic() + HANG_UP_S
         self.seat.open = False
-        self.check_at = time.monotonic() + HANG_UP_S
 
     def kill(self, verdict: Verdict) -> None:
         """Kill the worker and all that belongs to it; its end is noticed by the pool."""

@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -149,14 +150,18 @@ class Worker:
     def listen(self) -> None:
         """Take messages until the pipe ends, which means that the engine is gone."""
         buffer = bytearray()
-        try:
-            while data := os.read(self._inbox, 1 << 18):
-                buffer += data
-                for message in wire.frames(buffer):
-                    self._obey(message)
-        finally:
-            processes.kill_group(self._pid)
-            os._exit(1)
+        while True:
+            try:
+                data = os.read(self._inbox, 1 << 18)
+            except OSError:
+                # An attempt closed our pipe. It may end; then so do we.
+                self._ending = True
+                return
+            if not data:
+                processes.kill_group(self._pid)
+            buffer += data
+            for message in wire.frames(buffer):
+                self._obey(message)
 
     def _obey(self, message: tuple[Any, ...]) -> None:
         match message:
@@ -240,10 +245,7 @@ class Worker:
         began = time.monotonic_ns()
         self._mark.begin(seq, began, self._spool.offset)
         outcome: calls.Done | calls.Broken
-        self._current = seq
         try:
-            if self._cancelling == seq:
-                self.on_cancel()
             code = self._codes[run]
             if code.functions is None:
                 code.functions = bundle.unpack(code.data)
@@ -253,13 +255,11 @@ class Worker:
             me = context.Attempt(code.run_id, code.workflow, code.key_base, task, attempt, ends_at)
             token = context.enter(me)
             try:
-                outcome = self._perform(code, work)
+                outcome = self._perform(code.functions, work)
             finally:
                 context.leave(me, token)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is this attempt's end
-            self._current = 0
             outcome = calls.Broken(fault_of(error))
-        self._current = 0
         if self._forked:
             os._exit(1)  # the task forked, and its child came back here
         output = self._spool.cut()
@@ -273,19 +273,28 @@ class Worker:
         if spent[1] > TINY_US:
             self._settle()
 
-    def _perform(self, code: _Code, work: wire.Work) -> calls.Done | calls.Broken:
-        _, _, _, task, function, args, kwargs, codec, _, limits = work
-        assert code.functions is not None
-        call = calls.Call(task, code.functions, function, self._payloads, self._output)
+    def _perform(self, functions: calls.Functions, work: wire.Work) -> calls.Done | calls.Broken:
+        seq, _, _, task, function, args, kwargs, codec, _, limits = work
+        call = calls.Call(task, functions, function, self._payloads, self._output)
         if args:
             call.args = [wire.unpack_argument(a) for a in args]
         if kwargs:
             call.kwargs = [(name, wire.unpack_argument(a)) for name, a in kwargs]
         call.codec = codec
         if limits is None:
-            return calls.perform(call)
+            return self._interruptible(seq, call)
         with confine.Confined(limits):
+            return self._interruptible(seq, call)
+
+    def _interruptible(self, seq: int, call: calls.Call) -> calls.Done | calls.Broken:
+        """The only stretch in which a cancellation may raise: it must not cut our own cleaning."""
+        try:
+            self._current = seq
+            if self._cancelling == seq:
+                self.on_cancel()
             return calls.perform(call)
+        finally:
+            self._current = 0
 
     def _spent(self, wall_ns: int) -> tuple[int, int, int]:
         """Wall time and CPU time of the last attempt in microseconds, peak memory in KiB."""
@@ -333,7 +342,15 @@ def main(birth: Birth) -> None:
     signal.signal(CANCEL_SIGNAL, worker.on_cancel)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()
     os.write(birth.outbox.fileno(), wire.READY)
-    worker.serve()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    code = 1
+    try:
+        worker.serve()
+        code = 0
+    except BaseException:  # noqa: BLE001 - this process ends here, and says why
+        traceback.print_exc()
+    finally:
+        # Not through the interpreter's own end: it would wait for threads that tasks have left.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
