@@ -9,7 +9,6 @@ Read next: `core/__init__.py`.
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 __version__ = "0.1.0"
 
@@ -44,12 +43,13 @@ __all__ = [  # noqa: PLE0604 - these are strings
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name from where it is defined, once."""
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'durable_wf' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(home), name)
+    value: object = getattr(importlib.import_module(home), name)
+    globals()[name] = value
     return value
 
 

@@ -128,16 +128,15 @@ def _restore(main: types.ModuleType | None) -> None:
 def _circumstances(argv: list[str], cwd: Path | None) -> Iterator[None]:
     """The arguments and the folder of a script, while it is loaded; its prints to stderr."""
     given = sys.argv
-    folder = Path.cwd()
     sys.argv = argv
     try:
-        if cwd is not None and cwd.is_dir():
-            os.chdir(cwd)
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.ExitStack() as stack:
+            if cwd is not None and cwd.is_dir():
+                stack.enter_context(contextlib.chdir(cwd))
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
             yield
     finally:
         sys.argv = given
-        os.chdir(folder)
 
 
 def _compile(path: Path, *, guarded: bool) -> types.CodeType:

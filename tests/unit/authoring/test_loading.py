@@ -64,7 +64,7 @@ def test_the_guard_passes(script):
     [
         "try:\n    intercept(flow())\nexcept Exception: pass\nraise SystemError",
         "import asyncio\nasync def main(): intercept(flow())\nasyncio.run(main())",
-        "import threading as t\no = t.Thread(target=lambda: intercept(flow()))\no.start()\no.join(9)",
+        "import threading as t\no = t.Timer(0, intercept, [flow()])\no.start()\no.join(9)",
     ],
     ids=["except Exception", "asyncio", "thread"],
 )
