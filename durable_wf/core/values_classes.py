@@ -209,7 +209,7 @@ def _content(cell: types.CellType) -> Any:
 
 def is_storable_class(kind: type) -> bool:
     """Whether `kind` is of a sort whose instances can be taken apart exactly."""
-    return (
+    return not issubclass(kind, BaseException) and (
         issubclass(kind, enum.Enum)
         or "__attrs_attrs__" in vars(kind)
         or ("__dataclass_fields__" in vars(kind))
@@ -243,8 +243,7 @@ def take_fields(value: Any) -> tuple[dict[str, Any], list[str]]:
             fields[name] = object.__getattribute__(value, name)
         except AttributeError:
             unset.append(name)
-    cached = getattr(kind, "__attrs_cached_properties__", ())
-    for extra in _state(value).difference(names, cached):
+    for extra in _state(value).difference(names, _cached_in_slots(kind)):
         if isinstance(inspect.getattr_static(kind, extra, None), functools.cached_property):
             continue
         raise Refused(
@@ -266,6 +265,18 @@ def _state(value: Any) -> set[str]:
                     continue
                 found.add(name)
     return found - _BESIDE_FIELDS
+
+
+def _cached_in_slots(kind: type) -> set[str]:
+    """Cached properties of slotted attrs classes, which attrs remembers only in `__getattr__`."""
+    found: set[str] = set()
+    for part in kind.__mro__:
+        getter = vars(part).get("__getattr__")
+        if isinstance(getter, types.FunctionType):
+            names = inspect.signature(getter).parameters.get("cached_properties")
+            if names is not None and isinstance(names.default, dict):
+                found |= names.default.keys()
+    return found
 
 
 def put_together(kind: type, fields: Mapping[str, Any], unset: Iterable[str]) -> Any:

@@ -229,9 +229,19 @@ def test_classes_without_equality_come_back_field_by_field():
 
 
 def test_a_cached_property_is_no_part_of_the_value():
-    order = Order((Point(1),))
-    assert order.total == 1
+    @attrs.define
+    class Doubles:
+        n: int
+
+        @functools.cached_property
+        def twice(self):
+            return 2 * self.n
+
+    order, doubles = Order((Point(1),)), Doubles(2)
+    assert (order.total, doubles.twice) == (1, 4)
     assert "total" not in vars(decode(encode(order, EVERY), EVERY))
+    classes = Classes(known=(Doubles,))
+    assert decode(encode(doubles, classes), classes) == doubles
 
 
 def test_a_class_that_no_annotation_names_is_refused_with_what_to_write():
@@ -407,6 +417,22 @@ def test_a_class_whose_fields_do_not_come_back_equal_is_refused():
     Shifty.__dataclass_fields__ = dataclasses.make_dataclass("D", ["x"]).__dataclass_fields__
     with pytest.raises(NotStorable, match="does not come back equal"):
         encode(Shifty(), Classes(known=(Shifty,)))
+
+
+@dataclasses.dataclass
+class ListWithField(list):
+    a: int = 1
+
+
+@attrs.define
+class Failure(Exception):
+    code: int
+
+
+@pytest.mark.parametrize("value", [ListWithField(), Failure(1)], ids=lambda v: type(v).__name__)
+def test_classes_that_extend_built_in_ones_are_refused(value):
+    with pytest.raises(NotStorable):
+        encode(value, Classes(known=(type(value),)))
 
 
 def test_the_deepest_value_that_is_stored_can_be_read():
