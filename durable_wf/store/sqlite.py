@@ -12,6 +12,7 @@ import errno
 import os
 import resource
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
@@ -40,6 +41,11 @@ _PAGE = 4000
 _LONG_WAL = 64 << 20
 """A -wal of this many bytes was kept from being reused by a reader: cut it when that one ends."""
 
+_LOOK_S = 0.05
+"""How often the files are looked at, in seconds; and at close. Not at each commit: where the kernel
+keeps exact times only for files that somebody looks at, looking makes the next sync slower. What is
+lost in between is found by the head."""
+
 _ROOM = 1 << 20
 """Less than this many bytes left is no room."""
 
@@ -65,6 +71,7 @@ class SqliteLog:
         self._db = str(folder.db)
         self._wal = f"{folder.db}-wal"
         self._connection: sqlite3.Connection | None = None
+        self._look_at = 0.0
         self._lock: locks.WriterLock | None = None
         self._head: head.HeadFile | None = None
         self._writer: sqlite_write.LogWriter | None = None
@@ -74,7 +81,7 @@ class SqliteLog:
                 with self._lock:
                     self._open_for_writing(fold=True)
             except BaseException:
-                self.close()
+                self._release()
                 raise
         else:
             self._connection = connections.open_reader(folder.db)
@@ -117,7 +124,7 @@ class SqliteLog:
             except BaseException:
                 self._roll_back()
                 raise
-            self._check_files()
+            self._look_at_files()
 
     def post(self, run_id: str, verb: Verb, actor: str, key: str, at: int, body: str) -> int:
         """See `Log.post`."""
@@ -133,7 +140,14 @@ class SqliteLog:
         return int(found[0])
 
     def close(self) -> None:
-        """See `Log.close`."""
+        """See `Log.close`. Raises StoreFailed if the files were taken away since the last look."""
+        try:
+            if self._connection is not None and self._refuse is None and self._writer is not None:
+                self._check_files()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
         if self._connection is not None:
             # In the lock, because the last one to close copies the -wal back.
             if self._lock is not None and self._refuse is None:
@@ -300,7 +314,7 @@ class SqliteLog:
     def _committed(self, pending: sqlite_write.Pending) -> None:
         assert self._writer is not None
         assert self._head is not None
-        self._check_files()
+        self._look_at_files()
         self._writer.committed(pending)
         if pending.hashes:
             log_hash = self._writer.log_hash
@@ -313,6 +327,12 @@ class SqliteLog:
 
     def _identity(self) -> tuple[int, int]:
         return os.stat(self._wal).st_ino, os.stat(self._db).st_ino
+
+    def _look_at_files(self) -> None:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._check_files()
+            self._look_at = now + _LOOK_S
 
     def _check_files(self) -> None:
         """The files we write to must still be the ones that others will read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from contextlib import suppress
 
 import attrs
 import pytest
@@ -47,11 +48,13 @@ class Failing:
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite_module, "_LOOK_S", 0.0)
     opened = open_store(tmp_path / "s", create=True)
     opened.log.append(batch(create("r1")))
     yield opened
-    opened.close()
+    with suppress(StoreFailed):
+        opened.close()
 
 
 def sql(store, *statements):
@@ -126,13 +129,23 @@ def test_an_error_of_ours_inside_a_transaction_writes_nothing(store):
     assert not store.log.append(batch(extend(1, "r1", 2))).conflicts
 
 
-# --- files that change under us ---------------------------------------------------------------
+# --- files that change under us (looked at now and then; here, each time) -----------------
 
 
 def test_a_deleted_wal_is_noticed_at_the_next_commit(store):
     os.unlink(f"{store.folder.db}-wal")
     with pytest.raises(StoreFailed, match="deleted"):
         store.log.append(batch(extend(1, "r1", 2)))
+
+
+def test_a_wal_deleted_since_the_last_look_is_noticed_at_close(store, monkeypatch):
+    monkeypatch.setattr(sqlite_module, "_LOOK_S", 60.0)
+    store.log.append(batch(create("r2")))
+    os.unlink(f"{store.folder.db}-wal")
+    store.log.append(batch(create("r3")))
+    with pytest.raises(StoreFailed, match="deleted"):
+        store.close()
+    store.close()
 
 
 def test_a_replaced_database_is_noticed_at_the_next_commit(store):
