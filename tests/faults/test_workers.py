@@ -205,6 +205,7 @@ def test_a_worker_whose_reaper_was_killed_gets_a_new_one(tmp_path):
         rig.ready()
         first = rig.executor._lifeline.pid
         os.kill(first, signal.SIGKILL)
+        wait_for(lambda: not processes.born(first), "the end of the reaper")
         rig.ready(2)
         assert rig.executor._lifeline.pid != first
         assert processes.born(rig.executor._lifeline.pid)
