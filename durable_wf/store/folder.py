@@ -50,6 +50,12 @@ class Folder:
             head=path / "head",
         )
 
+    @classmethod
+    def of_file(cls, file: Path) -> Self:
+        """The names around a run that was exported to a file; only the file itself need exist."""
+        beside = file.with_name(f"{file.name}.parts")
+        return attrs.evolve(cls.at(beside), db=file)
+
 
 def find_store(start: Path | None = None) -> Path | None:
     """The store to use when none is named: DURABLE_WF_STORE, else the nearest `.durable-wf` in

@@ -27,6 +27,7 @@ from durable_wf.errors import (
     NotTrusted,
     StoreError,
     UnsafeStore,
+    WrongState,
 )
 from durable_wf.store import connection as connections
 from durable_wf.store import folder as folders
@@ -73,7 +74,7 @@ def open_store(
     place = Path(path) if path is not None else folders.find_store()
     try:
         return _open_at(place, create, readonly, trust, read_mounts)
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         if _is_full(error):
             raise DiskFull(f"no space is left to open {place}", hint="free some space") from error
         raise StoreError(f"{place} cannot be opened: {error}", hint="dwf db check") from error
@@ -86,6 +87,8 @@ def _open_at(
     trust: bool,
     read_mounts: Callable[[], str],
 ) -> Store:
+    if place is not None and place.is_file():
+        return _open_exported(place.absolute(), readonly=readonly)
     if place is None or not (place / "log.db").exists():
         if not create or readonly:
             where = f"there is no store at {place}" if place else "no store was found from here up"
@@ -111,6 +114,21 @@ def _open_at(
     if refuse is None and not known:
         log.append(Batch(store_events=[(_now(), Trusted(_actor(), "this store"))]))
     return Store(folder, log, store_id, writable=refuse is None)
+
+
+def _open_exported(file: Path, *, readonly: bool) -> Store:
+    """A run that was exported to a file: it is read where it is, and never written."""
+    if not readonly:
+        raise WrongState(
+            f"{file} is a single file: it can be read, not written",
+            hint=f"dwf import {file}   takes its run into a store",
+        )
+    folder = Folder.of_file(file)
+    store_id, version = _inspect(folder)
+    if version != schema.VERSION:
+        raise UnsafeStore(f"{file} does not hold a run", hint="dwf export RUN FILE")
+    refuse = CallerError(f"{file} was opened for reading only")
+    return Store(folder, SqliteLog(folder, refuse=refuse), store_id, writable=False)
 
 
 def accept_loss(path: str | os.PathLike[str]) -> int:
@@ -267,7 +285,7 @@ def _migrate(folder: Folder) -> None:
         lock.close()
 
 
-def _is_full(error: sqlite3.Error | OSError) -> bool:
+def _is_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
     return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"

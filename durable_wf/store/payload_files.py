@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import time
+from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 
@@ -23,6 +26,8 @@ from durable_wf.errors import DiskFull, PayloadMissing, StoreFailed
 DIGEST_BYTES = 16
 TEMP_PREFIX = ".tmp-"
 KEPT_FOLDER = "kept"
+PATIENCE_S = 10.0
+"""How long a writer waits for pruning to leave a folder, in seconds."""
 
 _HEX = frozenset("0123456789abcdef")
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -94,6 +99,19 @@ def read_file(payloads: Path, digest: str) -> bytes:
     return data
 
 
+def is_whole(payloads: Path, digest: str) -> bool:
+    """Whether the file is there and its content has this digest; read in pieces."""
+    found = blake2b(digest_size=DIGEST_BYTES)
+    try:
+        fd = os.open(path_of(payloads, digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                found.update(chunk)
+    except (OSError, PayloadMissing):
+        return False
+    return found.hexdigest() == digest
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -107,16 +125,47 @@ def _write(path: Path, data: bytes) -> None:
     """Bring `data` to `path` durably. The folder above the path's own folder must exist."""
     try:
         _make_folder(path.parent)
-        if not _holds(path, data):
-            _replace(path, data)
-        # Also when the file was there: its writer may have died between rename and sync.
-        sync_folder(path.parent)
+        with shared(path.parent) as folder_fd:
+            if _holds(path, data):
+                # It may be old and about to be named again: pruning looks at the age.
+                os.utime(path)
+            else:
+                _replace(path, data)
+            # Also when the file was there: its writer may have died between rename and sync.
+            os.fsync(folder_fd)
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise DiskFull(
                 f"no space left for {path} ({len(data):,} bytes)", hint="free space and try again"
             ) from error
         raise StoreFailed(f"{path} could not be written: {error}") from error
+
+
+@contextlib.contextmanager
+def shared(folder: Path) -> Iterator[int]:
+    """The open folder, locked so that nothing in it is pruned within the block.
+
+    Raises TimeoutError (an OSError) when it cannot be had for PATIENCE_S seconds.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not try_lock(fd, fcntl.LOCK_SH):
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "is being pruned for too long", str(folder))
+            time.sleep(0.001)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def try_lock(fd: int, kind: int) -> bool:
+    """Take a lock of a kind (LOCK_SH, LOCK_EX) on an open folder, if it is free."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _make_folder(folder: Path) -> None:

@@ -22,6 +22,9 @@ from durable_wf.store.chain import GENESIS, LogHash, link
 from durable_wf.store.folder import Folder
 from durable_wf.store.opening import Store
 
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged database may raise: SQLite's message may itself be damaged text."""
+
 _PAGE = 4000
 _EVENTS = "SELECT seq, run, n, at, kind, task, attempt, body, hash FROM events"
 _MOST_REPORTED = 100
@@ -104,16 +107,16 @@ def verify_folder(
 ) -> Verdict:
     """As `verify`, for a store that may be too damaged to be opened."""
     try:
-        # The head first: a running engine moves it, and the log is always ahead of it.
-        witnesses, problems = _witnesses(folder)
-        if kept is not None:
-            witnesses.append(("the hash that was kept", kept))
         with closing(connections.open_reader(folder.db)) as connection:
+            # The head first: a running engine moves it, and the log is always ahead of it.
+            witnesses, problems = _witnesses(folder, connection)
+            if kept is not None:
+                witnesses.append(("the hash that was kept", kept))
             connection.text_factory = _any_text
             if run_id is not None:
                 return _verify_run(connection, run_id, witnesses, problems)
             return _verify_all(connection, witnesses, problems)
-    except (sqlite3.Error, StoreError) as error:
+    except (*UNREADABLE, StoreError) as error:
         return Verdict(0, 0, problems=(f"{folder.db} cannot be read: {error}",))
 
 
@@ -124,7 +127,7 @@ def head_hash(store: Store) -> Hash:
     try:
         with closing(connections.open_reader(store.folder.db)) as connection:
             found = head.compute(connection)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise StoreError(
             f"{store.folder.db} cannot be read: {error}", hint="dwf db check"
         ) from error
@@ -191,7 +194,7 @@ def _verify_all(
             # A run that was still growing has more by now, never less.
             if streams.tips.get(run, (0, b""))[0] < n:
                 streams.end(run, n)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         problems.append(f"after seq {whole.last} the log cannot be read: {error}")
     problems += whole.problems()
     digest = Hash(whole.log_hash.seq, whole.log_hash.digest().hex())
@@ -219,7 +222,7 @@ def _verify_run(
             streams.end(run, n)
         last = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
         problems += [_cut(name, one.seq, last) for name, one in witnesses if one.seq > last]
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         problems.append(f"the events of run {run_id} cannot be read: {error}")
     return Verdict(1, count, streams.found(), tuple(problems))
 
@@ -270,7 +273,16 @@ def _cut(name: str, seq: int, last: int) -> str:
     )
 
 
-def _witnesses(folder: Folder) -> tuple[list[tuple[str, Hash]], list[str]]:
+def _witnesses(
+    folder: Folder, connection: sqlite3.Connection
+) -> tuple[list[tuple[str, Hash]], list[str]]:
+    if not folder.path.exists():
+        # An exported run: one file, which has its hash inside.
+        kept = connection.execute("SELECT value FROM meta WHERE key = 'head'").fetchone()
+        try:
+            return [("the hash it was exported with", Hash.parse(kept[0]))], []
+        except (TypeError, ValueError):
+            return [], [f"{folder.db} has lost the hash it was exported with"]
     try:
         found = head.read(folder.head)
     except (StoreError, OSError) as error:

@@ -261,7 +261,7 @@ def _insist(act: Callable[[], None], report: Report) -> bool:
         except DurableWorkflowError as error:
             report.note(type(error).__name__)
             return False
-        except Exception as error:  # noqa: BLE001  that is what is being looked for
+        except Exception as error:
             report.note(f"raw {type(error).__name__}: {error}")
             return False
     return False

@@ -1,0 +1,97 @@
+"""Pruning: deleting payloads and output that no event names. Nothing else in durable_wf deletes.
+
+Owns: what counts as garbage: named by no event of any run, older than a given age, and (for
+output) of a worker that is no longer alive; and a Pruned event that says what went.
+Must never: delete what a running attempt may still name. Payload files are deleted under a lock
+that their writers share, and a writer that finds its file already there makes it young again.
+Read next: `references.py`, `payload_files.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from durable_wf.core.events import Pruned
+from durable_wf.store import connection as connections
+from durable_wf.store import locks, payload_files
+from durable_wf.store.opening import Store
+from durable_wf.store.port import Batch
+from durable_wf.store.references import Mentioned, mentioned
+
+DEFAULT_AGE_S = 24 * 3600.0
+
+
+def prune(store: Store, actor: str = "", min_age_s: float = DEFAULT_AGE_S) -> Pruned:
+    """Delete what nothing names and is older than `min_age_s` seconds; returns what was recorded.
+
+    Safe while engines run. Errors: as `Log.append`.
+    """
+    folder = store.folder
+    young = time.time() - min_age_s
+    # The long look at the log is taken before the lock, so that engines do not wait for it.
+    with closing(connections.open_reader(folder.db)) as connection:
+        known = mentioned(connection, folder.payloads)
+    with store.log.transaction() as connection:
+        known = mentioned(connection, folder.payloads, known)
+        garbage = [
+            (digest, size)
+            for digest, size in connection.execute(
+                "SELECT digest, length(data) FROM payloads WHERE at < ?", (int(young * 1e6),)
+            )
+            if digest not in known.digests
+        ]
+        connection.executemany(
+            "DELETE FROM payloads WHERE digest = ?", [(digest,) for digest, _ in garbage]
+        )
+        sizes = list(_prune_payload_files(folder.payloads, known, young))
+        sizes += _prune_output(folder.output, folder.locks, known, young)
+    done = Pruned(
+        actor=actor,
+        files=len(sizes),
+        rows=len(garbage),
+        size=sum(sizes) + sum(size for _, size in garbage),
+    )
+    if done.files or done.rows:
+        store.log.append(Batch(store_events=[(time.time_ns() // 1000, done)]))
+    return done
+
+
+def _prune_payload_files(payloads: Path, known: Mentioned, young: float) -> Iterator[int]:
+    """Delete, folder by folder; a folder that is being written to is left for another day."""
+    for folder in sorted(payloads.iterdir()):
+        if not folder.is_dir() or folder.is_symlink():
+            continue
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if payload_files.try_lock(fd, fcntl.LOCK_EX):
+                for path in sorted(folder.iterdir()):
+                    if path.name not in known.digests:
+                        yield from _delete_old(path, young)
+        finally:
+            os.close(fd)
+
+
+def _prune_output(output: Path, locks_folder: Path, known: Mentioned, young: float) -> list[int]:
+    deleted: list[int] = []
+    for path in sorted(output.rglob("*")):
+        name = path.relative_to(output).as_posix()
+        writer = path.name.partition(".")[0]
+        if name in known.files or locks.is_held(locks_folder, writer):
+            continue
+        deleted += _delete_old(path, young)
+    return deleted
+
+
+def _delete_old(path: Path, young: float) -> Iterator[int]:
+    """Delete one file if it is old enough; yields its size when it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        if found.st_mtime < young and not path.is_dir():
+            path.unlink()
+            yield found.st_size

@@ -1,0 +1,130 @@
+"""A backup is a whole store, also when it is taken while others write."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import tarfile
+import threading
+
+import pytest
+from store_rig import add_run
+
+from durable_wf.errors import CallerError, LostTail
+from durable_wf.store.archive import TOP, backup
+from durable_wf.store.check import check
+from durable_wf.store.opening import open_store
+from durable_wf.store.payload_files import digest_of, path_of, write_file
+
+LARGE = b"l" * 70_000
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = open_store(tmp_path / "store", create=True)
+    (store.folder.output / "w-12345678-0.log").write_bytes(b"hello")
+    add_run(store, "one", ["1", b"m" * 2_000, LARGE], output="w-12345678-0.log")
+    yield store
+    store.close()
+
+
+def restore(file, folder):
+    folder.mkdir()
+    subprocess.run(["tar", "-xf", str(file), "-C", str(folder)], check=True, timeout=30)
+    return folder / TOP
+
+
+def test_a_restored_backup_is_the_same_store(store, tmp_path) -> None:
+    made = backup(store, tmp_path / "b.tar")
+    assert (made.seq, made.damaged) == (10, ())
+    again = open_store(restore(made.path, tmp_path / "r"))
+    assert check(again) == []
+    assert again.id == store.id
+    assert again.log.rows() == store.log.rows()
+    assert list(again.log.stored(1)) == list(store.log.stored(1))
+    assert again.log.payload(digest_of(LARGE)) == LARGE
+    assert (again.folder.output / "w-12345678-0.log").read_bytes() == b"hello"
+    add_run(again, "two")
+    assert check(again) == []
+    again.close()
+
+
+def test_everything_in_it_is_private(store, tmp_path) -> None:
+    made = backup(store, tmp_path / "b.tar")
+    assert stat.S_IMODE(made.path.stat().st_mode) == 0o600
+    with tarfile.open(made.path) as tar:
+        modes = {entry.mode for entry in tar if entry.isfile()}
+        folders = {entry.mode for entry in tar if entry.isdir()}
+        assert all(name.split("/")[0] == TOP for name in tar.getnames())
+    assert (modes, folders) == ({0o600}, {0o700})
+
+
+def test_what_no_event_names_is_left_out(store, tmp_path) -> None:
+    ref = write_file(store.folder.payloads, b"garbage" * 10_000, "json")
+    (store.folder.output / "forgotten.log").write_bytes(b"x")
+    with tarfile.open(backup(store, tmp_path / "b.tar").path) as tar:
+        names = " ".join(tar.getnames())
+    assert ref.digest not in names
+    assert "forgotten" not in names
+
+
+def test_a_name_in_the_log_never_reaches_outside_the_output_folder(store, tmp_path) -> None:
+    (tmp_path / "secret").write_bytes(b"s")
+    add_run(store, "sly", output="../../secret")
+    with tarfile.open(backup(store, tmp_path / "b.tar").path) as tar:
+        assert not [name for name in tar.getnames() if "secret" in name]
+
+
+def test_a_damaged_payload_is_told_and_does_not_stop_the_backup(store, tmp_path) -> None:
+    path_of(store.folder.payloads, digest_of(LARGE)).write_bytes(b"?")
+    assert backup(store, tmp_path / "b.tar").damaged == (digest_of(LARGE),)
+
+
+def test_an_existing_file_is_never_overwritten(store, tmp_path) -> None:
+    (tmp_path / "b.tar").write_bytes(b"precious")
+    with pytest.raises(CallerError, match="exists already"):
+        backup(store, tmp_path / "b.tar")
+    assert (tmp_path / "b.tar").read_bytes() == b"precious"
+
+
+def test_a_log_behind_its_head_is_not_taken_for_a_good_backup(store, tmp_path) -> None:
+    store.close()
+    reader = open_store(store.folder.path, readonly=True)
+    head = store.folder.head.read_bytes()
+    reader.close()
+    writer = open_store(store.folder.path)
+    add_run(writer, "late")
+    newer = writer.folder.head.read_bytes()
+    with writer.log.transaction() as connection:
+        connection.execute("DELETE FROM events WHERE run = 2")
+    assert newer != head
+    with pytest.raises(LostTail):
+        backup(writer, tmp_path / "b.tar")
+    assert not (tmp_path / "b.tar").exists()
+    writer.close()
+
+
+def test_backups_taken_while_another_writes_are_all_whole(store, tmp_path) -> None:
+    done = threading.Event()
+    written = []
+
+    def write() -> None:
+        writer = open_store(store.folder.path)
+        while not done.is_set() and len(written) < 300:
+            name = f"w{len(written)}"
+            add_run(writer, name, ["1", b"%d" % len(written) * 30_000])
+            written.append(name)
+        writer.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        files = [backup(store, tmp_path / f"b{k}.tar") for k in range(4)]
+    finally:
+        done.set()
+        thread.join(timeout=30)
+    assert len(written) > 4
+    for k, made in enumerate(files):
+        again = open_store(restore(made.path, tmp_path / f"r{k}"))
+        assert check(again) == []
+        again.close()

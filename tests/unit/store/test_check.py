@@ -1,0 +1,108 @@
+"""The check finds what is wrong, wherever it is, and says nothing about what is right."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from store_rig import add_run
+
+from durable_wf.store.check import Area, Finding, check, check_folder
+from durable_wf.store.opening import open_store
+from durable_wf.store.payload_files import digest_of, path_of
+
+MIDDLE, LARGE = b"m" * 2_000, b"l" * 70_000
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = open_store(tmp_path / "store", create=True)
+    add_run(store, "whole", ["1", MIDDLE, LARGE])
+    add_run(store, "open", ["1", "2"], finished=False, by_value=b"function")
+    yield store
+    store.close()
+
+
+def change(store, *statements: str) -> None:
+    with store.log.transaction() as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_a_sound_store_has_no_findings(store) -> None:
+    assert check(store) == []
+    reader = open_store(store.folder.path, readonly=True)
+    assert check(reader) == []
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "area", "run_id", "words"),
+    [
+        ("UPDATE runs SET succeeded = 2 WHERE run = 1", Area.READ_MODEL, "whole", "counts"),
+        ("UPDATE runs SET status = 'failed' WHERE run = 2", Area.READ_MODEL, "open", "status"),
+        ("UPDATE runs SET engine = 'e-0' WHERE run = 1", Area.READ_MODEL, "whole", "engine"),
+        ("UPDATE events SET at = 5 WHERE run = 1 AND n = 2", Area.LOG, "whole", "event 2"),
+        ("DELETE FROM events WHERE run = 2 AND n = 4", Area.LOG, "open", "event 4"),
+        (
+            "UPDATE events SET kind = 'Unheard' WHERE run = 2 AND n = 4",
+            Area.HISTORY, "open", "Unheard",
+        ),
+        (
+            "UPDATE events SET attempt = 2 WHERE run = 1 AND n = 5",
+            Area.HISTORY, "whole", "cannot stand here",
+        ),
+        ("DELETE FROM payloads", Area.PAYLOAD, "whole", "definition"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_damage_is_found(store, statement, area, run_id, words) -> None:
+    change(store, statement)
+    found = [one for one in check(store) if (one.area, one.run_id) == (area, run_id)]
+    assert any(words in str(one) for one in found), check(store)
+
+
+@pytest.mark.parametrize(
+    ("digest", "words"),
+    [
+        (digest_of(MIDDLE), "the result of task 't1'"),
+        (digest_of(b"function"), "the function of task 't0'"),
+    ],
+)
+def test_a_missing_row_names_the_task_that_needs_it(store, digest: str, words: str) -> None:
+    change(store, f"DELETE FROM payloads WHERE digest = '{digest}'")
+    (finding,) = check(store)
+    assert finding.area is Area.PAYLOAD
+    assert words in finding.what
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"l" * 69_999, b"x" * 70_000])
+def test_a_missing_or_damaged_file_names_the_task_that_needs_it(store, damage) -> None:
+    path = path_of(store.folder.payloads, digest_of(LARGE))
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    (finding,) = check(store)
+    assert (finding.area, finding.run_id) == (Area.PAYLOAD, "whole")
+    assert "the result of task 't2'" in finding.what
+
+
+def test_a_foreign_trigger_is_found(store) -> None:
+    store.close()
+    db = sqlite3.connect(store.folder.db)
+    db.execute("CREATE TRIGGER evil AFTER INSERT ON events BEGIN DELETE FROM runs; END")
+    db.commit()
+    db.close()
+    assert [one.area for one in check_folder(store.folder)] == [Area.SCHEMA]
+
+
+def test_a_file_that_is_no_database_is_one_clear_finding(store) -> None:
+    store.close()
+    store.folder.db.write_bytes(b"not a database" * 1000)
+    findings = check_folder(store.folder)
+    assert findings[0].area is Area.DATABASE
+    assert "not a database" in findings[0].what
+
+
+def test_a_finding_reads_as_a_line() -> None:
+    assert str(Finding(Area.LOG, "", "cut")) == "log: cut"
+    assert str(Finding(Area.READ_MODEL, "r", "n is 3")) == "read model: run r: n is 3"
