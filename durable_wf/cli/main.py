@@ -81,6 +81,7 @@ class Dwf(click.Group):
         module, _, name = lazy.where.partition(":")
         command = getattr(importlib.import_module(f"durable_wf.cli.{module}"), name)
         assert isinstance(command, click.Command)
+        _take_store(command)
         return command
 
     def resolve_command(
@@ -120,6 +121,15 @@ class Dwf(click.Group):
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place for it
             code = report(error, as_json="--json" in given, debug="--debug" in given)
         sys.exit(int(code))
+
+
+def _take_store(command: click.Command) -> None:
+    """Let `--store` stand after the command too, wherever a person puts it."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _take_store(inner)
+    elif not any(parameter.name == "store" for parameter in command.params):
+        store_option(command)
 
 
 _EPILOG = examples(

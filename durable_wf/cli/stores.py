@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from durable_wf.core.summary import RunRow
+from durable_wf.errors import NotFound
+from durable_wf.store.folder import find_store
 from durable_wf.store.locks import is_held
 from durable_wf.store.opening import Store, open_store
 
@@ -17,6 +19,15 @@ from durable_wf.store.opening import Store, open_store
 def open_for_reading(path: str | None) -> Store:
     """The store at `path`, or the one found from here; nothing is written."""
     return open_store(path, readonly=True)
+
+
+def place_of(path: str | None) -> Path:
+    """The folder that is meant, which need not be a sound store. Raises NotFound."""
+    place = Path(path) if path is not None else find_store()
+    if place is None or not place.exists():
+        where = f"there is nothing at {place}" if place else "no store was found from here upwards"
+        raise NotFound(where, hint="name one: --store PATH, or DURABLE_WF_STORE")
+    return place
 
 
 def is_alive(locks: Path, row: RunRow) -> bool:

@@ -161,7 +161,7 @@ class _Printer:
     def _read(self, file: str, start: int, end: int) -> Iterator[bytes]:
         if start >= end:
             return
-        if "/" in file or file.startswith("."):
+        if not (self._folder / file).resolve().is_relative_to(self._folder.resolve()):
             note(f"the log names an output file outside the store: {file!r}")
             return
         try:

@@ -1,0 +1,80 @@
+"""Progress: a bar that fits, lines that are few, an estimate only where there is one."""
+
+from __future__ import annotations
+
+import io
+
+import attrs
+import pytest
+
+from durable_wf.cli import progress as module
+from durable_wf.cli.progress import Lines, bar_lines, eta_text, names_text
+from durable_wf.cli.terminal import Look, cells
+from durable_wf.core.status import RunStatus
+from durable_wf.core.summary import Counts
+from durable_wf.engine.progress import Progress
+
+HALF = Progress(
+    "run-1", "w", RunStatus.RUNNING, Counts(pending=4, running=2, succeeded=6), 12, ("a", "b"), 30.0
+)
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_the_bar_fits_the_terminal(width):
+    lines = bar_lines(HALF, 5_000_000, Look(width=width), width)
+    assert cells(lines[0]) < width or width < 30
+    assert "6/12" in lines[1]
+    assert " 50%" in lines[1]
+
+
+def test_the_bar_says_what_runs_and_how_long_it_will_take():
+    text = "\n".join(bar_lines(HALF, 5_000_000, Look(), 100))
+    assert "about 30.0 s left" in text
+    assert "now a, b" in text
+    assert "6 succeeded" in text
+
+
+def test_an_empty_run_is_whole():
+    empty = Progress("r", "w", RunStatus.SUCCEEDED, Counts(), 0, ())
+    assert "100%" in bar_lines(empty, 0, Look(), 80)[1]
+
+
+def test_there_is_no_estimate_without_an_earlier_run():
+    assert eta_text(attrs.evolve(HALF, eta_s=None)) == ""
+    assert eta_text(attrs.evolve(HALF, status=RunStatus.PAUSED)) == ""
+
+
+def test_many_running_tasks_are_counted():
+    busy = attrs.evolve(HALF, running=("a", "b", "c", "d"), counts=Counts(running=9))
+    assert names_text(busy) == "a, b, c and 6 more"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_lines_are_rate_limited_but_tell_each_change_of_state(clock):
+    stream = io.StringIO()
+    tell = Lines(stream, Look())
+    for done in range(100):
+        tell(attrs.evolve(HALF, counts=Counts(pending=100 - done, succeeded=done), total=100))
+        clock[0] += 0.1
+    some = stream.getvalue().count("\n")
+    assert 3 <= some <= 8
+    tell(attrs.evolve(HALF, counts=Counts(failed=1)))
+    tell(attrs.evolve(HALF, status=RunStatus.PAUSED))
+    assert stream.getvalue().count("\n") == some + 2
+
+
+def test_nothing_new_is_not_said_again(clock):
+    stream = io.StringIO()
+    tell = Lines(stream, Look())
+    for _ in range(10):
+        tell(HALF)
+        clock[0] += 60
+    assert stream.getvalue().count("\n") == 1
+    assert stream.getvalue().endswith("\n")
+    assert "\x1b" not in stream.getvalue()
