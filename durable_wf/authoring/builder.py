@@ -173,6 +173,8 @@ class WorkflowBuilder:
         if len(upstreams) != len(drafts):
             counts = Counter(draft.name for draft in drafts)
             problems += [f"task {n!r} is added {k} times" for n, k in counts.items() if k > 1]
+        if _is_in_order(upstreams):
+            return None
         unknown = [
             (task, name) for task, ups in upstreams.items() for name in ups if name not in upstreams
         ]
@@ -194,6 +196,18 @@ def _upstream(draft: Draft) -> tuple[str, ...]:
     if not draft.bound and not draft.after:
         return draft.depends
     return (*draft.depends, *(source.task for source in draft.bound.values()), *draft.after)
+
+
+def _is_in_order(upstreams: Mapping[str, Sequence[str]]) -> bool:
+    """Whether each task comes after all its upstreams, as people mostly write them: then all names
+    exist and there is no cycle.
+    """
+    seen: set[str] = set()
+    for task, names in upstreams.items():
+        if names and not seen.issuperset(names):
+            return False
+        seen.add(task)
+    return True
 
 
 def _refusal(name: str, problems: list[str]) -> DefinitionError:

@@ -199,3 +199,8 @@ def test_tasks_of_one_function_share_what_they_have_in_common():
     for field in ("function", "resources", "upstream", "kwargs"):
         assert len({id(getattr(task, field)) for task in tasks}) == 1, field
     assert not gc.garbage
+
+
+def test_tasks_may_be_added_before_what_they_depend_on():
+    builder = WorkflowBuilder("w").add_task("b", transform).depends_on("a").add_task("a", nothing)
+    assert builder.build().tasks[0].upstream == ("a",)
