@@ -114,7 +114,7 @@ def _create(
         tags=(*workflow.tags, *options.tags),
         metadata=tuple(sorted({**dict(workflow.metadata), **options.metadata}.items())),
         script=origin.script(),
-        argv=tuple(sys.argv[1:]),
+        argv=tuple(sys.argv),
         cwd=str(Path.cwd()),
         python=origin.python_version(),
     )
