@@ -16,7 +16,7 @@ from pool_rig import Rig, kinds, wait_for
 
 from durable_wf.core.inputs import Failed, Returned, Succeeded
 from durable_wf.execute import processes
-from durable_wf.execute.mark import UNKNOWN, read_mark
+from durable_wf.execute.mark import read_mark
 from durable_wf.execute.port import Limits
 from durable_wf.store.locks import is_held
 from durable_wf.store.payload_files import read_file
@@ -94,7 +94,6 @@ def test_a_seat_is_closed_until_its_worker_is_ready_and_holds_its_lock(tmp_path)
     with Rig(tmp_path) as rig:
         seat = rig.executor.seats(1)[0]
         assert not seat.open
-        assert read_mark(rig.places.locks, seat.worker) == UNKNOWN
         assert rig.ready()[0] is seat
         assert is_held(rig.places.locks, seat.worker)
         assert read_mark(rig.places.locks, seat.worker) == 0
