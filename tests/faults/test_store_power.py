@@ -43,7 +43,7 @@ def test_no_acknowledged_step_is_lost(recorded: tuple[list[Call | Mark], Cut]) -
     """Also: chains and head fit, named payload files are whole, and the store can be written."""
     entries, cut = recorded
     counts: Counter[Found] = Counter()
-    for seed in range(40 if TORTURE else 1):
+    for seed in range(12 if TORTURE else 1):
         counts += cut(entries, seed=seed, random_images=20 if TORTURE else 3)
     show("store, power cut", counts)
     assert set(counts) == {Found.SOUND}
