@@ -61,7 +61,7 @@ class Driver:
 
         self.loop.request(act)
         self.wait(future)
-        return future.result()
+        return future.result(0)
 
     def wait(self, future: Future[T], until: Callable[[], bool] = lambda: False) -> None:
         """Turn the loop, or wait while another thread does, until `future` is done or `until()`."""

@@ -277,7 +277,7 @@ class WorkflowEngine:
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult:
         with handled(session.driver, handle.run_id):
             session.driver.wait(handle.future)
-        result = handle.result()
+        result = handle.result(0)
         if check and result.status in FINAL_FAILURE:
             raise _failure(result)
         return result

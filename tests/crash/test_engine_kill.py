@@ -82,7 +82,7 @@ def test_killed_at_each_time_a_point_is_met_the_next_engine_finishes(
             run(store, marks)
         check_log(store, RUN)
         assert check_marks(store, RUN, marks) >= 4
-        if not ending.killed or number == 3 and "claim" in point:
+        if not ending.killed or (number == 3 and "claim" in point):
             break
     record_property("deaths", deaths)
     assert deaths >= 1
