@@ -130,12 +130,12 @@ class Workflow:
         factory=dict, eq=False, repr=False, hash=False
     )
 
-    def plan(self, capacity: Capacity) -> ExecutionPlan:
-        """What a run would look like on `capacity`, by estimates; nothing is run.
+    def plan(self, has: Resources | Capacity) -> ExecutionPlan:
+        """What a run would look like on a machine that `has` these; by estimates, without running.
 
         Raises DefinitionError for a graph that is not sound or a task that could never start.
         """
-        return plan(self.tasks, capacity)
+        return plan(self.tasks, Capacity.of(has) if isinstance(has, Resources) else has)
 
     def to_json(self) -> str:
         """The definition as a JSON document, without its callables; `from_json` gives it back."""

@@ -8,6 +8,7 @@ Read next: `scheduler.py`, which admits tasks by these.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 import attrs
 
@@ -39,6 +40,11 @@ class Capacity:
     memory: int | None = None
     gpu: int = 0
     pools: Mapping[str, int] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, resources: Resources) -> Self:
+        """The capacity of a machine that has exactly these; `memory` 0 is not counted."""
+        return cls(resources.cpu, resources.memory or None, resources.gpu, dict(resources.pools))
 
     def lacks(self, need: Resources) -> str:
         """What of `need` this capacity could not give even when idle, as words; "" if nothing."""
