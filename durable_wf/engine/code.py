@@ -14,6 +14,7 @@ import importlib
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import attrs
@@ -62,17 +63,34 @@ def _imported(task: Task) -> Function:
             hint="build the workflow in the script that defines it, or use an importable module",
         )
     try:
-        target: Any = importlib.import_module(ref.module)
-        for part in ref.qualname.split("."):
-            target = getattr(target, part)
+        module = importlib.import_module(ref.module)
+        function = _found_by_name(module, task) or _attribute(module, ref.qualname)
     except (ImportError, AttributeError) as error:
         raise NotFound(
             f"the code of task {task.name!r} cannot be imported: "
             f"{ref.module}:{ref.qualname} ({error})",
             hint="install the module, or run from the folder that holds it",
         ) from error
+    return function
+
+
+def _attribute(module: ModuleType, qualname: str) -> Function:
+    target: Any = module
+    for part in qualname.split("."):
+        target = getattr(target, part)
     function: Function = target
     return function
+
+
+def _found_by_name(module: ModuleType, task: Task) -> Function | None:
+    """Lambdas and the like have no name to import; the module's own workflow has them by task."""
+    if "<" not in task.function.qualname:
+        return None
+    for _, workflow in loading.module_level(module):
+        function: Function | None = workflow.functions.get(task.name)
+        if function is not None:
+            return function
+    return None
 
 
 # --- code that no file gives ----------------------------------------------------------------------
