@@ -63,7 +63,7 @@ def json_option(text: str = "Print one JSON document.") -> Callable[[F], F]:
     return click.option("--json", "as_json", is_flag=True, help=text)
 
 
-class RunName(click.ParamType):
+class RunName(click.ParamType[str]):
     """RUN: an id, the beginning of one, or `@last`."""
 
     name = "RUN"

@@ -292,6 +292,17 @@ def test_recover_continues_everything_that_was_interrupted(dwf):
     assert dwf("recover").code == 0
 
 
+def test_recover_names_what_it_could_not_continue(dwf):
+    process = dwf.start("run", "pipeline.py:steps", "--id", "s")
+    dwf.wait_for_marks(4)
+    kill(process)
+    (dwf.folder / "pipeline.py").unlink()
+    ended = dwf("recover")
+    assert ended.code == Exit.WRONG_STATE
+    assert "dwf resume s" in ended.err
+    assert "Traceback" not in ended.err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_in_order_and_says_how_to_go_on(dwf, number):
     process = dwf.start("run", "pipeline.py:steps", "--id", "s")
@@ -465,6 +476,28 @@ def test_a_recorded_workflow_ends_with_its_makespan(dwf):
     people: Ended = dwf("run", "rec.json", "--time-scale", "0.001")
     assert "recorded makespan  50.0 s x 0.001 = 50 ms" in people.err
     assert "achieved makespan" in people.err
+
+
+def test_a_recorded_workflow_that_was_killed_goes_on(dwf):
+    (dwf.folder / "rec.json").write_text(recording(4))
+    process = dwf.start("run", "rec.json", "--time-scale", "0.05", "--id", "r")
+    wait_for(
+        lambda: (dwf.folder / ".durable-wf" / "head").exists() and "first" in dwf("events", "r").out
+    )
+    kill(process)
+    (dwf.folder / "rec.json").unlink()
+    ended = dwf("resume", "r", "--json")
+    assert (ended.code, ended.document["status"]) == (0, "succeeded")
+    assert ended.document["makespan"]["recorded_s"] == 50.0
+
+
+def test_junk_of_any_size_is_refused_unread(dwf):
+    with (dwf.folder / "huge.json").open("wb") as file:
+        file.truncate(200_000_000)
+    ended = dwf("run", "huge.json")
+    assert ended.code == Exit.USAGE
+    assert "200 MB" in ended.err
+    assert ended.err.count("\n") <= 2
 
 
 def test_ten_thousand_tasks_fit_on_the_screen(dwf):

@@ -37,6 +37,7 @@ from durable_wf.store.port import Stored
 
 STORE_STREAM = "@store"
 _POLL_S = 0.1
+_WIDE = 100
 _BAD = frozenset({"AttemptFailed", "TaskFailed", "RunFailed", "TaskCancelled", "RunCancelled"})
 _GOOD = frozenset({"AttemptSucceeded", "RunSucceeded"})
 
@@ -140,7 +141,9 @@ def _print(event: Stored, run_id: str, look: Look, *, as_json: bool) -> None:
     task = one_line(event.task) + (f" #{event.attempt}" if event.attempt > 1 else "")
     head = f"{event.n:>6}  {clock(event.at)}  "
     kind = pad(event.kind, 18)
-    tail = f"  {pad(task, 20)}  {_words(event)}"
+    if task and (look.width is None or look.width >= _WIDE):
+        task = pad(task, 20)
+    tail = "  " + "  ".join(text for text in (task, _words(event)) if text)
     if look.width is not None:
         tail = shorten(tail, max(0, look.width - cells(head) - cells(kind)), symbols=look.symbols)
     say(f"{look.paint(head, 'dim')}{look.paint(kind, style)}{tail}".rstrip())

@@ -7,6 +7,8 @@ Read next: `control.py`.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from durable_wf.cli.commands.control import tell
@@ -23,8 +25,9 @@ from durable_wf.cli.exits import Exit
 from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.picking import pick
 from durable_wf.cli.progress import teller
-from durable_wf.cli.stores import alive_in
-from durable_wf.core.status import RunStatus
+from durable_wf.cli.states import INTERRUPTED, shown_run
+from durable_wf.cli.stores import alive_in, open_for_reading
+from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.engine.facade import WorkflowEngine
 from durable_wf.store.port import Verb
 
@@ -96,7 +99,9 @@ def recover(
     """Continue every run whose engine is gone, until all have ended.
 
     Paused runs stay paused. A run that cannot be continued (its code is gone or has changed) is
-    named, and the others go on. The exit code is that of the worst outcome: 1 before 8 before 7.
+    named, and the others go on.
+
+    Exit code: that of the worst outcome: 1 failed, 4 not continued, 8 cancelled, 7 paused, 0.
     """
     with settings.reading() as store:
         path = store.folder.path
@@ -105,10 +110,26 @@ def recover(
         WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust) as engine,
     ):
         results = engine.recover(accept_changes=accept_changes, on_progress=on_progress)
-    if not results:
-        note("no interrupted runs could be continued")
-    codes = [tell_outcome(result, out(), as_json=as_json) for result in results]
-    for worst in (Exit.RUN_FAILED, Exit.CANCELLED, Exit.WAITING):
-        if worst in codes:
-            return worst
-    return Exit.OK
+    codes = {tell_outcome(result, out(), as_json=as_json) for result in results}
+    left = _interrupted(path)
+    if left:
+        codes.add(Exit.WRONG_STATE)
+        note(f"not continued: {', '.join(left)}\nto see why: dwf resume {left[0]}")
+    elif not results:
+        note("no run was interrupted")
+    worst_first = (Exit.RUN_FAILED, Exit.WRONG_STATE, Exit.CANCELLED, Exit.WAITING)
+    return next((code for code in worst_first if code in codes), Exit.OK)
+
+
+def _interrupted(path: Path) -> list[str]:
+    """Runs that no engine runs although they could be continued."""
+    store = open_for_reading(str(path))
+    try:
+        rows = store.log.rows(status=frozenset(RunStatus) - RUN_FINAL)
+        return [
+            row.run_id
+            for row in rows
+            if not row.imported and shown_run(row.status, alive=alive_in(store, row)) is INTERRUPTED
+        ]
+    finally:
+        store.close()
