@@ -98,7 +98,7 @@ def dying_at(point: str, number: int) -> Iterator[None]:
 
 
 def in_child(action: Callable[[], object]) -> Ending:
-    """Do `action` in a forked child and wait for its end. A failure of the action fails the test."""
+    """Do `action` in a forked child and wait for its end; its failure fails the test."""
     pid = os.fork()
     if pid == 0:
         code = 3

@@ -20,8 +20,9 @@ import psutil
 import pytest
 
 import durable_wf as wf
-from durable_wf.store.locks import is_held
+from durable_wf.store.locks import WriterLock, is_held
 from tests.crash.dying import check_log, check_marks, history
+from tests.crash.test_engine_kill import run as run_diamond
 
 VICTIM = Path(__file__).with_name("victim.py")
 ROOT = Path(__file__).parent.parent.parent
@@ -229,3 +230,49 @@ def test_running_the_script_again_continues_its_run(tmp_path: Path) -> None:
     check_marks(store, RUN, three_words(marks))
     with wf.WorkflowEngine(store) as engine:
         assert len(engine.history()) == 1
+
+
+def test_an_engine_stopped_inside_a_transaction_is_named_to_who_waits_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, marks = tmp_path / "s", tmp_path / "m"
+    pid = os.fork()
+    if pid == 0:
+        code = 3
+        try:
+            _stop_inside_the_transaction(4)
+            run_diamond(store, marks)
+            code = 0
+        finally:
+            os._exit(code)
+    try:
+        assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+        opened = WriterLock.__init__
+        monkeypatch.setattr(
+            WriterLock, "__init__", lambda lock, locks: opened(lock, locks, patience_s=0.2)
+        )
+        with pytest.raises(wf.StoreBusy, match=str(pid)):
+            run_diamond(store, marks)
+        monkeypatch.undo()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        ended = os.waitpid(pid, 0)[1]
+
+    assert os.WEXITSTATUS(ended) == 0, "it went on where it stood"
+    check_log(store, RUN)
+    assert check_marks(store, RUN, marks) == 4
+
+
+def _stop_inside_the_transaction(number: int) -> None:
+    """SIGSTOP this process at the `number`-th time that a transaction is about to end."""
+    release = WriterLock.__exit__
+    met = 0
+
+    def stopping(*args: object) -> None:
+        nonlocal met
+        met += 1
+        if met == number:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        release(*args)
+
+    WriterLock.__exit__ = stopping
