@@ -174,22 +174,27 @@ class TaskScheduler(Generic[S]):
         """
         picks: list[Pick[S]] = []
         passed: list[_Entry] = []
+        seen: set[tuple[int, int]] = set()
         idle = [seat for seat in seats if seat.open and not seat.queued]
         roomy = [_Room(seat, seat.queued_us) for seat in seats if self._has_room(seat)]
         queue = self._queue
         while queue and (idle or roomy) and len(passed) < LOOK_PAST:
             entry = queue.pop()
             run, index = entry[3], entry[4]
+            key = (run, index)
+            if key in seen:
+                continue  # queued twice
+            seen.add(key)
             question = ask(run, index)
             if question is None:
-                self._passed.pop((run, index), None)
+                self._passed.pop(key, None)
                 continue
             pick = self._seat_for(run, index, question, idle, roomy)
             if pick is not None:
                 picks.append(pick)
                 continue
             passed.append(entry)
-            if self._passed.get((run, index), 0) >= MAX_PASSED:
+            if self._passed.get(key, 0) >= MAX_PASSED:
                 break
         if picks:
             self._count_passed(passed)

@@ -1,0 +1,44 @@
+"""hot: values of the hot path are values like all others, but for the guard at run time."""
+
+from __future__ import annotations
+
+import attrs
+
+from durable_wf.core import decide as deciding
+from durable_wf.core import events as e
+from durable_wf.core import inputs as i
+from durable_wf.core.hot import hot
+
+HOT = (e.AttemptStarted, e.AttemptSucceeded, e.Recorded, i.AttemptBegins, i.Succeeded)
+
+
+@hot
+class Pair:
+    """A value."""
+
+    left: int
+    right: tuple[int, ...] = ()
+
+
+def test_a_hot_value_has_equality_hash_slots_and_defaults():
+    """As a frozen one has."""
+    assert Pair(1) == Pair(left=1, right=())
+    assert Pair(1) != Pair(2)
+    assert hash(Pair(1, (2,))) == hash(Pair(1, (2,)))
+    assert not hasattr(Pair(1), "__dict__")
+    assert attrs.evolve(Pair(1), right=(3,)) == Pair(1, (3,))
+    assert repr(Pair(1)) == "Pair(left=1, right=())"
+
+
+def test_the_commonest_values_are_hot_and_hashable():
+    """Those that are made for every task; frozen ones refuse to be changed, these do not."""
+    assert hash(e.Recorded(1, 2, e.AttemptStarted("a", 1, "w", 3, 4)))
+    for cls in (*HOT, deciding.Decided):
+        assert cls.__setattr__ is object.__setattr__
+    assert e.RunCreated.__setattr__ is not object.__setattr__
+
+
+def test_the_type_checker_keeps_a_hot_value_from_being_changed():
+    """It is told that these classes are frozen."""
+    told = hot.__dataclass_transform__
+    assert {**told, **told["kwargs"]}["frozen_default"] is True
