@@ -37,7 +37,7 @@ def test_no_error_of_the_disk_loses_what_was_acknowledged(
     root, judge = place
     counts: Counter[Found] = Counter()
     told: Counter[str] = Counter()
-    step = 1 if TORTURE or error.kind not in {"write", "read"} else 5
+    step = 1 if TORTURE or error.kind not in {"write", "read"} else 8
     for death in child.fail_everywhere(
         root, scenario.live_on_a_bad_disk, error, for_ever=for_ever, step=step
     ):
