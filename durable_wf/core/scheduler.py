@@ -215,21 +215,21 @@ class TaskScheduler(Generic[S]):
         task = question.task
         tiny = is_tiny(task, question.estimate_us)
         estimate_us = question.estimate_us if tiny else 0
-        if tiny and roomy:
-            room = roomy[-1]
-            room.queued_us += estimate_us
-            if room.queued_us >= BATCH_US:
-                roomy.pop()
-            return Pick(run, index, room.seat, estimate_us)
-        if not idle or not self._ledger.fits(task.resources):
+        if idle and self._ledger.fits(task.resources):
+            seat = idle.pop()
+            grant = self._ledger.take(task.resources)
+            self._grants[seat.worker] = grant
+            self._passed.pop((run, index), None)
+            if tiny:
+                roomy.append(_Room(seat, estimate_us))
+            return Pick(run, index, seat, estimate_us, grant.gpus)
+        if not (tiny and roomy):
             return None
-        seat = idle.pop()
-        grant = self._ledger.take(task.resources)
-        self._grants[seat.worker] = grant
-        self._passed.pop((run, index), None)
-        if tiny:
-            roomy.append(_Room(seat, estimate_us))
-        return Pick(run, index, seat, estimate_us, grant.gpus)
+        room = roomy[-1]
+        room.queued_us += estimate_us
+        if room.queued_us >= BATCH_US:
+            roomy.pop()
+        return Pick(run, index, room.seat, estimate_us)
 
     def _count_passed(self, passed: list[_Entry]) -> None:
         for entry in passed:
