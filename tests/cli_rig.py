@@ -175,6 +175,12 @@ class Rig:
         (self.folder / "go").touch()
 
 
+def rig_in(folder: Path) -> Rig:
+    """`dwf` in a folder with the script."""
+    (folder / "pipeline.py").write_text(PIPELINE)
+    return Rig(folder)
+
+
 def wait_for(look: Callable[[], object]) -> None:
     """Until `look` says something true; fails after the deadline."""
     deadline = time.monotonic() + DEADLINE_S

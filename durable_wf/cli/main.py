@@ -62,6 +62,10 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
 COMMANDS = {name: lazy for section in SECTIONS.values() for name, lazy in section.items()}
 
 
+class _NobodyReads(Exception):
+    """Whoever read our output has closed it."""
+
+
 class Dwf(click.Group):
     """A group that loads its commands when they are asked for, and turns errors into exit codes."""
 
@@ -104,6 +108,13 @@ class Dwf(click.Group):
             with formatter.section(title):
                 formatter.write_dl([(name, lazy.help) for name, lazy in commands.items()])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; that nobody reads any more is not an error (click would say 1)."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _NobodyReads from error
+
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
@@ -114,7 +125,7 @@ class Dwf(click.Group):
             result = super().main(given, prog_name or "dwf", standalone_mode=False, **extra)
             sys.stdout.flush()
             code = result if isinstance(result, int) else Exit.OK
-        except BrokenPipeError:
+        except (_NobodyReads, BrokenPipeError):
             # Whoever read us has seen enough; nothing may be written when Python closes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = Exit.OK
