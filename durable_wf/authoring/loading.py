@@ -22,7 +22,7 @@ import attrs
 from durable_wf.authoring.builder import WorkflowBuilder
 from durable_wf.authoring.fingerprint import function_ref
 from durable_wf.core.definition import Workflow
-from durable_wf.errors import DefinitionError, NotFound
+from durable_wf.errors import DefinitionError, DurableWorkflowError, NotFound
 
 reference = function_ref
 """FunctionRef of a callable: where it is found now, and its fingerprint."""
@@ -115,7 +115,7 @@ def execute(
                 ) from None
         except Exception as error:
             _restore(before)
-            raise DefinitionError(failure(path, error)) from error
+            raise wrong(path, error) from error
     return module, capture.workflows
 
 
@@ -173,6 +173,13 @@ def _package_of(path: Path) -> str | None:
     if names and str(folder) not in sys.path:
         sys.path.append(str(folder))
     return ".".join(names) or None
+
+
+def wrong(path: Path | str, error: Exception) -> DefinitionError:
+    """The error for a file that failed while it was loaded; our own errors keep their details."""
+    problems = error.problems if isinstance(error, DefinitionError) else ()
+    hint = error.hint if isinstance(error, DurableWorkflowError) else None
+    return DefinitionError(failure(path, error), problems=problems, hint=hint)
 
 
 def failure(path: Path | str, error: BaseException) -> str:

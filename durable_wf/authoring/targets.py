@@ -19,7 +19,14 @@ import attrs
 
 from durable_wf.authoring.builder import WorkflowBuilder
 from durable_wf.authoring.checking import check
-from durable_wf.authoring.loading import capturing, execute, failure, load_script, module_level
+from durable_wf.authoring.loading import (
+    capturing,
+    execute,
+    failure,
+    load_script,
+    module_level,
+    wrong,
+)
 from durable_wf.authoring.wfformat import Replay, from_wfformat, is_wfformat, read_json_file
 from durable_wf.core.definition import Workflow
 from durable_wf.core.digests import structure_digest
@@ -84,9 +91,9 @@ def _from_module(name: str, attribute: str) -> Workflow:
             raise NotFound(
                 f"there is no module {error.name!r}", hint="run from the folder that holds it"
             ) from None
-        raise DefinitionError(failure(name, error)) from error
+        raise wrong(name, error) from error
     except Exception as error:
-        raise DefinitionError(failure(name, error)) from error
+        raise wrong(name, error) from error
     if module is None:
         raise DefinitionError(
             f"module {name} runs a workflow while it is imported",

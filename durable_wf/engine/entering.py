@@ -125,11 +125,9 @@ def _create(
 
 def _store_definition(session: Session, workflow: Workflow) -> str:
     data = workflow.to_json().encode()
-    digest = digest_of(data)
-    if session.store.log.has_payload(digest):
-        return digest
     if len(data) > TABLE_MAX:
         return write_file(session.store.folder.payloads, data, "json").digest
+    digest = digest_of(data)
     session.loop.keep_payload(digest, data)
     return digest
 
@@ -168,11 +166,15 @@ def continue_run(
     live.run, live.committed_n = row.run, row.n
     at = session.clock.now_us()
     claimed = claim(log, session.store.folder.locks, row, state, session.engine, why, at)
+    if claimed.survivors:
+        claimed.give(i.Release(session.engine, "an old worker is alive"), at)
+        live.let_go = True
+        return _adopt(session, live, claimed.events)
     if changed:
         definition = _store_definition(session, workflow)
         accept = i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
         claimed.give(accept, at)
-    if why == "resume" and state.status is RunStatus.PAUSED and not state.running:
+    if why == "resume" and state.status is RunStatus.PAUSED:
         claimed.give(i.Resume(origin.person()), at)
     return _adopt(session, live, claimed.events)
 

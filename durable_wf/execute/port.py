@@ -151,7 +151,8 @@ class Executor(Protocol):
     def cancel(self, run: int, index: int, attempt: int, grace_s: float) -> None:
         """Stop an attempt: first an exception inside it, after `grace_s` the end of its process.
 
-        It is reported like any other (as `lost` when it was killed, `Returned` when it had not begun).
+        It is reported like any other: as `lost` when it was killed, `Returned` when it had not
+        begun.
         """
 
     def wake(self) -> None:
