@@ -1,6 +1,6 @@
 """Real engines with real workers, killed or stopped from outside, and continued by another one.
 
-The long form of these tests (more deaths) is chosen by DURABLE_WF_LONG=1.
+The long set (100 deaths) is chosen by `tools/torture`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ import durable_wf as wf
 from durable_wf.store.locks import WriterLock, is_held
 from tests.crash.dying import check_log, check_marks, history
 from tests.crash.test_engine_kill import run as run_diamond
+from tests.faults import scale
 
 VICTIM = Path(__file__).with_name("victim.py")
 ROOT = Path(__file__).parent.parent.parent
 RUN = "r"
 DEADLINE_S = 60.0
-DEATHS = 100 if os.environ.get("DURABLE_WF_LONG") else 6
+DEATHS = 100 if scale.TORTURE else 6
 
 _pause = threading.Event()
 
@@ -138,7 +139,7 @@ def test_a_script_without_a_guard_killed_at_any_time_is_resumed_by_the_command_l
         retried += check_no_overlap(marks) - 7  # six that hold the GIL, and the total
         audit = dwf(store, "audit", "verify")
         assert audit.returncode == 0, audit.stderr
-    print(f"{DEATHS} engines killed, {retried} attempts repeated, 0 overlaps")
+    scale.say(f"engines killed: {DEATHS}; attempts repeated: {retried}, overlapping: 0")
     assert retried > 0
 
 

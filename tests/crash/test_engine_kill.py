@@ -13,6 +13,7 @@ import pytest
 
 import durable_wf as wf
 from tests.crash.dying import POINTS, Ending, check_log, check_marks, dying_at, in_child, mark
+from tests.faults import scale
 
 RUN = "r"
 
@@ -68,7 +69,7 @@ def run_dying(store: Path, marks: Path, point: str, number: int) -> Ending:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_each_time_a_point_is_met_the_next_engine_finishes(
-    point: str, tmp_path: Path, record_property: pytest.RecordProperty
+    point: str, tmp_path: Path
 ) -> None:
     deaths = 0
     for number in count(1):
@@ -84,7 +85,7 @@ def test_killed_at_each_time_a_point_is_met_the_next_engine_finishes(
         assert check_marks(store, RUN, marks) >= 4
         if not ending.killed or (number == 3 and "claim" in point):
             break
-    record_property("deaths", deaths)
+    scale.say(f"engine killed {point}: {deaths} deaths, all finished by the next one")
     assert deaths >= 1
 
 
@@ -102,6 +103,7 @@ def test_killed_again_while_it_recovers_the_third_engine_finishes(tmp_path: Path
             check_log(store, RUN)
             check_marks(store, RUN, marks)
 
+    scale.say(f"engine killed, and killed again in recovery: {deaths} second deaths")
     assert deaths >= 30
 
 

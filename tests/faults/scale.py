@@ -16,7 +16,11 @@ TORTURE = os.environ.get("DURABLE_WF_TORTURE", "") not in {"", "0"}
 def show(title: str, counts: Counter[Enum], of: str = "images") -> None:
     """Print one line of figures, and add it to the file that gathers them."""
     parts = ", ".join(f"{found.value} {number:,}" for found, number in counts.items())
-    line = f"{title}: {counts.total():,} {of}: {parts}"
+    say(f"{title}: {counts.total():,} {of}: {parts}")
+
+
+def say(line: str) -> None:
+    """The same for a line that is already made."""
     print(f"\n[counts] {line}")
     if gathered := os.environ.get("DURABLE_WF_COUNTS"):
         with open(gathered, "a") as file:
