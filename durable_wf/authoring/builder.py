@@ -14,7 +14,7 @@ from typing import Any, Final, Self, Unpack, cast
 from durable_wf.authoring.factory import Draft, TaskFactory, name_problem
 from durable_wf.authoring.options import TaskOptions, read_metadata, read_tags
 from durable_wf.authoring.task import TaskFunction
-from durable_wf.authoring.units import Duration, Size
+from durable_wf.core.units import Duration, Size
 from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.resolver import DependencyResolver, nearest
 from durable_wf.errors import CycleError, DefinitionError

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 import attrs
 
-from durable_wf.authoring.units import Duration, Size, parse_duration, parse_size
+from durable_wf.core.units import Duration, Size, parse_duration, parse_size
 from durable_wf.core.resolver import nearest
 from durable_wf.core.resources import Resources
 from durable_wf.errors import DefinitionError

@@ -158,9 +158,12 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
             task.fault = event.fault if isinstance(event, e.AttemptFailed) else None
             if event.output is not None:
                 task.outputs.append(Output(event.attempt, at, event.output))
-        case e.TaskFailed() | e.TaskCancelled():
+        case e.TaskFailed() | e.TaskSkipped() | e.TaskCancelled():
             task.ended_at = at
             task.reason = event.reason
+        case e.TaskFellBack():
+            task.ended_at = at
+            task.fault = None
         case _:
             pass
 

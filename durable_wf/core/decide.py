@@ -88,6 +88,9 @@ def _take_up(state: RunState, events: list[Recorded], at: int) -> tuple[int, ...
         _close_unstarted(state, events, at)
     elif (failed := state.failed_required()) is not None:
         _drain_failed(state, events, at, failed, state.faults[failed].message)
+    else:
+        for index in sorted(state.kept_going):
+            _skip_downstream(state, events, at, index)
     _end_if_done(state, events, at)
     return tuple(sorted(state.faulted))
 
@@ -203,7 +206,10 @@ def _retry(state: RunState, given: i.Retry, at: int) -> Decided:
         return _too_late(state, given.index, at)
     events: list[Recorded] = []
     until = at + given.delay_us
-    _emit(state, events, at, e.TaskRetryScheduled(task, until, given.rule, given.reason))
+    scheduled = e.TaskRetryScheduled(
+        task, until, given.rule, given.reason, given.version, given.facts
+    )
+    _emit(state, events, at, scheduled)
     _wake_due(state, events, at)
     return Decided(events)
 
@@ -215,10 +221,45 @@ def _fail(state: RunState, given: i.Fail, at: int) -> Decided:
     if state.status is RunStatus.DRAINING:
         return _too_late(state, given.index, at)
     events: list[Recorded] = []
-    _emit(state, events, at, e.TaskFailed(task, given.rule, given.reason))
-    if not state.task(given.index).optional:
+    required = not state.task(given.index).optional
+    keep_going = given.keep_going and required
+    failed = e.TaskFailed(
+        task, given.rule, given.reason, given.version, given.facts, keep_going=keep_going
+    )
+    _emit(state, events, at, failed)
+    if keep_going:
+        _skip_downstream(state, events, at, given.index)
+    elif required:
         _drain_failed(state, events, at, given.index, given.reason)
     _end_if_done(state, events, at)
+    return Decided(events)
+
+
+def _instead(state: RunState, given: i.Skip | i.FallBack | i.FallBackTo, at: int) -> Decided:
+    """Go on without the task's own result."""
+    task = state.graph.names[given.index]
+    if state.tasks[given.index] is not TaskStatus.FAULTED:
+        return _refused(f"task {task!r} awaits no decision")
+    if state.status is RunStatus.DRAINING:
+        return _too_late(state, given.index, at)
+    rule, reason, version, facts = given.rule, given.reason, given.version, given.facts
+    event: e.TaskSkipped | e.TaskFellBack | e.TaskFallbackScheduled
+    match given:
+        case i.Skip():
+            event = e.TaskSkipped(task, rule, reason, version, facts)
+        case i.FallBack():
+            event = e.TaskFellBack(task, given.value, rule, reason, version, facts)
+        case i.FallBackTo():
+            event = e.TaskFallbackScheduled(task, given.function, rule, reason, version, facts)
+    events: list[Recorded] = []
+    _emit(state, events, at, event)
+    _end_if_done(state, events, at)
+    return Decided(events)
+
+
+def _due(state: RunState, _: i.Due, at: int) -> Decided:
+    events: list[Recorded] = []
+    _wake_due(state, events, at)
     return Decided(events)
 
 
@@ -300,6 +341,23 @@ def _drain_failed(
     _close_unstarted(state, events, at)
 
 
+def _skip_downstream(state: RunState, events: list[Recorded], at: int, failed: int) -> None:
+    """A required task has failed, and the run goes on: what depends on it never starts."""
+    cause = state.graph.names[failed]
+    reason = f"task {cause!r}, which it depends on, failed"
+    stack = list(state.graph.children[failed])
+    seen: set[int] = set()
+    while stack:
+        index = stack.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        stack += state.graph.children[index]
+        if state.tasks[index] is TaskStatus.PENDING:
+            name = state.graph.names[index]
+            _emit(state, events, at, e.TaskSkipped(name, "upstream", reason, upstream=cause))
+
+
 def _close_unstarted(state: RunState, events: list[Recorded], at: int) -> None:
     count = state.counts[TaskStatus.PENDING] + state.counts[TaskStatus.WAITING]
     if not count:
@@ -313,6 +371,9 @@ def _end_if_done(state: RunState, events: list[Recorded], at: int) -> None:
     """A final run has only final tasks, so the last of them ends it."""
     if state.unfinished or state.final:
         return
+    if state.status is not RunStatus.DRAINING and state.kept_going:
+        index = min(state.kept_going)
+        _drain_failed(state, events, at, index, state.faults[index].message)
     if state.status is not RunStatus.DRAINING:
         _emit(state, events, at, e.RunSucceeded())
     elif state.verdict is RunStatus.CANCELLED:
@@ -340,6 +401,10 @@ _HANDLERS: dict[type, Callable[[RunState, Any, int], Decided]] = {
     i.Returned: _returned,
     i.Retry: _retry,
     i.Fail: _fail,
+    i.Skip: _instead,
+    i.FallBack: _instead,
+    i.FallBackTo: _instead,
+    i.Due: _due,
     i.Pause: _pause,
     i.Resume: _resume,
     i.Cancel: _cancel,

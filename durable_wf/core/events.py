@@ -32,6 +32,7 @@ class Fault:
     """Why an attempt failed, as data: nothing of the task's own exception classes is kept alive.
 
     `exception` is the qualified class name, `bases` those of its base classes, nearest first.
+    `retry_after_us` is how long the exception asked to wait, where it did.
     """
 
     kind: FaultKind
@@ -40,6 +41,11 @@ class Fault:
     bases: tuple[str, ...] = ()
     traceback: str = ""
     exit_code: int | None = None
+    retry_after_us: int | None = None
+
+
+Facts = tuple[tuple[str, int], ...]
+"""The numbers that a decision went by, each with its name."""
 
 
 # --- the run ------------------------------------------------------------------------------------
@@ -213,12 +219,16 @@ class AttemptFailed:
 
 @attrs.frozen
 class TaskRetryScheduled:
-    """The task will be tried again at `until` (UTC microseconds)."""
+    """The task will be tried again at `until` (UTC microseconds), as `rule` in its `version`
+    decided. `facts` are the numbers it went by: counts, budgets.
+    """
 
     task: str
     until: int
     rule: str
     reason: str
+    version: str = ""
+    facts: Facts = ()
 
 
 @attrs.frozen
@@ -230,11 +240,54 @@ class TaskWoken:
 
 @attrs.frozen
 class TaskFailed:
-    """The task has failed for good."""
+    """The task has failed for good. With `keep_going` the run goes on with what does not depend
+    on the task, and fails when that has ended.
+    """
 
     task: str
     rule: str
     reason: str
+    version: str = ""
+    facts: Facts = ()
+    keep_going: bool = False
+
+
+@attrs.frozen
+class TaskSkipped:
+    """The task ends without a result and does not fail the run; downstream receives a `Missing`
+    of kind "skipped". `upstream` names the failed task where the task never started for that.
+    """
+
+    task: str
+    rule: str
+    reason: str
+    version: str = ""
+    facts: Facts = ()
+    upstream: str = ""
+
+
+@attrs.frozen
+class TaskFellBack:
+    """The task has succeeded with `value` (exact JSON text) in place of a result of its own."""
+
+    task: str
+    value: str
+    rule: str
+    reason: str
+    version: str = ""
+    facts: Facts = ()
+
+
+@attrs.frozen
+class TaskFallbackScheduled:
+    """From its next attempt on the task calls `function` (module and name) in place of its own."""
+
+    task: str
+    function: str
+    rule: str
+    reason: str
+    version: str = ""
+    facts: Facts = ()
 
 
 @attrs.frozen
@@ -305,6 +358,9 @@ TaskEvent = (
     | TaskRetryScheduled
     | TaskWoken
     | TaskFailed
+    | TaskSkipped
+    | TaskFellBack
+    | TaskFallbackScheduled
     | TaskCancelled
 )
 StoreEvent = EngineStarted | EngineStopped | Pruned | Trusted
@@ -316,7 +372,7 @@ RUN_KINDS: tuple[type, ...] = (
 )  # fmt: skip
 TASK_KINDS: tuple[type, ...] = (
     AttemptStarted, AttemptReturned, AttemptSucceeded, AttemptFailed, TaskRetryScheduled,
-    TaskWoken, TaskFailed, TaskCancelled,
+    TaskWoken, TaskFailed, TaskSkipped, TaskFellBack, TaskFallbackScheduled, TaskCancelled,
 )  # fmt: skip
 STORE_KINDS: tuple[type, ...] = (EngineStarted, EngineStopped, Pruned, Trusted)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from durable_wf.core import events as e
 from durable_wf.core.events import Recorded
+from durable_wf.core.past import Past, PastAttempt
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import RUN_FINAL, FaultKind, RunStatus, TaskStatus
 from durable_wf.core.tables import ADMITS, CLOSED_AS, CLOSES, RUN, TASK
@@ -118,16 +119,49 @@ def _attempt_succeeded(
 
 
 def _attempt_failed(state: RunState, index: int, event: e.AttemptFailed, at: Recorded) -> None:
+    started_at = state.running[index].at
     _close_attempt(state, index, event.attempt, at)
+    fault = event.fault
     state.faulted.add(index)
-    state.faults[index] = event.fault
-    if event.fault.kind is FaultKind.IN_DOUBT:
+    state.faults[index] = fault
+    past = state.past.get(index)
+    if past is None:
+        past = state.past[index] = Past.begin(started_at, at.at)
+    past.fail(PastAttempt(event.attempt, started_at, at.at, fault.kind, fault.exception))
+    if fault.kind is FaultKind.IN_DOUBT:
         state.in_doubt[index] = state.in_doubt.get(index, 0) + 1
 
 
-def _retry_scheduled(state: RunState, index: int, event: e.TaskRetryScheduled, _: Recorded) -> None:
+def _retry_scheduled(
+    state: RunState, index: int, event: e.TaskRetryScheduled, at: Recorded
+) -> None:
     state.faulted.discard(index)
     state.waiting[index] = event.until
+    state.retries += state.past[index].retry(event.until, at.at)
+
+
+def _task_skipped(state: RunState, index: int, event: e.TaskSkipped, _: Recorded) -> None:
+    state.faulted.discard(index)
+    state.unfinished -= 1
+    state.skipped[index] = event.reason
+    _release(state, state.graph.children[index])
+
+
+def _task_fell_back(state: RunState, index: int, event: e.TaskFellBack, _: Recorded) -> None:
+    state.faulted.discard(index)
+    state.unfinished -= 1
+    children = state.graph.children[index]
+    if children:
+        state.values[index] = event.value
+        _release(state, children)
+
+
+def _fallback_scheduled(
+    state: RunState, index: int, event: e.TaskFallbackScheduled, _: Recorded
+) -> None:
+    state.faulted.discard(index)
+    state.past[index].fall_back(event.function)
+    state.ready.append(index)
 
 
 def _task_woken(state: RunState, index: int, _: e.TaskWoken, __: Recorded) -> None:
@@ -135,9 +169,11 @@ def _task_woken(state: RunState, index: int, _: e.TaskWoken, __: Recorded) -> No
     state.ready.append(index)
 
 
-def _task_failed(state: RunState, index: int, _: e.TaskFailed, __: Recorded) -> None:
+def _task_failed(state: RunState, index: int, event: e.TaskFailed, _: Recorded) -> None:
     state.faulted.discard(index)
     state.unfinished -= 1
+    if event.keep_going:
+        state.kept_going.add(index)
     if state.task(index).optional:
         _release(state, state.graph.children[index])
 
@@ -164,6 +200,9 @@ _TASK_EFFECTS: dict[type, _Effect] = {
     e.TaskRetryScheduled: _retry_scheduled,
     e.TaskWoken: _task_woken,
     e.TaskFailed: _task_failed,
+    e.TaskSkipped: _task_skipped,
+    e.TaskFellBack: _task_fell_back,
+    e.TaskFallbackScheduled: _fallback_scheduled,
     e.TaskCancelled: _task_cancelled,
 }
 
@@ -216,8 +255,8 @@ def _evolve_run(state: RunState, recorded: Recorded) -> None:
             state.cause_task = event.cause_task
         case e.TasksClosed():
             _close_tasks(state, event, recorded)
-        case e.RunSucceeded() if (failed := state.failed_required()) is not None:
-            raise _illegal(state, recorded, f"task {state.graph.names[failed]!r} has failed")
+        case e.RunSucceeded() if state.kept_going or state.failed_required() is not None:
+            raise _illegal(state, recorded, "a task that it requires has failed")
         case e.RunSucceeded():
             state.cause = ""  # it may have been paused
         case e.RunFailed() | e.RunCancelled() if after is not state.verdict:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import attrs
 
 from durable_wf.core.definition import Value
-from durable_wf.core.events import Fault, OutputRef, RunCreated
+from durable_wf.core.events import Facts, Fault, OutputRef, RunCreated
 from durable_wf.core.hot import hot
 
 
@@ -128,6 +128,11 @@ class AcceptCode:
     tasks: tuple[str, ...]
 
 
+@attrs.frozen
+class Due:
+    """A timer of the run is due."""
+
+
 Command = Pause | Resume | Cancel | AcceptCode
 
 
@@ -142,17 +147,57 @@ class Retry:
     rule: str
     reason: str
     delay_us: int = 0
+    version: str = ""
+    facts: Facts = ()
 
 
 @attrs.frozen
 class Fail:
-    """Give the task up."""
+    """Give the task up. With `keep_going` the run goes on with what does not depend on it."""
 
     index: int
     rule: str
     reason: str
+    version: str = ""
+    facts: Facts = ()
+    keep_going: bool = False
 
 
-Decision = Retry | Fail
+@attrs.frozen
+class Skip:
+    """Go on without the task: what comes after it finds no value."""
 
-Input = Create | Claim | Release | Command | AttemptBegins | Report | Decision
+    index: int
+    rule: str
+    reason: str
+    version: str = ""
+    facts: Facts = ()
+
+
+@attrs.frozen
+class FallBack:
+    """Take `value` (exact JSON text) for the result."""
+
+    index: int
+    rule: str
+    reason: str
+    value: str
+    version: str = ""
+    facts: Facts = ()
+
+
+@attrs.frozen
+class FallBackTo:
+    """Call another function, named `function`, in place of the task's own."""
+
+    index: int
+    rule: str
+    reason: str
+    function: str
+    version: str = ""
+    facts: Facts = ()
+
+
+Decision = Retry | Fail | Skip | FallBack | FallBackTo
+
+Input = Create | Claim | Release | Command | Due | AttemptBegins | Report | Decision

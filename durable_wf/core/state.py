@@ -16,6 +16,7 @@ from durable_wf.core.definition import Task, Value, Workflow
 from durable_wf.core.events import AttemptStarted, Fault, RunCreated
 from durable_wf.core.graph import Graph
 from durable_wf.core.hot import hot
+from durable_wf.core.past import Past
 from durable_wf.core.status import RUN_FINAL, RunStatus, TaskStatus
 from durable_wf.core.summary import Counts, RunRow
 
@@ -43,7 +44,10 @@ class RunState:
     `ready` collects tasks that became ready since it was last emptied; it may name a task twice or
     one that has started since, so who reads it asks `is_ready`.
     `values` keeps the results that a task downstream will ask for, `faults` the last fault of each
-    task that had one, `in_doubt` how often an attempt's fate was unknown.
+    task that had one, `in_doubt` how often an attempt's fate was unknown, `past` what rules may
+    know of tasks that had faults, `skipped` why a task was skipped by decision. `retries` counts
+    the retries of the run that were spent on faults of its tasks' own. `kept_going` holds failed
+    tasks that do not end the run before its other tasks have ended.
     """
 
     run_id: str
@@ -64,6 +68,10 @@ class RunState:
     faults: dict[int, Fault] = attrs.field(factory=dict)
     values: dict[int, Value] = attrs.field(factory=dict)
     in_doubt: dict[int, int] = attrs.field(factory=dict)
+    past: dict[int, Past] = attrs.field(factory=dict)
+    skipped: dict[int, str] = attrs.field(factory=dict)
+    kept_going: set[int] = attrs.field(factory=set)
+    retries: int = 0
     created: RunCreated | None = None
     created_at: int = 0
     started_at: int | None = None
@@ -107,11 +115,15 @@ class RunState:
         return self.status is _RUNNING and self.tasks[index] is _PENDING and self.unmet[index] == 0
 
     def failed_required(self) -> int | None:
-        """The first task that has failed and is not optional. O(tasks) if any has failed."""
+        """The first task whose failure ends the run at once: it is not optional, and nobody said
+        to keep going. O(tasks) if any has failed.
+        """
         if not self.counts[TaskStatus.FAILED]:
             return None
         failed = (i for i, status in enumerate(self.tasks) if status is TaskStatus.FAILED)
-        return next((i for i in failed if not self.task(i).optional), None)
+        return next(
+            (i for i in failed if not self.task(i).optional and i not in self.kept_going), None
+        )
 
     def all_ready(self) -> list[int]:
         """Every task that may start now. O(tasks): for claims and resumes, not for each event."""

@@ -52,7 +52,7 @@ RUN: Mapping[R | None, Mapping[type, R]] = {
 """state of the run -> event -> next state; None is "no run yet"."""
 
 TASK: Mapping[T, Mapping[type, T]] = {
-    T.PENDING: {e.AttemptStarted: T.RUNNING},
+    T.PENDING: {e.AttemptStarted: T.RUNNING, e.TaskSkipped: T.SKIPPED},
     T.RUNNING: {
         e.AttemptReturned: T.PENDING,
         e.AttemptSucceeded: T.SUCCEEDED,
@@ -61,6 +61,9 @@ TASK: Mapping[T, Mapping[type, T]] = {
     T.FAULTED: {
         e.TaskRetryScheduled: T.WAITING,
         e.TaskFailed: T.FAILED,
+        e.TaskSkipped: T.SKIPPED,
+        e.TaskFellBack: T.SUCCEEDED,
+        e.TaskFallbackScheduled: T.PENDING,
         e.TaskCancelled: T.CANCELLED,
     },
     T.WAITING: {e.TaskWoken: T.PENDING},
@@ -88,6 +91,9 @@ ADMITS: Mapping[type, frozenset[R]] = {
     e.TaskRetryScheduled: _UNDECIDED,
     e.TaskWoken: frozenset({R.RUNNING}),
     e.TaskFailed: _LIVE,
+    e.TaskSkipped: _UNDECIDED,
+    e.TaskFellBack: _UNDECIDED,
+    e.TaskFallbackScheduled: _UNDECIDED,
     e.TaskCancelled: frozenset({R.DRAINING}),
 }
 """task event -> the run states in which it may be recorded."""

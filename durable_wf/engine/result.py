@@ -20,7 +20,7 @@ from durable_wf.core import events as e
 from durable_wf.core.definition import Value, Workflow
 from durable_wf.core.events import Fault, Recorded
 from durable_wf.core.resolver import nearest
-from durable_wf.core.status import RunStatus
+from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.values import NO_CLASSES, Missing, classes_of
 from durable_wf.errors import NotFound, WrongState
@@ -36,13 +36,13 @@ class RunResult:
     """The outcome of a run, as it stood when this was made. Times are UTC microseconds.
 
     `result["task"]` decodes the task's value: equal to what the task returned, and of its type.
-    A failed optional task gives a `Missing`. Values are read from the store when asked for.
+    A failed optional task and a skipped one give a `Missing`. Values are read from the store when asked for.
     """
 
     row: RunRow
     workflow: Workflow = attrs.field(repr=False)
     _reader: Reader = attrs.field(repr=False)
-    _outcomes: dict[str, Value | Fault] = attrs.field(factory=dict, repr=False, eq=False)
+    _outcomes: dict[str, Value | Fault | Missing] = attrs.field(factory=dict, repr=False, eq=False)
 
     @property
     def run_id(self) -> str:
@@ -84,6 +84,8 @@ class RunResult:
                 f"run {self.run_id}: task {task!r} has no result; the run is {self.status.value}",
                 hint=f"dwf show {self.run_id}",
             )
+        if isinstance(outcome, Missing):
+            return outcome
         if isinstance(outcome, Fault):
             return Missing(task=task, kind=outcome.kind.value, message=outcome.message)
         return self._decode(task, outcome)
@@ -98,7 +100,7 @@ class RunResult:
         return {
             name: self._decode(name, outcome)
             for name, outcome in found
-            if outcome is not None and not isinstance(outcome, Fault)
+            if outcome is not None and not isinstance(outcome, Fault | Missing)
         }
 
     def failures(self) -> dict[str, Fault]:
@@ -113,7 +115,7 @@ class RunResult:
         finally:
             log.close()
 
-    def _load(self) -> dict[str, Value | Fault]:
+    def _load(self) -> dict[str, Value | Fault | Missing]:
         """Outcomes by task, read once."""
         if not self._outcomes:
             self._outcomes.update(outcomes(self.history()))
@@ -132,15 +134,22 @@ class RunResult:
         return read_value(value, classes, data)
 
 
-def outcomes(history: list[Recorded]) -> dict[str, Value | Fault]:
-    """What each task came to: its value, or the last fault of one that has none."""
-    found: dict[str, Value | Fault] = {}
+Outcome = Value | Fault | Missing
+
+
+def outcomes(history: list[Recorded]) -> dict[str, Outcome]:
+    """What each task came to: its value, a `Missing` where it was skipped, or its last fault."""
+    found: dict[str, Outcome] = {}
     for recorded in history:
         match recorded.event:
             case e.AttemptSucceeded(task=task, value=value):
                 found[task] = value
             case e.AttemptFailed(task=task, fault=fault):
                 found[task] = fault
+            case e.TaskFellBack(task=task, value=value):
+                found[task] = value
+            case e.TaskSkipped(task=task, reason=reason):
+                found[task] = Missing(task=task, kind=TaskStatus.SKIPPED.value, message=reason)
             case _:
                 pass
     return found

@@ -22,6 +22,9 @@ MESSAGE_MAX = 8 << 10
 TRACEBACK_MAX = 32 << 10
 """Characters kept of a traceback: its head, and more of its tail."""
 
+RETRY_AFTER_MAX_S = 366 * 86400
+"""The longest wait that an exception may ask for; a longer one is taken for an error of its own."""
+
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -35,6 +38,7 @@ def fault_of(error: BaseException) -> Fault:
         bases=tuple(qualified(base) for base in kind.__mro__[1:-1]),
         traceback="" if _is_ours(error) else _traceback(error),
         exit_code=_exit_code(error) if isinstance(error, SystemExit) else None,
+        retry_after_us=_retry_after_us(error),
     )
 
 
@@ -70,6 +74,17 @@ def _exit_code(error: SystemExit) -> int:
     if error.code is None:
         return 0
     return int(error.code) & 0xFF if isinstance(error.code, int) else 1
+
+
+def _retry_after_us(error: BaseException) -> int | None:
+    """What the exception says about when to try again: its `retry_after`, in seconds."""
+    try:
+        seconds = getattr(error, "retry_after", None)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            return None
+        return round(seconds * 1e6) if 0 <= seconds <= RETRY_AFTER_MAX_S else None
+    except BaseException:  # noqa: BLE001 - an attribute may be the user's code
+        return None
 
 
 def _message(error: BaseException) -> str:

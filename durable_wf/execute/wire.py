@@ -152,7 +152,7 @@ def broken_line(
     """A failure."""
     plain = (
         fault.kind.value, cut(fault.message), fault.exception, fault.bases,
-        cut(fault.traceback), fault.exit_code,
+        cut(fault.traceback), fault.exit_code, fault.retry_after_us,
     )  # fmt: skip
     return _line(seq, _BROKEN, plain, *spent, output, kept)
 
@@ -197,12 +197,14 @@ def report(row: list[Any], a: Assignment) -> Report:
             return _done(row, a)
         if row[1] == _BROKEN:
             _, _, fault, began_at, wall_us, cpu_us, rss_kib, output, kept = row
-            kind, message, exception, bases, traceback, code = fault
+            kind, message, exception, bases, traceback, code, retry_after = fault
+            if retry_after is not None:
+                _check(int, retry_after)
             _check(str, message, exception, traceback, kept, *bases)
             _check(int, began_at, wall_us, cpu_us, rss_kib)
             return Failed(
                 a.run, a.index, a.attempt,
-                Fault(FaultKind(kind), message, exception, tuple(bases), traceback, code),
+                Fault(FaultKind(kind), message, exception, tuple(bases), traceback, code, retry_after),
                 began_at, wall_us, cpu_us, rss_kib, _output(output), kept,
             )  # fmt: skip
         if row[1] == _RETURNED:

@@ -51,7 +51,8 @@ SELECT
     runs.run_id, last.task,
     CASE e.kind WHEN 'AttemptStarted' THEN 'running' WHEN 'AttemptSucceeded' THEN 'succeeded'
         WHEN 'AttemptFailed' THEN 'faulted' WHEN 'TaskRetryScheduled' THEN 'waiting'
-        WHEN 'TaskFailed' THEN 'failed' WHEN 'TaskCancelled' THEN 'cancelled'
+        WHEN 'TaskFailed' THEN 'failed' WHEN 'TaskSkipped' THEN 'skipped'
+        WHEN 'TaskFellBack' THEN 'succeeded' WHEN 'TaskCancelled' THEN 'cancelled'
         ELSE 'pending' END AS status,
     last.attempts, {_iso("last.first_at")} AS started_at, {_iso("e.at")} AS changed_at
 FROM last

@@ -39,7 +39,7 @@ STORE_STREAM = "@store"
 _POLL_S = 0.1
 _WIDE = 100
 _BAD = frozenset({"AttemptFailed", "TaskFailed", "RunFailed", "TaskCancelled", "RunCancelled"})
-_GOOD = frozenset({"AttemptSucceeded", "RunSucceeded"})
+_GOOD = frozenset({"AttemptSucceeded", "TaskFellBack", "RunSucceeded"})
 
 
 @click.command(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from durable_wf.authoring.units import parse_duration, parse_size
+from durable_wf.core.units import parse_duration, parse_size
 from durable_wf.errors import DefinitionError
 
 

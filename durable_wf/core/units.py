@@ -2,7 +2,7 @@
 
 Owns: reading "1h30m" and "4GB".
 Must never: guess; what is not clearly a duration or a size is a DefinitionError.
-Read next: `options.py`, which uses them.
+Read next: `authoring/options.py`, which uses them.
 """
 
 from __future__ import annotations
