@@ -33,10 +33,13 @@ CLEARING_S = 10.0
 
 @attrs.define(eq=False)
 class Claimed:
-    """A run's state with the events of its claim, decided but not committed."""
+    """A run's state with the events of its claim, decided but not committed. `survivors` are old
+    workers that would not die; then nobody may go on with the run now.
+    """
 
     state: RunState
     events: list[Recorded] = attrs.field(factory=list)
+    survivors: list[str] = attrs.field(factory=list)
 
     def give(self, given: i.Input, at: int) -> str:
         """Decide an input; returns why it was refused, or ""."""
@@ -83,8 +86,10 @@ def claim(
     claimed = Claimed(state)
     if refused := claimed.give(i.Claim(engine, why), at):
         raise WrongState(refused)
-    if survivors := _clear(state.running.values(), locks):
-        claimed.give(i.Pause("recovery", f"old worker alive: {', '.join(survivors)}"), at)
+    claimed.survivors = _clear(state.running.values(), locks)
+    if claimed.survivors:
+        cause = f"old worker alive: {', '.join(claimed.survivors)}"
+        claimed.give(i.Pause("recovery", cause), at)
         return claimed
     for report in _fates(log, locks, row.run, state):
         claimed.give(report, at)

@@ -8,6 +8,7 @@ Read next: `claiming.py`, `loop.py` (`_read_inbox`).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from pathlib import Path
@@ -51,6 +52,12 @@ def command_live(loop: Loop, run_id: str, verb: Verb, actor: str, reason: str) -
     return Answer(0, run_id, True, f"{verb.value} accepted")
 
 
+def command_if_live(loop: Loop, run_id: str, verb: Verb, actor: str, reason: str) -> None:
+    """The same on behalf of somebody who does not wait: what comes too late is dropped."""
+    with contextlib.suppress(WrongState):
+        command_live(loop, run_id, verb, actor, reason)
+
+
 def send(
     store: Store,
     run_id: str,
@@ -70,7 +77,11 @@ def send(
     try:
         refuse_if_not_claimable(row, store.folder.locks)
     except OwnedElsewhere:
-        return _through_inbox(store, row, verb, actor, reason, wait_s)
+        answer = _through_inbox(store, row, verb, actor, reason, wait_s)
+        if answer is not None:
+            return answer
+        row = row_or_raise(store.log, run_id)  # its engine has ended, or let go of it
+        refuse_if_not_claimable(row, store.folder.locks)
     if verb is Verb.RESUME:
         return _leave_for_engine(store, row, actor, reason)
     return _decide_alone(store, row, verb, actor, reason)
@@ -84,22 +95,35 @@ def _post(store: Store, row: RunRow, verb: Verb, actor: str, reason: str) -> int
 
 def _through_inbox(
     store: Store, row: RunRow, verb: Verb, actor: str, reason: str, wait_s: float
-) -> Answer:
+) -> Answer | None:
+    """The answer of the engine that holds the run; None when it has ended unasked, or let go."""
     number = _post(store, row, verb, actor, reason)
+    gone = Answer(number, row.run_id, False, "nobody runs it any more")
 
     def answer() -> Answer | None:
+        holds = _holds(store, row)
         command = store.log.command(number)
-        if command is None or command.answer is None:
-            return None
-        return Answer(number, row.run_id, bool(command.accepted), command.answer)
+        if command is not None and command.answer is not None:
+            return Answer(number, row.run_id, bool(command.accepted), command.answer)
+        return None if holds else gone
 
     answered = wait_until(answer, wait_s, _LOOK_S)
+    if answered is gone:
+        store.log.append(Batch(answers=[gone]))  # decided below instead, and only once
+        return None
     if answered is None:
         text = f"engine {row.engine} has not answered within {wait_s:g} s; the command waits"
         return Answer(number, row.run_id, False, text)
     if not answered.accepted:
         raise WrongState(answered.text, hint=f"dwf show {row.run_id}")
     return answered
+
+
+def _holds(store: Store, row: RunRow) -> bool:
+    """Whether the engine that held the run a moment ago still does, and is alive."""
+    now = store.log.row(row.run_id)
+    assert now is not None
+    return now.engine == row.engine and locks.is_held(store.folder.locks, row.engine)
 
 
 def _leave_for_engine(store: Store, row: RunRow, actor: str, reason: str) -> Answer:

@@ -227,6 +227,7 @@ def _live(
     workflow = state.workflow
     key = session.next_key()
     run, function_of = run_code(key, state.run_id, workflow, functions)
+    run = attrs.evolve(run, cwd=_folder_of(state))
     kinds = _executors_of(workflow, options.executor)
     for kind in kinds:
         session.executor(kind)
@@ -245,6 +246,12 @@ def _live(
         durations_us=durations,
         on_progress=options.on_progress,
     )
+
+
+def _folder_of(state: RunState) -> str:
+    """Where the tasks of a resumed run belong; "" where that is here, or is gone."""
+    cwd = state.created.cwd if state.created else ""
+    return "" if cwd == str(Path.cwd()) or not Path(cwd).is_dir() else cwd
 
 
 def _remaining(state: RunState, durations: Durations) -> array[float]:

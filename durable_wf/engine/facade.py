@@ -8,7 +8,9 @@ Read next: `entering.py` (what `run` does), `driver.py` (who turns the loop mean
 from __future__ import annotations
 
 import atexit
+import logging
 import os
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine import control, entering, origin
+from durable_wf.engine.driver import closed
 from durable_wf.engine.entering import Options
 from durable_wf.engine.interrupts import handled
 from durable_wf.engine.progress import OnProgress
@@ -30,7 +33,13 @@ from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of
 from durable_wf.engine.settings import executor_type as executor_named
 from durable_wf.engine.settings import settings
 from durable_wf.engine.view import row_or_raise
-from durable_wf.errors import CallerError, DurableWorkflowError, NotFound, RunFailed
+from durable_wf.errors import (
+    CallerError,
+    DurableWorkflowError,
+    Interrupted,
+    NotFound,
+    RunFailed,
+)
 from durable_wf.store.folder import default_store, find_store
 from durable_wf.store.opening import open_store
 from durable_wf.store.port import Answer, Verb
@@ -73,6 +82,8 @@ class WorkflowEngine:
             trust=trust,
         )
         self._session: Session | None = None
+        self._closed = False
+        self._guard = threading.RLock()
         self._registered: dict[str, Workflow] = {}
 
     # --- running --------------------------------------------------------------------------------
@@ -212,10 +223,13 @@ class WorkflowEngine:
     # --- life -----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Let running attempts finish within the grace period, let go of the store. Idempotent."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close("the engine was closed")
+        """Let running attempts finish within the grace period, let go of the store. Idempotent.
+
+        What only reads, `history`, and `cancel` and `pause` of runs of others, still work after it.
+        """
+        with self._guard:
+            self._closed = True
+            self._end_session("the engine was closed")
 
     def __enter__(self) -> Self:
         return self
@@ -229,14 +243,38 @@ class WorkflowEngine:
         self.close()
 
     def _open(self) -> Session:
-        if self._session is None:
+        """The session, made when first needed; after an interrupt or a fork it is a new one."""
+        with self._guard:
+            if self._closed:
+                raise closed()
+            session = self._session
+            if session is not None and isinstance(session.driver.broken, KeyboardInterrupt):
+                self._end_session("interrupted")
+            elif session is not None and not session.is_inherited:
+                return session
+            elif session is not None:
+                _inherited.append(session)
             store = open_store(self._path, create=True, trust=self._settings.trust)
             if not store.writable:
                 store.close()
                 raise control.not_trusted(store.folder.path)
             self._session = Session(store, self._settings)
             _close_at_exit(self)
-        return self._session
+            return self._session
+
+    def _end_session(self, why: str) -> None:
+        session, self._session = self._session, None
+        if session is None:
+            return
+        if session.is_inherited:
+            _inherited.append(session)
+            return
+        try:
+            session.close(why)
+        except BaseException:
+            if session.driver.broken is None:  # it goes on: a sequential task holds a thread
+                self._session = session
+            raise
 
     def _resolve(self, workflow: Workflow | str) -> Workflow:
         if isinstance(workflow, Workflow):
@@ -275,16 +313,35 @@ class WorkflowEngine:
         )
 
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult:
-        with handled(session.driver, handle.run_id):
-            session.driver.wait(handle.future)
+        try:
+            with handled(session.driver, handle.run_id):
+                session.driver.wait(handle.future)
+        except Interrupted:
+            self._after_interrupt()
+            raise
         result = handle.result(0)
+        if result.row.ended_at is None:
+            session.driver.run_in_background()  # somebody may want to wake it
         if check and result.status in FINAL_FAILURE:
             raise _failure(result)
         return result
 
+    def _after_interrupt(self) -> None:
+        """Let go of the store: whoever goes on, this engine too, opens it anew."""
+        try:
+            with self._guard:
+                self._end_session("interrupted")
+        except DurableWorkflowError as error:
+            log.warning("%s", error)
+
     def _command(self, run_id: str, verb: Verb, reason: str) -> Answer:
         session = self._session
-        if session is not None and session.loop.run(run_id) is not None:
+        held = session is not None and not session.is_inherited
+        if session is not None and held and session.loop.run(run_id) is not None:
+            if session.driver.is_driving():
+                loop, person = session.loop, origin.person()
+                loop.request(lambda: control.command_if_live(loop, run_id, verb, person, reason))
+                return Answer(0, run_id, True, f"{verb.value} follows")
             return session.driver.call(
                 lambda: control.command_live(session.loop, run_id, verb, origin.person(), reason)
             )
@@ -296,6 +353,12 @@ class WorkflowEngine:
 
     def _ask_to_cancel(self, run_id: str, reason: str) -> None:
         self.cancel(run_id, reason)
+
+
+log = logging.getLogger("durable_wf.engine")
+
+_inherited: list[Session] = []
+"""Sessions of a parent process. Kept, since to take a connection apart would touch its files."""
 
 
 def _failure(result: RunResult) -> RunFailed:

@@ -1,8 +1,8 @@
 """Interrupts: SIGINT, SIGTERM and SIGHUP while runs are driven from the main thread.
 
 Owns: the handlers, installed for the time of a run and restored after it.
-Must never: do work in a handler; it sets a flag and wakes the loop. The second signal ends
-the process's workers and raises at once.
+Must never: do work in a handler; it sets a flag. The second signal ends the grace period and
+raises at once; whoever drives then ends the workers.
 Read next: `driver.py`, which drains when the flag is set.
 """
 
@@ -38,8 +38,7 @@ def handled(driver: Driver, run_id: str) -> Iterator[None]:
         if len(received) > 1:
             driver.kill()
             raise Interrupted(run_id, number)
-        driver.interrupted.set()
-        driver.loop.wake()
+        driver.interrupted = True  # seen within a turn; waking would take locks, here perhaps held
 
     driver.on_interrupt = lambda: Interrupted(run_id, received[0])
     before: dict[int, Any] = {}
@@ -48,6 +47,8 @@ def handled(driver: Driver, run_id: str) -> Iterator[None]:
             if signal.getsignal(known) is not signal.SIG_IGN:
                 before[known] = signal.signal(known, on_signal)
         yield
+        if received:  # too late for the loop to see it, not for the caller
+            raise Interrupted(run_id, received[0])
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

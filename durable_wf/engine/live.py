@@ -59,6 +59,8 @@ class LiveRun:
     durations_us: dict[int, int] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
     told_at: float = 0.0
+    let_go: bool = False
+    """whether it was released with the claim, since an old worker would not die"""
     _measured_us: dict[int, int] = attrs.field(factory=dict)
 
     @property
@@ -70,7 +72,7 @@ class LiveRun:
     def settled(self) -> bool:
         """Whether nothing will happen until somebody acts: ended, or paused and at rest."""
         state = self.state
-        return state.final or (state.status in _RESTING and not state.running)
+        return state.final or self.let_go or (state.status in _RESTING and not state.running)
 
     # --- estimates ------------------------------------------------------------------------------
 

@@ -23,12 +23,13 @@ from durable_wf.core.resources import Capacity
 from durable_wf.core.scheduler import Pick, Question, TaskScheduler
 from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind
+from durable_wf.engine import unreadable
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.pools import RETRY_S as POOL_RETRY_S
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
-from durable_wf.errors import DiskFull, OwnedElsewhere, StoreBusy
+from durable_wf.errors import DiskFull, OwnedElsewhere, PayloadMissing, StoreBusy
 from durable_wf.execute.port import Executor, Seat
 from durable_wf.store.port import Answer, Appended, Batch, Command, Log, RunAppend, Verb
 
@@ -101,7 +102,9 @@ class Loop:
         self._fetched_bytes = 0
         self._inbox_at = 0.0
         self._version = -1
+        self._own_reports: list[i.Report] = []
         self.starting = True
+        self.leaves_lost_open = False
         self.may_commit_later: Callable[[], bool] = lambda: True
 
     # --- what others call -----------------------------------------------------------------------
@@ -138,6 +141,7 @@ class Loop:
         self._runs[live.key] = live
         self._by_id[live.run_id] = live
         self._changed[live.key] = live
+        self._version = -1  # commands may wait for it that this engine has passed over
         live.state.ready = live.state.all_ready()
 
     def announce(self, event: StoreEvent) -> None:
@@ -180,7 +184,11 @@ class Loop:
 
     def _read_reports(self) -> None:
         """Take what executors report, waiting for the first report unless there is work to do."""
-        wait_s = 0.0 if self._changed or self._requests or self._something_ready() else POLL_S
+        at_once = self._changed or self._requests or self._own_reports or self._something_ready()
+        wait_s = 0.0 if at_once else POLL_S
+        own, self._own_reports = self._own_reports, []
+        for report in own:
+            self._take_report(report)
         busy = [bench for bench in self._benches.values() if bench.is_busy]
         if not busy:
             self._woken.wait(wait_s)
@@ -195,10 +203,10 @@ class Loop:
         """After the executors were closed: take what had ended before. An attempt that was killed
         by the closing stays open in the log, to be in doubt when the run is claimed again.
         """
+        self.leaves_lost_open = True
         for bench in self._benches.values():
             for report in bench.executor.poll(0.0):
-                if not (isinstance(report, i.Failed) and report.fault.kind is FaultKind.LOST):
-                    self._take_report(report)
+                self._take_report(report)
             bench.outstanding = 0
 
     def _something_ready(self) -> bool:
@@ -213,6 +221,12 @@ class Loop:
             live.measure(report.index, report.wall_us)
             if report.payload is not None and not isinstance(report.value, str):
                 self._payloads[report.value.digest] = report.payload
+        elif isinstance(report, i.Failed):
+            if self.leaves_lost_open and report.fault.kind is FaultKind.LOST:
+                return
+            if cause := unreadable.cause_of(live.state, report):
+                self.give(live, i.Pause(unreadable.ACTOR, cause))
+                report = i.Returned(report.run, report.index, report.attempt)
         self.give(live, report)
 
     # --- the inbox ------------------------------------------------------------------------------
@@ -376,7 +390,11 @@ class Loop:
                     self._pools.end((live.key, one.pick.index))
                     continue
                 seq = appended.first_seq[live.run_id] + one.n - live.pending[0].n
-                assignments.append(live.assignment(one.pick, one.attempt, seq, self._fetch))
+                try:
+                    assignments.append(live.assignment(one.pick, one.attempt, seq, self._fetch))
+                except PayloadMissing as error:
+                    lost = unreadable.failure(live.key, one.pick.index, one.attempt, error)
+                    self._own_reports.append(lost)
             if assignments:
                 bench.outstanding += len(assignments)
                 bench.executor.start(assignments)
@@ -417,7 +435,7 @@ class Loop:
             self._tell(live)
             if live.settled:
                 self._settle(live)
-            if live.state.final:
+            if live.state.final or live.let_go:
                 self.forget(live)
 
     def forget(self, live: LiveRun) -> None:
@@ -447,8 +465,9 @@ class Loop:
     def _remember(self, payloads: Mapping[str, bytes]) -> None:
         """Keep payloads that downstream will probably ask for next, a few megabytes of them."""
         for digest, data in payloads.items():
-            self._fetched[digest] = data
-            self._fetched_bytes += len(data)
+            if digest not in self._fetched:
+                self._fetched[digest] = data
+                self._fetched_bytes += len(data)
         while self._fetched_bytes > _CACHED_BYTES:
             _, data = self._fetched.popitem(last=False)
             self._fetched_bytes -= len(data)

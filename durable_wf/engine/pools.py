@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from durable_wf.core.definition import Task
+from durable_wf.errors import DiskFull, StoreBusy
 from durable_wf.store.port import Batch, LeaseDrop, LeaseTake, Log
 
 RETRY_S = 0.2
@@ -38,14 +39,20 @@ class PoolLeases:
     def take(self, wanted: Sequence[tuple[_Place, tuple[tuple[str, int], ...]]]) -> set[_Place]:
         """Take units for attempts about to be announced; returns the places that got them.
 
-        One transaction for all. Errors: as `Log.append`.
+        One transaction for all. Nobody gets any while the store cannot be written for a while
+        (full disk, busy writer). Errors: as `Log.append` otherwise.
         """
         takes = [
             LeaseTake(_key(pool), self._engine, f"{place}", units, self._limits[pool])
             for place, needs in wanted
             for pool, units in needs
         ]
-        appended = self._log.append(Batch(takes=takes, drops=self.released()))
+        drops = self.released()
+        try:
+            appended = self._log.append(Batch(takes=takes, drops=drops))
+        except (DiskFull, StoreBusy):
+            self._drops = drops  # the loop's own commit waits for better times, and says so
+            return set()
         granted = {place: needs for place, needs in wanted if f"{place}" not in appended.conflicts}
         self._held.update(granted)
         return set(granted)

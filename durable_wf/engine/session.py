@@ -49,6 +49,8 @@ class Session:
         self.engine = self.lock.name
         self.loop = Loop(store.log, self.clock, self.engine, settings.capacity.pools, self._settle)
         self.driver = Driver(self.loop, self.clock, self.engine, settings.grace_s)
+        self.driver.let_go = self.lock.release
+        self.pid = os.getpid()
         self.reader = reader_of(store.folder.path)
         self._keys = itertools.count(1)
         started = EngineStarted(self.engine, os.getpid(), socket.gethostname(), VERSION)
@@ -88,9 +90,19 @@ class Session:
 
     def close(self, why: str) -> None:
         """Let go of everything. Idempotent."""
-        self.driver.close(self.store.log, why)
-        self.store.close()
-        self.lock.release()
+        try:
+            self.driver.close(why)
+        finally:
+            if self.driver.broken is not None:  # nobody turns the loop any more
+                self.store.close()
+                self.lock.release()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a fork of the one whose engine this is. Then nothing of it may
+        be touched: not its locks, which are the parent's, nor its connection to the database.
+        """
+        return self.pid != os.getpid()
 
 
 FINAL_FAILURE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})

@@ -114,7 +114,8 @@ class RunCode:
     """The code of one run: its functions, by index, and what a worker must know of the run.
 
     `functions` are the distinct callables of the workflow; `key_base` is the run id that
-    idempotency keys derive from.
+    idempotency keys derive from. `cwd` is the folder in which its tasks run, "" for that of the
+    engine: a run that is resumed elsewhere still finds its files.
     """
 
     run: int
@@ -124,6 +125,7 @@ class RunCode:
     functions: Sequence[Callable[..., Any]]
     names: Sequence[str]
     """a task that uses each function, for error messages"""
+    cwd: str = ""
 
 
 class Executor(Protocol):

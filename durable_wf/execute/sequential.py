@@ -9,6 +9,7 @@ Read next: `calls.py`; `pool.py` for the executor with processes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -149,7 +150,8 @@ class SequentialExecutor:
         self._mark.begin(a.seq, began, 0)
         token = enter(me)
         try:
-            outcome = perform(call)
+            with contextlib.chdir(code.cwd) if code.cwd else contextlib.nullcontext():
+                outcome = perform(call)
         finally:
             leave(me, token)
         now = time.monotonic_ns()

@@ -114,7 +114,8 @@ class Supervised:
     def teach(self, code: RunCode, data: bytes) -> None:
         """Send the code of a run."""
         self.runs.add(code.run)
-        self.say(wire.Order.CODE, code.run, data, code.run_id, code.workflow, code.key_base)
+        about = (code.run_id, code.workflow, code.key_base, code.cwd)
+        self.say(wire.Order.CODE, code.run, data, *about)
 
     def send_batch(self) -> None:
         """Send what was given."""

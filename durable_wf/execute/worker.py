@@ -69,6 +69,7 @@ class _Code:
     run_id: str
     workflow: str
     key_base: str
+    cwd: str
     data: bytes
     functions: calls.Functions | None = None
 
@@ -126,7 +127,7 @@ class Worker:
         self._inbox = birth.inbox.fileno()
         self._payloads = Path(birth.payloads)
         self._output = Path(birth.output)
-        self._cwd = birth.cwd
+        self._born_in = self._cwd = birth.cwd
         self._spool = Spool(birth.output, birth.worker)
         self._mark = BegunMark(path_of(birth.locks, birth.worker), create=True)
         self._reports = Reports(birth.outbox.fileno(), self._mark)
@@ -168,8 +169,8 @@ class Worker:
             case (wire.Order.WORK, batch):
                 self._todo.extend(batch)
                 self._alarm.put(None)
-            case (wire.Order.CODE, run, data, run_id, workflow, key_base):
-                self._codes[run] = _Code(run_id, workflow, key_base, data)
+            case (wire.Order.CODE, run, data, run_id, workflow, key_base, cwd):
+                self._codes[run] = _Code(run_id, workflow, key_base, cwd or self._born_in, data)
             case (wire.Order.RECALL,):
                 self._give_back()
             case (wire.Order.CANCEL, seq):
@@ -247,6 +248,9 @@ class Worker:
         outcome: calls.Done | calls.Broken
         try:
             code = self._codes[run]
+            if code.cwd != self._cwd:
+                os.chdir(code.cwd)
+                self._cwd = code.cwd
             if code.functions is None:
                 code.functions = bundle.unpack(code.data)
                 code.data = b""

@@ -454,3 +454,43 @@ def test_a_pool_is_shared_by_all_engines_of_a_store(tmp_path: Path) -> None:
     assert len(lines) == 16
     for begin, end in zip(lines[::2], lines[1::2], strict=True):
         assert begin.replace("begin", "end") == end
+
+
+@pytest.mark.parametrize("executor", ["sequential", "parallel"])
+def test_a_run_resumed_elsewhere_works_in_the_folder_where_it_was_created(
+    executor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir()
+    away.mkdir()
+    (home / "data.txt").write_text("42")
+    started, go = tmp_path / "started", tmp_path / "go"
+
+    def first() -> str:
+        started.touch()
+        wait_for(go.exists)
+        return Path("data.txt").read_text()
+
+    def second(first: str) -> str:
+        return first + Path("data.txt").read_text()
+
+    workflow = (
+        wf.WorkflowBuilder("w")
+        .add_task("first", first)
+        .add_task("second", second)
+        .depends_on("first")
+        .build()
+    )
+    monkeypatch.chdir(home)
+    with wf.WorkflowEngine(tmp_path / "s", workers=1) as engine:
+        handle = engine.submit(workflow, run_id="r")
+        wait_for(started.exists)
+        engine.pause("r")
+        go.touch()
+        assert handle.result(DEADLINE_S).status is RunStatus.PAUSED
+    monkeypatch.chdir(away)
+    with wf.WorkflowEngine(tmp_path / "s", executor_type=executor) as engine:
+        result = engine.resume("r", workflow=workflow)
+
+    assert result["second"] == "4242"
+    assert Path.cwd() == away
