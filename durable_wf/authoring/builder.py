@@ -18,6 +18,11 @@ from durable_wf.core.units import Duration, Size
 from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.resolver import DependencyResolver, nearest
 from durable_wf.errors import CycleError, DefinitionError
+from durable_wf.recovery.combine import Exceptions
+from durable_wf.recovery.ready import LOSSES
+from durable_wf.recovery.ready import retry as retry_rule
+from durable_wf.recovery.rule import NamedRule, Rule, named_all
+from durable_wf.recovery.waits import Wait
 
 _MAX_PROBLEMS: Final = 200
 _MAX_GUESSES: Final = 5
@@ -28,7 +33,7 @@ class WorkflowBuilder:
     """Describes a workflow task by task; `build()` checks it and gives the Workflow.
 
     Calls after `add_task` speak of the task that was added last. `tags` and `metadata` are for
-    people and searches. Raises DefinitionError from `build()` only, with all problems together.
+    people and searches. `rules` are asked about every task that failed, after its own. Raises DefinitionError from `build()` only, with all problems together.
     """
 
     def __init__(
@@ -38,11 +43,13 @@ class WorkflowBuilder:
         *,
         tags: Sequence[str] = (),
         metadata: Mapping[str, object] | None = None,
+        rules: Sequence[Rule] = (),
     ) -> None:
         self.name = name
         self._description: object = description
         self._tags = tags
         self._metadata = metadata or {}
+        self._rules = rules
         self._factory = TaskFactory()
         self._drafts: list[Draft] = []
 
@@ -114,6 +121,40 @@ class WorkflowBuilder:
         """A sentence for people."""
         return self._set(description=description)
 
+    def retry(
+        self,
+        attempts: int | Rule | None = 3,
+        *,
+        wait: Wait | Duration | None = None,
+        on: Exceptions | None = None,
+        within: Duration | None = None,
+        budget: int | None = None,
+        losses: int = LOSSES,
+    ) -> Self:
+        """Try the task again when it fails: up to `attempts` in all. The arguments are those of
+        `wf.retry`, or one such rule.
+        """
+        if callable(attempts):
+            return self._set(retry=attempts)
+        try:
+            rule = retry_rule(
+                attempts, wait=wait, on=on, within=within, budget=budget, losses=losses
+            )
+        except DefinitionError as error:
+            self._last("retry").problems += (f"retry: {error.message}",)
+            return self
+        return self._set(retry=rule)
+
+    def on_fault(self, *rules: Rule) -> Self:
+        """Ask these rules when the task fails, after those that were given before."""
+        given = self._last("on_fault").options.get("on_fault", ())
+        before = (given,) if callable(given) else tuple(cast("Sequence[Rule]", given))
+        return self._set(on_fault=(*before, *rules))
+
+    def fallback(self, instead: object) -> Self:
+        """When the task has failed, take this value, or call this function with its arguments."""
+        return self._set(fallback=instead)
+
     def build(self) -> Workflow:
         """The workflow, checked. Raises DefinitionError listing everything that is wrong;
         CycleError when a cycle is all that is.
@@ -131,7 +172,13 @@ class WorkflowBuilder:
         if problems:
             raise _refusal(self.name, problems)
         functions = {draft.name: draft.known.function for draft in self._drafts if draft.known}
-        return Workflow(self.name, tuple(tasks), functions=functions, **fields)
+        rules: tuple[NamedRule, ...] = fields.pop("recovery")
+        recovery = {draft.name: draft.rules for draft in self._drafts if draft.rules}
+        recovery |= {"": rules} if rules else {}
+        return Workflow(
+            self.name, tuple(tasks), functions=functions, recovery=recovery,
+            rules=tuple(rule.label for rule in rules), **fields,
+        )  # fmt: skip
 
     def _set(self, **options: object) -> Self:
         draft = self._last(next(iter(options), "resources"))
@@ -152,6 +199,7 @@ class WorkflowBuilder:
         try:
             fields["tags"] = read_tags(self._tags)
             fields["metadata"] = read_metadata(self._metadata)
+            fields["recovery"] = named_all(self._rules)
         except DefinitionError as error:
             problems.append(error.message)
         return fields

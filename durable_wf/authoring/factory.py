@@ -8,6 +8,7 @@ Read next: `builder.py`.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Unpack, cast
@@ -30,6 +31,7 @@ from durable_wf.core.definition import (
 )
 from durable_wf.core.values_classes import Classes, classes_of
 from durable_wf.errors import DefinitionError, NotStorable
+from durable_wf.recovery.rule import NamedRule
 
 _ASYNC: Final = 0x0080 | 0x0200
 """Flags of code objects: coroutine, asynchronous generator."""
@@ -97,6 +99,7 @@ class Draft:
     bound: Mapping[str, Upstream] = attrs.field(factory=dict)
     options: Mapping[str, object] = attrs.field(factory=dict)
     problems: tuple[str, ...] = ()
+    rules: tuple[NamedRule, ...] = ()
 
     def order(self, names: Iterable[object], *, data: bool) -> None:
         """Add upstreams; with `data` their results are to be bound to parameters."""
@@ -223,6 +226,11 @@ class TaskFactory:
             settings = known.function.settings if isinstance(known.function, TaskFunction) else {}
             fields, wrong = read_options({**settings, **draft.options})
         bound, upstream = self._bind(draft, known)
+        if "recovery" in fields:
+            fields = {**fields}
+            draft.rules = fields.pop("recovery")
+            fields["rules"] = tuple(rule.label for rule in draft.rules)
+            wrong = [*wrong, *_unfit(draft.rules, bound)]
         problems += [*wrong, *bound.problems]
         if known.problem:
             problems.append(known.problem)
@@ -245,3 +253,19 @@ class TaskFactory:
             return bound, depends
         tasks = (source.task for source in draft.bound.values())
         return bound, tuple(dict.fromkeys((*depends, *tasks, *draft.after)))
+
+
+def _unfit(rules: Iterable[NamedRule], bound: Bound) -> list[str]:
+    """Fallback functions that could not be called with the arguments of the task."""
+    problems = []
+    for function in (function for rule in rules for function in rule.functions):
+        try:
+            shape = inspect.signature(function)
+        except (TypeError, ValueError):  # built-in ones may not tell
+            continue
+        try:
+            shape.bind(*bound.args, **dict(bound.kwargs))
+        except TypeError as error:
+            name = getattr(function, "__name__", repr(function))
+            problems.append(f"its fallback {name}() cannot take its arguments: {error}")
+    return problems

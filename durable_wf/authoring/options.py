@@ -8,7 +8,7 @@ Read next: `task.py` and `factory.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import attrs
@@ -17,6 +17,8 @@ from durable_wf.core.units import Duration, Size, parse_duration, parse_size
 from durable_wf.core.resolver import nearest
 from durable_wf.core.resources import Resources
 from durable_wf.errors import DefinitionError
+from durable_wf.recovery.ready import fallback, fallback_to, retry
+from durable_wf.recovery.rule import NamedRule, Rule, named, named_all
 
 
 class TaskOptions(TypedDict, total=False):
@@ -26,6 +28,8 @@ class TaskOptions(TypedDict, total=False):
     `cpu` (cores), `memory`, `gpu` (devices) and `pools` (units by pool name) are what an attempt
     occupies; `memory_limit` is where it is stopped (`memory_hard`: by the kernel). `estimate` is
     how long it will probably take. `executor` and `codec` name another than the default.
+    When the task fails, `retry` (a number of attempts, or a rule), `on_fault` (a rule, or several)
+    and `fallback` (a value, or a function to call instead) are asked, in the order given.
     """
 
     timeout: Duration | None
@@ -43,6 +47,9 @@ class TaskOptions(TypedDict, total=False):
     description: str
     tags: Iterable[str]
     metadata: Mapping[str, object]
+    retry: int | Rule
+    on_fault: Rule | Sequence[Rule]
+    fallback: object
 
 
 class _Wrong(Exception):
@@ -125,6 +132,16 @@ def read_metadata(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((key, str(item)) for key, item in value.items()))
 
 
+def _retry(value: object) -> tuple[NamedRule, ...]:
+    return (named(value),) if callable(value) else (retry(_whole(value)),)
+
+
+def _fallback(value: object) -> tuple[NamedRule, ...]:
+    if isinstance(value, NamedRule):
+        return (value,)
+    return (fallback_to(value) if callable(value) else fallback(value),)
+
+
 def _or_none(read: Callable[[object], Any]) -> Callable[[object], Any]:
     return lambda value: None if value is None else read(value)
 
@@ -146,13 +163,22 @@ _RESOURCES: Mapping[str, Callable[[object], Any]] = {
     "cpu": _cores, "memory": _memory, "gpu": _count, "pools": _pools,
 }  # fmt: skip
 
-NAMES = frozenset({*_READERS, *_RESOURCES})
+RECOVERY: Mapping[str, Callable[[object], tuple[NamedRule, ...]]] = {
+    "retry": _retry, "on_fault": named_all, "fallback": _fallback,
+}  # fmt: skip
+"""Options that are recovery rules; only the engine needs them, no worker does."""
+
+NAMES = frozenset({*_READERS, *_RESOURCES, *RECOVERY})
 
 
 def read_options(options: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
-    """Fields of Task, and what is wrong with the options, each as a sentence without the task."""
+    """Fields of Task, and what is wrong with the options, each as a sentence without the task.
+
+    The recovery rules, if there are any, stand under "recovery", which is no field.
+    """
     fields: dict[str, Any] = {}
     resources: dict[str, Any] = {}
+    rules: tuple[NamedRule, ...] = ()
     problems: list[str] = []
     for name, value in options.items():
         try:
@@ -161,6 +187,8 @@ def read_options(options: Mapping[str, object]) -> tuple[dict[str, Any], list[st
                 fields[field] = read(value)
             elif (read_need := _RESOURCES.get(name)) is not None:
                 resources[name] = read_need(value)
+            elif (read_rules := RECOVERY.get(name)) is not None:
+                rules += read_rules(value)
             else:
                 guess = nearest(name, NAMES)
                 problems.append(
@@ -170,6 +198,8 @@ def read_options(options: Mapping[str, object]) -> tuple[dict[str, Any], list[st
             problems.append(f"{name} {wrong}")
         except DefinitionError as error:
             problems.append(f"{name}: {error.message}")
+    if rules:
+        fields["recovery"] = rules
     if resources:
         fields["resources"] = attrs.evolve(Resources(), **resources)
     return fields, problems

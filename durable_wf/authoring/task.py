@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from durable_wf.authoring.options import TaskOptions
+from durable_wf.authoring.options import RECOVERY, TaskOptions
 from durable_wf.errors import DefinitionError
 
 P = ParamSpec("P")
@@ -77,7 +77,8 @@ class TaskFunction(Generic[P, R]):
                 return self.__qualname__
             if found.function is self.function:
                 return _itself, (found,)
-        return TaskFunction, (self.function, self.name, self.settings)
+        settings = {name: v for name, v in self.settings.items() if name not in RECOVERY}
+        return TaskFunction, (self.function, self.name, settings)
 
 
 def _itself(function: TaskFunction[..., Any]) -> TaskFunction[..., Any]:

@@ -92,6 +92,7 @@ class Task:
     `upstream` names every task that must have ended first, data or order alike, without repeats.
     `args` and `kwargs` say what the function is called with. Times are in seconds.
     A failed `optional` task does not fail the run; downstream receives a `Missing` in its place.
+    `rules` names the recovery rules that are asked first about its failures, with their versions.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Task:
     description: str = ""
     tags: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -118,7 +120,9 @@ class Workflow:
     """A named graph of tasks.
 
     `tasks` keeps the order in which they were added. `functions` maps task names to callables and
-    is present only where the definition was built, not where it was read back from JSON.
+    is present only where the definition was built, not where it was read back from JSON. The same
+    holds for `recovery`, the recovery rules by task, those for all tasks under ""; `rules` and
+    `Task.rules` are their names and versions, which the JSON keeps.
     """
 
     name: str
@@ -126,7 +130,11 @@ class Workflow:
     description: str = ""
     tags: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+    rules: tuple[str, ...] = ()
     functions: Mapping[str, Callable[..., Any]] = attrs.field(
+        factory=dict, eq=False, repr=False, hash=False
+    )
+    recovery: Mapping[str, tuple[Any, ...]] = attrs.field(
         factory=dict, eq=False, repr=False, hash=False
     )
 
@@ -146,7 +154,7 @@ class Workflow:
         except ValueError as error:
             raise DefinitionError(f"workflow {self.name!r}: not JSON: {error}") from error
         head: dict[str, Any] = {"durable_wf": FORMAT, "name": self.name}
-        head |= _without_defaults(self, ("description", "tags"))
+        head |= _without_defaults(self, ("description", "tags", "rules"))
         if self.metadata:
             head["metadata"] = _write_pairs(self.metadata)
         head["functions"] = [_write_flat(ref) for ref in functions]
@@ -240,6 +248,8 @@ def _write_task(task: Task, functions: dict[FunctionRef, int]) -> dict[str, Any]
         written["tags"] = task.tags
     if task.metadata:
         written["metadata"] = _write_pairs(task.metadata)
+    if task.rules:
+        written["rules"] = task.rules
     return written
 
 
@@ -364,6 +374,7 @@ class _Reader:
             "priority": _number, "optional": _truth, "timeout_s": _real, "memory_limit": _number,
             "memory_hard": _truth, "estimate_s": _real, "executor": _text, "codec": _text,
             "description": _text, "tags": _texts, "metadata": _text_pairs,
+            "rules": _texts,
         }  # fmt: skip
 
     def workflow(self) -> dict[str, Any]:
@@ -373,7 +384,10 @@ class _Reader:
             tasks = self._data.pop("tasks", [])
             if not isinstance(tasks, Iterator):
                 tasks = iter(_list(tasks))
-            readers = {"name": _text, "description": _text, "tags": _texts, "metadata": _text_pairs}
+            readers = {
+                "name": _text, "description": _text, "tags": _texts, "metadata": _text_pairs,
+                "rules": _texts,
+            }  # fmt: skip
             fields = _read_fields(self._data, readers)
         except _Wrong as wrong:
             raise DefinitionError(f"the workflow definition {wrong}") from None
