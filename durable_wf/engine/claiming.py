@@ -7,7 +7,7 @@ Read next: `loop.py`, which commits what is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import attrs
@@ -34,19 +34,21 @@ CLEARING_S = 10.0
 @attrs.define(eq=False)
 class Claimed:
     """A run's state with the events of its claim, decided but not committed. `survivors` are old
-    workers that would not die; then nobody may go on with the run now.
+    workers that would not die; then nobody may go on with the run now. `judge` decides about faults:
+    the run's rules where its code is at hand, else the default.
     """
 
     state: RunState
     events: list[Recorded] = attrs.field(factory=list)
     survivors: list[str] = attrs.field(factory=list)
+    judge: Callable[[RunState, int], i.Decision] = judge
 
     def give(self, given: i.Input, at: int) -> str:
         """Decide an input; returns why it was refused, or ""."""
         decided = decide(self.state, given, at)
         self.events += decided.events
         for index in decided.judge:
-            self.give(judge(self.state, index), at)
+            self.give(self.judge(self.state, index), at)
         return decided.refused
 
 
@@ -76,14 +78,21 @@ def replayed(log: Log, row: RunRow, workflow: Workflow) -> RunState:
 
 
 def claim(
-    log: Log, locks: Path, row: RunRow, state: RunState, engine: str, why: str, at: int
+    log: Log,
+    locks: Path,
+    row: RunRow,
+    state: RunState,
+    engine: str,
+    why: str,
+    at: int,
+    judge: Callable[[RunState, int], i.Decision] = judge,
 ) -> Claimed:
     """Decide the claim of a run whose engine is gone, and the fate of its open attempts.
 
     Kills what is left of the old workers. Where one will not die, the run is paused with that
     cause and its attempts stay open.
     """
-    claimed = Claimed(state)
+    claimed = Claimed(state, judge=judge)
     if refused := claimed.give(i.Claim(engine, why), at):
         raise WrongState(refused)
     claimed.survivors = _clear(state.running.values(), locks)

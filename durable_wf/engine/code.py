@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import importlib
 import platform
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -204,9 +205,11 @@ def load(recorded: Workflow, state: RunState, store: Store) -> Workflow:
         if task.name not in functions and not task.function.module
     )
     fresh: dict[str, FunctionRef] = {}
+    recovery: dict[str, tuple[Any, ...]] = {}
     for script in scripts:
         loaded = _from_script(recorded, script, created)
         functions = {**loaded.functions, **functions}
+        recovery |= loaded.recovery
         fresh.update((task.name, task.function) for task in loaded.tasks)
     for task in recorded.tasks:
         if task.function.module and task.name not in functions:
@@ -215,7 +218,25 @@ def load(recorded: Workflow, state: RunState, store: Store) -> Workflow:
     tasks = tuple(
         attrs.evolve(task, function=fresh.get(task.name, task.function)) for task in recorded.tasks
     )
-    return attrs.evolve(recorded, tasks=tasks, functions=functions)
+    if not recovery and _names_rules(recorded):
+        recovery |= _rules_of_modules(recorded)
+    return attrs.evolve(recorded, tasks=tasks, functions=functions, recovery=recovery)
+
+
+def _names_rules(recorded: Workflow) -> bool:
+    return bool(recorded.rules) or any(task.rules for task in recorded.tasks)
+
+
+def _rules_of_modules(recorded: Workflow) -> dict[str, tuple[Any, ...]]:
+    """The rules of the workflow of this name that a module of its tasks has."""
+    for name in dict.fromkeys(task.function.module for task in recorded.tasks):
+        module = sys.modules.get(name)
+        if not name or module is None:
+            continue
+        for _, workflow in loading.module_level(module):
+            if workflow.name == recorded.name and workflow.recovery:
+                return dict(workflow.recovery)
+    return {}
 
 
 def _from_script(recorded: Workflow, script: str, created: RunCreated) -> Workflow:

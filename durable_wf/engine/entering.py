@@ -29,6 +29,12 @@ from durable_wf.core.values import TABLE_MAX
 from durable_wf.engine import code, differences, origin
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.durations import Durations, earlier_durations
+from durable_wf.engine.judging import (
+    Judge,
+    fallbacks_of,
+    refuse_lost_fallbacks,
+    warn_of_lost_rules,
+)
 from durable_wf.engine.live import LiveRun, run_code
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
@@ -36,6 +42,7 @@ from durable_wf.engine.session import Session
 from durable_wf.engine.settings import ExecutorType
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.errors import CallerError, DurableWorkflowError, RunConflict, WrongState
+from durable_wf.recovery.chain import Rules
 from durable_wf.store.locks import is_held
 from durable_wf.store.payload_files import digest_of, write_file
 
@@ -54,6 +61,7 @@ class Options:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
+    wait_s: float | None = None
 
 
 def enter(session: Session, workflow: Workflow, options: Options, cancel: Canceller) -> RunHandle:
@@ -67,7 +75,7 @@ def enter(session: Session, workflow: Workflow, options: Options, cancel: Cancel
     live = session.loop.run(run_id)
     if live is not None:
         _same_or_raise(session, row_or_raise(session.store.log, run_id), workflow)
-        return live.handle
+        return _joined(session, live, options, cancel)
     row = session.store.log.row(run_id)
     if row is None:
         return _create(session, workflow, run_id, options, cancel)
@@ -77,6 +85,18 @@ def enter(session: Session, workflow: Workflow, options: Options, cancel: Cancel
         handle.settle(RunResult(row, workflow, session.reader))
         return handle
     return continue_run(session, row, workflow, options, cancel, "resume")
+
+
+def _joined(
+    session: Session, live: LiveRun, options: Options, cancel: Canceller
+) -> RunHandle:
+    """Wait for a run that this engine holds. One that told of its rest gets a new handle."""
+    live.wait_s = options.wait_s
+    if live.handle.done() and not live.settled:
+        live.handle = RunHandle(live.run_id, cancel)
+        if live.rests(session.clock.now_us()):
+            session.settle(live)
+    return live.handle
 
 
 def _same_or_raise(session: Session, row: RunRow, workflow: Workflow) -> None:
@@ -160,12 +180,14 @@ def continue_run(
     if changed:
         workflow = code.with_stored_code(workflow, functions, session)
     else:
-        workflow = attrs.evolve(recorded, functions=workflow.functions)
+        workflow = attrs.evolve(
+            recorded, functions=workflow.functions, recovery=workflow.recovery
+        )
     state.workflow = workflow
     live = _live(session, state, functions, options, cancel)
     live.run, live.committed_n = row.run, row.n
     at = session.clock.now_us()
-    claimed = claim(log, session.store.folder.locks, row, state, session.engine, why, at)
+    claimed = claim(log, session.store.folder.locks, row, state, session.engine, why, at, live.judge)
     if claimed.survivors:
         claimed.give(i.Release(session.engine, "an old worker is alive"), at)
         live.let_go = True
@@ -190,9 +212,7 @@ def resume(
     decided = session.loop.give(live, i.Resume(origin.person()))
     if decided.refused:
         raise WrongState(decided.refused)
-    if live.handle.done():  # it told of the pause; the outcome needs a new one
-        live.handle = RunHandle(run_id, cancel)
-    return live.handle
+    return _joined(session, live, options, cancel)
 
 
 def recover(session: Session, options: Options, cancel: Canceller) -> list[RunHandle]:
@@ -226,7 +246,13 @@ def _live(
     """Check that this engine can run the workflow, and make its functions sendable."""
     workflow = state.workflow
     key = session.next_key()
-    run, function_of = run_code(key, state.run_id, workflow, functions)
+    rules = Rules.of(workflow.recovery, session.rules)
+    fallbacks = fallbacks_of(workflow, rules)
+    refuse_lost_fallbacks(state, fallbacks)
+    warn_of_lost_rules(state.run_id, workflow)
+    run, function_of, fallback_of = run_code(
+        key, state.run_id, workflow, functions, fallbacks
+    )
     run = attrs.evolve(run, cwd=_folder_of(state))
     kinds = _executors_of(workflow, options.executor)
     for kind in kinds:
@@ -245,6 +271,9 @@ def _live(
         remaining=_remaining(state, durations),
         durations_us=durations,
         on_progress=options.on_progress,
+        judge=Judge(rules, session.clock.monotonic_s),
+        fallback_of=fallback_of,
+        wait_s=options.wait_s,
     )
 
 

@@ -23,6 +23,7 @@ from durable_wf.core.events import Recorded
 from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
+from durable_wf.core.units import Duration
 from durable_wf.engine import control, entering, origin
 from durable_wf.engine.driver import closed
 from durable_wf.engine.entering import Options
@@ -40,6 +41,8 @@ from durable_wf.errors import (
     NotFound,
     RunFailed,
 )
+from durable_wf.recovery.decisions import seconds
+from durable_wf.recovery.rule import Rule, named_all
 from durable_wf.store.folder import default_store, find_store
 from durable_wf.store.opening import open_store
 from durable_wf.store.port import Answer, Verb
@@ -52,6 +55,7 @@ class WorkflowEngine:
     where there is none; or `DURABLE_WF_STORE`). `executor_type` is "parallel" (processes) or
     "sequential" (the calling thread). `workers` processes share `cpus` cores, `memory` bytes,
     `gpus` devices and named `pools`. At the end, running attempts get `grace_s` seconds to finish.
+    `rules` are asked about every task that failed, after the workflow's own.
     `trust` lets a store that another user made be written and its code be imported.
 
     A context manager; `close` is also called when the interpreter exits.
@@ -69,6 +73,7 @@ class WorkflowEngine:
         pools: Mapping[str, int] | None = None,
         grace_s: float = 10.0,
         trust: bool = False,
+        rules: Sequence[Rule] = (),
     ) -> None:
         self._path = Path(store) if store is not None else find_store() or default_store()
         self._settings = settings(
@@ -81,6 +86,7 @@ class WorkflowEngine:
             grace_s=grace_s,
             trust=trust,
         )
+        self._rules = named_all(rules)
         self._session: Session | None = None
         self._closed = False
         self._guard = threading.RLock()
@@ -96,6 +102,7 @@ class WorkflowEngine:
         executor_type: str | None = None,
         check: bool = True,
         accept_changes: bool = False,
+        wait: Duration | None = None,
         tags: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
         on_progress: OnProgress | None = None,
@@ -103,7 +110,8 @@ class WorkflowEngine:
         """Run a workflow (or a registered one, by name) and wait for its outcome.
 
         With a `run_id` the call is idempotent: an unfinished run is continued, a final one, failed
-        too, gives its recorded outcome. Returns early when the run is paused and nothing runs.
+        too, gives its recorded outcome. Returns early when the run is paused and nothing runs, or
+        when nothing runs and no timer is due within `wait` (default: wait for any timer).
         Raises RunFailed, which carries the result, unless `check` is False; RunConflict when the
         `run_id` stands for another definition; CodeChanged unless `accept_changes`; Interrupted
         on SIGINT, SIGTERM or SIGHUP.
@@ -111,7 +119,7 @@ class WorkflowEngine:
         resolved = self._resolve(workflow)
         loading.intercept(resolved)
         options = self._options(
-            run_id, executor_type, tags, metadata, on_progress, accept_changes=accept_changes
+            run_id, executor_type, tags, metadata, on_progress, wait, accept_changes=accept_changes
         )
         session = self._open()
         handle = session.driver.call(
@@ -152,6 +160,7 @@ class WorkflowEngine:
         workflow: Workflow | None = None,
         executor_type: str | None = None,
         accept_changes: bool = False,
+        wait: Duration | None = None,
         check: bool = True,
         on_progress: OnProgress | None = None,
     ) -> RunResult:
@@ -161,7 +170,7 @@ class WorkflowEngine:
         Raises NotFound, WrongState, OwnedElsewhere, CodeChanged, NotTrusted, RunFailed.
         """
         options = self._options(
-            None, executor_type, (), None, on_progress, accept_changes=accept_changes
+            None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
         session = self._open()
         handle = session.driver.call(
@@ -258,7 +267,7 @@ class WorkflowEngine:
             if not store.writable:
                 store.close()
                 raise control.not_trusted(store.folder.path)
-            self._session = Session(store, self._settings)
+            self._session = Session(store, self._settings, rules=self._rules)
             _close_at_exit(self)
             return self._session
 
@@ -300,6 +309,7 @@ class WorkflowEngine:
         tags: Sequence[str],
         metadata: Mapping[str, str] | None,
         on_progress: OnProgress | None,
+        wait: Duration | None = None,
         *,
         accept_changes: bool,
     ) -> Options:
@@ -310,6 +320,7 @@ class WorkflowEngine:
             tags=tuple(tags),
             metadata=dict(metadata or {}),
             on_progress=on_progress,
+            wait_s=None if wait is None else seconds(wait, "wait="),
         )
 
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult:

@@ -9,7 +9,7 @@ Read next: `loop.py`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -19,6 +19,7 @@ from durable_wf.core.events import Recorded
 from durable_wf.core.scheduler import Pick, Question
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL, RunStatus, TaskStatus
+from durable_wf.engine.judging import Fallbacks, Judge
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle
 from durable_wf.execute.port import (
@@ -44,6 +45,8 @@ class LiveRun:
     """`key` is this engine's own number for the run (its surrogate `run` is not known before the
     first commit). `committed_n` is the last event in the log, `pending` what follows it in `state`.
     `durations_us` are those of an earlier run by task index, empty where there was none.
+    `judge` decides about faults; `fallback_of` gives the index of a fallback function by task (or "")
+    and name. `wait_s` is how long the caller waits for timers; None: for ever.
     """
 
     key: int
@@ -53,6 +56,9 @@ class LiveRun:
     executor: str
     handle: RunHandle
     remaining: array[float]
+    judge: Judge
+    fallback_of: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
+    wait_s: float | None = None
     run: int = 0
     committed_n: int = 0
     pending: list[Recorded] = attrs.field(factory=list)
@@ -73,6 +79,23 @@ class LiveRun:
         """Whether nothing will happen until somebody acts: ended, or paused and at rest."""
         state = self.state
         return state.final or self.let_go or (state.status in _RESTING and not state.running)
+
+    @property
+    def wake_at(self) -> int | None:
+        """When the first of its timers is due (UTC microseconds), while timers count."""
+        state = self.state
+        if not state.waiting or state.status is not RunStatus.RUNNING:
+            return None
+        return min(state.waiting.values())
+
+    def rests(self, now: int) -> bool:
+        """Whether nothing will happen for longer than the caller waits."""
+        if self.wait_s is None or self.state.running:
+            return False
+        wake_at = self.wake_at
+        if wake_at is None or wake_at - now <= self.wait_s * 1e6:
+            return False
+        return not self.state.all_ready()
 
     # --- estimates ------------------------------------------------------------------------------
 
@@ -116,7 +139,7 @@ class LiveRun:
             index=index,
             attempt=attempt,
             task=task.name,
-            function=self.function_of[index],
+            function=self._function(index) if self.state.past else self.function_of[index],
             args=tuple(self._argument(s, fetch) for s in task.args) if task.args else (),
             kwargs=tuple((k, self._argument(s, fetch)) for k, s in task.kwargs)
             if task.kwargs
@@ -126,18 +149,30 @@ class LiveRun:
             estimate_us=pick.estimate_us,
         )
 
+    def _function(self, index: int) -> int:
+        """The function that the task calls: its own, or the one it has fallen back to."""
+        past = self.state.past.get(index)
+        if past is None or not past.fallback:
+            return self.function_of[index]
+        name = self.state.graph.names[index]
+        found = self.fallback_of.get((name, past.fallback))
+        return self.fallback_of["", past.fallback] if found is None else found
+
     def _argument(self, source: Source, fetch: Callable[[str], bytes]) -> Argument:
         if isinstance(source, Literal):
             return Given(source.value)
         upstream = self.state.graph.index[source.task]
         value = self.state.values.get(upstream)
         if value is None:
+            if (reason := self.state.skipped.get(upstream)) is not None:
+                return Absent(source.task, TaskStatus.SKIPPED.value, reason)
             fault = self.state.faults[upstream]
             return Absent(source.task, fault.kind.value, fault.message)
         payload = None
         if isinstance(value, PayloadRef) and not value.file:
             payload = fetch(value.digest)
-        return Given(value, source.path, self.function_of[upstream], payload, source.task)
+        producer = self._function(upstream) if self.state.past else self.function_of[upstream]
+        return Given(value, source.path, producer, payload, source.task)
 
 
 def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:
@@ -154,9 +189,13 @@ def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:
 
 
 def run_code(
-    key: int, run_id: str, workflow: Workflow, functions: Sequence[Callable[..., Any]]
-) -> tuple[RunCode, array[int]]:
-    """The distinct functions of a run, and for each task the index of its own.
+    key: int,
+    run_id: str,
+    workflow: Workflow,
+    functions: Sequence[Callable[..., Any]],
+    fallbacks: Fallbacks,
+) -> tuple[RunCode, array[int], dict[tuple[str, str], int]]:
+    """The distinct functions of a run, for each task the index of its own, and those of fallbacks.
 
     `functions` holds one callable for each task, in the order of the definition.
     """
@@ -171,5 +210,10 @@ def run_code(
             distinct.append(function)
             names.append(task.name)
         function_of.append(number)
+    fallback_of: dict[tuple[str, str], int] = {}
+    for place, function in fallbacks.items():
+        fallback_of[place] = len(distinct)
+        distinct.append(function)
+        names.append(place[0] or place[1])
     code = RunCode(key, run_id, workflow.name, run_id, distinct, names)
-    return code, function_of
+    return code, function_of, fallback_of

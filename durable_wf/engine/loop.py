@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -18,17 +18,18 @@ import attrs
 from durable_wf.core import inputs as i
 from durable_wf.core.decide import Decided, decide
 from durable_wf.core.events import AttemptStarted, StoreEvent
-from durable_wf.core.judge import judge
 from durable_wf.core.resources import Capacity
 from durable_wf.core.scheduler import Pick, Question, TaskScheduler
 from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
 from durable_wf.engine.clock import Clock
+from durable_wf.engine.fetched import Fetched
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.pools import RETRY_S as POOL_RETRY_S
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
+from durable_wf.engine.timers import Timers
 from durable_wf.errors import DiskFull, OwnedElsewhere, PayloadMissing, StoreBusy
 from durable_wf.execute.port import Executor, Seat
 from durable_wf.store.port import Answer, Appended, Batch, Command, Log, RunAppend, Verb
@@ -43,8 +44,6 @@ RETRY_S = 0.5
 
 CANCEL_GRACE_S = 5.0
 """How long a cancelled attempt may clean up before its process is ended."""
-
-_CACHED_BYTES = 8 << 20
 
 
 @attrs.frozen
@@ -98,8 +97,9 @@ class Loop:
         self._store_events: list[tuple[int, StoreEvent]] = []
         self._requests: deque[Callable[[], None]] = deque()
         self._woken = threading.Event()
-        self._fetched: OrderedDict[str, bytes] = OrderedDict()
-        self._fetched_bytes = 0
+        self._fetched = Fetched(store)
+        self._timers = Timers(clock)
+        self._ready: dict[int, LiveRun] = {}
         self._inbox_at = 0.0
         self._version = -1
         self._own_reports: list[i.Report] = []
@@ -143,6 +143,7 @@ class Loop:
         self._changed[live.key] = live
         self._version = -1  # commands may wait for it that this engine has passed over
         live.state.ready = live.state.all_ready()
+        self._ready[live.key] = live
 
     def announce(self, event: StoreEvent) -> None:
         """Put a fact that belongs to no run into the next commit."""
@@ -152,15 +153,17 @@ class Loop:
         """Put a payload into the next commit."""
         self._payloads[digest] = data
 
-    def give(self, live: LiveRun, given: i.Input) -> Decided:
+    def give(self, live: LiveRun, given: i.Input, not_before: int = 0) -> Decided:
         """Decide an input of a run; what follows is in the next commit."""
-        at = self._clock.now_us()
+        at = max(self._clock.now_us(), not_before)
         decided = decide(live.state, given, at)
         if decided.events:
             live.pending += decided.events
             self._changed[live.key] = live
         for index in decided.judge:
-            self.give(live, judge(live.state, index))
+            self.give(live, live.judge(live.state, index))
+        if live.state.ready:
+            self._ready[live.key] = live
         self._stops += ((live, index, attempt) for index, attempt in decided.stop)
         return decided
 
@@ -173,6 +176,7 @@ class Loop:
         self._read_reports()
         self._read_inbox()
         if self.starting:
+            self._wake()
             self._choose()
         self._commit()
         self._act()
@@ -185,7 +189,7 @@ class Loop:
     def _read_reports(self) -> None:
         """Take what executors report, waiting for the first report unless there is work to do."""
         at_once = self._changed or self._requests or self._own_reports or self._something_ready()
-        wait_s = 0.0 if at_once else POLL_S
+        wait_s = 0.0 if at_once else self._timers.wait_s(POLL_S)
         own, self._own_reports = self._own_reports, []
         for report in own:
             self._take_report(report)
@@ -210,7 +214,7 @@ class Loop:
             bench.outstanding = 0
 
     def _something_ready(self) -> bool:
-        return self.starting and any(live.state.ready for live in self._runs.values())
+        return self.starting and bool(self._ready)
 
     def _take_report(self, report: i.Report) -> None:
         self._pools.end((report.run, report.index))
@@ -254,6 +258,12 @@ class Loop:
 
     # --- choosing what starts -------------------------------------------------------------------
 
+    def _wake(self) -> None:
+        for run, wake_at in self._timers.due():
+            live = self._runs.get(run)
+            if live is not None:
+                self.give(live, i.Due(), wake_at)
+
     def _choose(self) -> None:
         if self._later:
             self._queue_later()
@@ -269,10 +279,9 @@ class Loop:
                     self._begin(pick)
 
     def _queue_ready(self) -> None:
-        for live in self._runs.values():
+        waiting, self._ready = self._ready, {}
+        for live in waiting.values():
             ready = live.state.ready
-            if not ready:
-                continue
             live.state.ready = []
             tasks = live.state.workflow.tasks
             for index in ready:
@@ -306,6 +315,7 @@ class Loop:
             live = self._runs.get(run)
             if live is not None:
                 live.state.ready.append(index)
+                self._ready[run] = live
 
     def _question(self, run: int, index: int) -> Question | None:
         live = self._runs.get(run)
@@ -350,7 +360,7 @@ class Loop:
             if live.run_id not in appended.conflicts and live.pending:
                 live.run = appended.runs[live.run_id]
                 live.committed_n = live.pending[-1].n
-        self._remember(self._payloads)
+        self._fetched.remember(self._payloads)
         self._payloads, self._answers, self._store_events = {}, [], []
         self._drop(appended)
         self._hand_over(appended)
@@ -380,6 +390,7 @@ class Loop:
     def _hand_over(self, appended: Appended) -> None:
         """Start what is now announced; remember each event's seq for the begun mark."""
         chosen, self._chosen = self._chosen, []
+        fetch = self._fetched.get
         for bench in self._benches.values():
             assignments = []
             for one in chosen:
@@ -391,7 +402,7 @@ class Loop:
                     continue
                 seq = appended.first_seq[live.run_id] + one.n - live.pending[0].n
                 try:
-                    assignments.append(live.assignment(one.pick, one.attempt, seq, self._fetch))
+                    assignments.append(live.assignment(one.pick, one.attempt, seq, fetch))
                 except PayloadMissing as error:
                     lost = unreadable.failure(live.key, one.pick.index, one.attempt, error)
                     self._own_reports.append(lost)
@@ -432,8 +443,9 @@ class Loop:
             if live.key not in self._runs:
                 continue
             live.pending = []
+            self._timers.plan(live.key, live.wake_at)
             self._tell(live)
-            if live.settled:
+            if live.settled or live.rests(self._clock.now_us()):
                 self._settle(live)
             if live.state.final or live.let_go:
                 self.forget(live)
@@ -443,6 +455,8 @@ class Loop:
         self._runs.pop(live.key, None)
         self._by_id.pop(live.run_id, None)
         self._changed.pop(live.key, None)
+        self._ready.pop(live.key, None)
+        self._timers.plan(live.key, None)
         for bench in self._benches.values():
             bench.executor.forget(live.key)
 
@@ -461,20 +475,6 @@ class Loop:
         except Exception:
             log.exception("the progress callback of run %s raised; it is dropped", live.run_id)
             live.on_progress = None
-
-    def _remember(self, payloads: Mapping[str, bytes]) -> None:
-        """Keep payloads that downstream will probably ask for next, a few megabytes of them."""
-        for digest, data in payloads.items():
-            if digest not in self._fetched:
-                self._fetched[digest] = data
-                self._fetched_bytes += len(data)
-        while self._fetched_bytes > _CACHED_BYTES:
-            _, data = self._fetched.popitem(last=False)
-            self._fetched_bytes -= len(data)
-
-    def _fetch(self, digest: str) -> bytes:
-        data = self._fetched.get(digest)
-        return self._log.payload(digest) if data is None else data
 
 
 def command_input(command: Command) -> i.Command:

@@ -23,6 +23,7 @@ from durable_wf.engine.result import Reader, RunResult
 from durable_wf.engine.settings import ExecutorType, Settings
 from durable_wf.execute.port import Executor, Places
 from durable_wf.execute.sequential import SequentialExecutor
+from durable_wf.recovery.rule import NamedRule
 from durable_wf.store import locks
 from durable_wf.store.opening import Store, open_store
 from durable_wf.store.port import Log
@@ -41,13 +42,20 @@ def reader_of(path: Path) -> Reader:
 class Session:
     """An open store with an engine lock, a loop and a driver."""
 
-    def __init__(self, store: Store, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        clock: Clock | None = None,
+        rules: tuple[NamedRule, ...] = (),
+    ) -> None:
         self.store = store
+        self.rules = rules
         self.settings = settings
         self.clock = clock or SystemClock()
         self.lock = locks.create(store.folder.locks, f"e-{secrets.token_hex(4)}")
         self.engine = self.lock.name
-        self.loop = Loop(store.log, self.clock, self.engine, settings.capacity.pools, self._settle)
+        self.loop = Loop(store.log, self.clock, self.engine, settings.capacity.pools, self.settle)
         self.driver = Driver(self.loop, self.clock, self.engine, settings.grace_s)
         self.driver.let_go = self.lock.release
         self.pid = os.getpid()
@@ -79,7 +87,8 @@ class Session:
         self.loop.add_executor(kind.value, made, self.settings.capacity)
         return made
 
-    def _settle(self, live: LiveRun) -> None:
+    def settle(self, live: LiveRun) -> None:
+        """Tell whoever waits for a run how it stands."""
         live.handle.settle(self.result(live))
 
     def result(self, live: LiveRun) -> RunResult:

@@ -1,0 +1,108 @@
+"""Judging: how a run's rules are asked, and which functions they may fall back to.
+
+Owns: Judge, which gives a rule its view of the state and reports one that is slow.
+Must never: decide by itself, or let a rule stop the engine.
+Read next: `recovery/chain.py`; `loop.py`, which asks at the obligation to judge.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from durable_wf.core import inputs as i
+from durable_wf.core.definition import Workflow
+from durable_wf.core.judge import judge
+from durable_wf.core.state import RunState
+from durable_wf.core.status import TASK_FINAL
+from durable_wf.core.values_classes import NO_CLASSES, classes_of
+from durable_wf.errors import NotFound
+from durable_wf.recovery.chain import Rules, decide, label_of
+from durable_wf.recovery.decisions import Decision
+from durable_wf.recovery.history import Fault, History
+from durable_wf.recovery.rule import NamedRule
+
+log = logging.getLogger("durable_wf.engine")
+
+SLOW_S = 1.0
+"""A rule that takes longer is named in the log: the whole engine waits for it."""
+
+Fallbacks = dict[tuple[str, str], Callable[..., Any]]
+"""(task, or "" for all tasks; name of the function in the log) -> fallback function."""
+
+
+@attrs.define(eq=False)
+class Judge:
+    """Decides about FAULTED tasks of one run by its rules. `monotonic_s` times them."""
+
+    rules: Rules
+    monotonic_s: Callable[[], float]
+
+    def __call__(self, state: RunState, index: int) -> i.Decision:
+        """The decision; always one, whatever the rules do."""
+        name = state.graph.names[index]
+        rules = self.rules.of_task(name)
+        if not rules:
+            return judge(state, index)
+        function = state.workflow.functions.get(name)
+        return decide(
+            index,
+            rules,
+            History.of(state, index),
+            Fault.of(state.faults[index], state.attempts[index]),
+            lambda budget: judge(state, index, budget),
+            ask=self._ask,
+            classes=classes_of(function) if function is not None else NO_CLASSES,
+        )
+
+    def _ask(self, rule: NamedRule, history: History, fault: Fault) -> Decision | None:
+        began = self.monotonic_s()
+        try:
+            return rule(history, fault)
+        finally:
+            took = self.monotonic_s() - began
+            if took > SLOW_S:
+                log.warning(
+                    "rule %r took %.1f s to decide about task %r of run %s; nothing else "
+                    "happened meanwhile", rule.name, took, history.task, history.run_id,
+                )  # fmt: skip
+
+
+def fallbacks_of(workflow: Workflow, rules: Rules) -> Fallbacks:
+    """The functions that the rules may fall back to."""
+    found: Fallbacks = {}
+    for task, own in rules.tasks.items():
+        for rule in own:
+            found.update(((task, label_of(function)), function) for function in rule.functions)
+    for rule in rules.engine:
+        for function in rule.functions:
+            found.setdefault(("", label_of(function)), function)
+    names = {task.name for task in workflow.tasks} | {""}
+    return {place: function for place, function in found.items() if place[0] in names}
+
+
+def refuse_lost_fallbacks(state: RunState, known: Fallbacks) -> None:
+    """Raise NotFound when an unfinished task has fallen back to a function that is not at hand."""
+    for index, past in state.past.items():
+        name = state.graph.names[index]
+        there = {(name, past.fallback), ("", past.fallback)} & known.keys()
+        if past.fallback and state.tasks[index] not in TASK_FINAL and not there:
+            raise NotFound(
+                f"run {state.run_id}: task {name!r} has fallen back to {past.fallback}, "
+                "which none of its rules gives any more",
+                hint="resume it with the rules that it had",
+            )
+
+
+def warn_of_lost_rules(run_id: str, workflow: Workflow) -> None:
+    """Say it when the definition names rules that did not come with its code."""
+    named = {label for task in workflow.tasks for label in task.rules} | set(workflow.rules)
+    if named and not workflow.recovery:
+        log.warning(
+            "run %s: its recovery rules (%s) are not at hand, so the default decides; they come "
+            "with the script or module that builds the workflow",
+            run_id, ", ".join(sorted(named)[:5]),
+        )  # fmt: skip
