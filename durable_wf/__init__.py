@@ -35,16 +35,24 @@ _HOMES = {
         "TaskError", "UnsafeStore", "VerificationFailed", "WrongState",
     ),
     "durable_wf.execute.context": ("current",),
+    "durable_wf.recovery.combine": ("first_of", "limit", "when"),
+    "durable_wf.recovery.ready": (
+        "fail_fast", "fallback", "fallback_to", "keep_going", "retry", "skip",
+    ),
+    "durable_wf.recovery.rule": ("rule",),
+    "durable_wf.recovery.waits": ("exponential", "fibonacci", "fixed", "jittered", "linear"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: PLE0604 - these are strings
-    *sorted([*_HOME_OF, "__version__"]),
+    *sorted([*_HOME_OF, "recovery", "__version__"]),
 ]
 
 
 def __getattr__(name: str) -> object:
     """Import a public name from where it is defined, once."""
+    if name == "recovery":
+        return importlib.import_module("durable_wf.recovery")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'durable_wf' has no attribute {name!r}")

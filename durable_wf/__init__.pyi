@@ -1,3 +1,4 @@
+from durable_wf import recovery as recovery
 from durable_wf.authoring.builder import WorkflowBuilder as WorkflowBuilder
 from durable_wf.authoring.data_flow import ref as ref
 from durable_wf.authoring.factory import TaskFactory as TaskFactory
@@ -44,5 +45,20 @@ from durable_wf.errors import UnsafeStore as UnsafeStore
 from durable_wf.errors import VerificationFailed as VerificationFailed
 from durable_wf.errors import WrongState as WrongState
 from durable_wf.execute.context import current as current
+from durable_wf.recovery.combine import first_of as first_of
+from durable_wf.recovery.combine import limit as limit
+from durable_wf.recovery.combine import when as when
+from durable_wf.recovery.ready import fail_fast as fail_fast
+from durable_wf.recovery.ready import fallback as fallback
+from durable_wf.recovery.ready import fallback_to as fallback_to
+from durable_wf.recovery.ready import keep_going as keep_going
+from durable_wf.recovery.ready import retry as retry
+from durable_wf.recovery.ready import skip as skip
+from durable_wf.recovery.rule import rule as rule
+from durable_wf.recovery.waits import exponential as exponential
+from durable_wf.recovery.waits import fibonacci as fibonacci
+from durable_wf.recovery.waits import fixed as fixed
+from durable_wf.recovery.waits import jittered as jittered
+from durable_wf.recovery.waits import linear as linear
 
 __version__: str

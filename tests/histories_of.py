@@ -35,6 +35,11 @@ CANCELLED = e.RunCancelled("cancelled by ann")
 RETRY = e.TaskRetryScheduled("a", 50, "rule", "because")
 WOKEN = e.TaskWoken("a")
 GIVEN_UP = e.TaskFailed("a", "rule", "because")
+SKIPPED = e.TaskSkipped("a", "rule", "because")
+CUT_OFF = e.TaskSkipped("b", "upstream", "task 'a' failed", upstream="a")
+KEPT_GOING = e.TaskFailed("a", "rule", "because", keep_going=True)
+FELL_BACK = e.TaskFellBack("a", "7", "rule", "because")
+FALLING_BACK = e.TaskFallbackScheduled("a", "jobs:other", "rule", "because")
 DROPPED = e.TaskCancelled("a", "the run was draining")
 
 

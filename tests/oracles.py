@@ -34,6 +34,8 @@ class Reading:
     counted: dict[str, int] = attrs.field(factory=dict)
     until: dict[str, int] = attrs.field(factory=dict)
     in_doubt: dict[str, int] = attrs.field(factory=dict)
+    kept_going: set[str] = attrs.field(factory=set)
+    cut_off: set[str] = attrs.field(factory=set)
     notes: dict[str, object] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -81,9 +83,38 @@ class Reading:
                 self._change(name, "waiting", "pending")
             case e.TaskFailed():
                 self._change(name, "faulted", "failed")
+                if event.keep_going:
+                    assert self.run != "draining", "a draining run asks no rule"
+                    self.kept_going.add(name)
+            case e.TaskSkipped():
+                self._skipped(event)
+            case e.TaskFellBack():
+                assert self.run != "draining", "a draining run asks no rule"
+                self._change(name, "faulted", "succeeded")
+            case e.TaskFallbackScheduled():
+                assert self.run != "draining", "a draining run asks no rule"
+                self._change(name, "faulted", "pending")
             case e.TaskCancelled():
                 assert self.run == "draining", "only a draining run cancels"
                 self._change(name, "faulted", "cancelled")
+
+    def _skipped(self, event: e.TaskSkipped) -> None:
+        """By a decision about its fault, or because it depends on a task that has failed."""
+        assert self.run != "draining", "a draining run closes its tasks together"
+        if not event.upstream:
+            self._change(event.task, "faulted", "skipped")
+            return
+        assert event.upstream in self.kept_going, event
+        assert event.upstream in self._above(event.task), f"{event} depends on something else"
+        self._change(event.task, "pending", "skipped")
+        self.cut_off.add(event.task)
+
+    def _above(self, name: str) -> set[str]:
+        """All that a task depends on."""
+        found: set[str] = set()
+        for upstream in self._by_name()[name].upstream:
+            found |= {upstream} | self._above(upstream)
+        return found
 
     def _started(self, event: e.AttemptStarted) -> None:
         name = event.task
@@ -93,7 +124,8 @@ class Reading:
         for upstream in self._by_name()[name].upstream:
             optional = self._by_name()[upstream].optional
             ended = self.tasks[upstream]
-            assert ended == "succeeded" or (optional and ended == "failed"), (
+            skipped = ended == "skipped" and upstream not in self.cut_off
+            assert ended == "succeeded" or skipped or (optional and ended == "failed"), (
                 f"{upstream} is {ended}"
             )
         self.counted[name] += 1
@@ -161,7 +193,8 @@ class Reading:
         if isinstance(event, e.RunSucceeded):
             assert self.run in {"running", "paused"}, self.run
             for task in self.workflow.tasks:
-                good = {"succeeded", "failed"} if task.optional else {"succeeded"}
+                good = {"succeeded", "skipped"} | ({"failed"} if task.optional else set())
+                assert task.name not in self.cut_off, f"{task.name} was cut off"
                 assert self.tasks[task.name] in good, f"{task.name} is {self.tasks[task.name]}"
             self.run = "succeeded"
             self.notes["cause"] = ""

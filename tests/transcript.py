@@ -76,9 +76,12 @@ def succeed(play: Play, task: str, attempt: str = "") -> Decided:
     return play.give(i.Succeeded(1, play.index(task), number, "null", play.at, 500))
 
 
-def fail(play: Play, task: str, kind: str, message: str = "", attempt: str = "") -> Decided:
+def fail(
+    play: Play, task: str, kind: str, message: str = "", attempt: str = "", retry_after_s: str = ""
+) -> Decided:
     number = int(attempt or play.attempt(task))
-    fault = e.Fault(FaultKind(kind), message)
+    after_us = int(retry_after_s) * SECOND if retry_after_s else None
+    fault = e.Fault(FaultKind(kind), message, retry_after_us=after_us)
     return play.give(i.Failed(1, play.index(task), number, fault, play.at, 500))
 
 
@@ -97,6 +100,27 @@ def judge_task(play: Play, task: str) -> Decided:
 def retry(play: Play, task: str, delay_s: str = "0") -> Decided:
     delay_us = int(delay_s) * SECOND
     return play.give(i.Retry(play.index(task), "three times", "worth another try", delay_us))
+
+
+def rule(play: Play, task: str, answer: str, more: str = "") -> Decided:
+    """A rule of version 2 has answered; it has counted one fault."""
+    why = (play.index(task), "a rule", "it said so")
+    facts = (("faults", 1),)
+    match answer:
+        case "retry":
+            return play.give(i.Retry(*why, int(more) * SECOND, "2", facts))
+        case "value":
+            return play.give(i.FallBack(*why, more, "2", facts))
+        case "function":
+            return play.give(i.FallBackTo(*why, more, "2", facts))
+        case "skip":
+            return play.give(i.Skip(*why, "2", facts))
+        case _:
+            return play.give(i.Fail(*why, "2", facts, keep_going=answer == "keep-going"))
+
+
+def due(play: Play) -> Decided:
+    return play.give(i.Due())
 
 
 def pause(play: Play, actor: str = "ann", cause: str = "") -> Decided:
@@ -136,7 +160,8 @@ def wait(play: Play, seconds: str) -> Decided:
 
 VERBS: dict[str, Callable[..., Decided]] = {
     "create": create, "begin": begin, "succeed": succeed, "fail": fail, "in-doubt": in_doubt,
-    "return": give_back, "judge": judge_task, "retry": retry, "pause": pause, "resume": resume,
+    "return": give_back, "judge": judge_task, "retry": retry, "rule": rule, "due": due,
+    "pause": pause, "resume": resume,
     "cancel": cancel, "accept-code": accept_code, "claim": claim, "release": release,
     "crash": crash, "wait": wait,
 }  # fmt: skip
@@ -213,7 +238,8 @@ def _word(name: str, value: object) -> str:
         case str() if name in {"task", "engine"}:
             return value
         case tuple():
-            return f"{name}={','.join(value)}"
+            parts = (one if isinstance(one, str) else ":".join(map(str, one)) for one in value)
+            return f"{name}={','.join(parts)}"
         case _:
             return f"{name}={value!r}"
 

@@ -93,9 +93,23 @@ class Walk:
     def _judge(self, index: int) -> i.Decision:
         decision = judging.judge(self.state, index)
         own_fault = self.state.faults[index].kind is not FaultKind.IN_DOUBT
-        if own_fault and self.rng.random() < 0.3:
-            return i.Retry(index, "once more", "because", self.rng.choice((0, 5 * STEP_US)))
+        if own_fault and self.rng.random() < 0.6:
+            return self._ruled(index)
         return decision
+
+    def _ruled(self, index: int) -> i.Decision:
+        """What some rule may say."""
+        why = (index, "rule", "because")
+        return self.rng.choice(
+            (
+                i.Retry(*why, self.rng.choice((0, 5 * STEP_US)), "1", (("faults", 1),)),
+                i.Retry(*why, self.rng.choice((0, 5 * STEP_US))),
+                i.Skip(*why),
+                i.FallBack(*why, "7"),
+                i.FallBackTo(*why, "jobs:other"),
+                i.Fail(*why, keep_going=True),
+            )
+        )
 
     # --- what may come ---
 
@@ -126,6 +140,8 @@ class Walk:
             yield lambda index=index, number=number: give(i.Returned(1, index, number))
         if state.status is RunStatus.RUNNING:
             yield lambda: give(i.Pause("ann", "lunch"))
+            if state.waiting:
+                yield self.wait_for_timer
         if state.status is RunStatus.PAUSED:
             yield from [lambda: give(i.Resume("ann"))] * 3
         if state.status in (RunStatus.RUNNING, RunStatus.PAUSED):
@@ -135,6 +151,11 @@ class Walk:
         if not state.faulted:
             yield lambda: give(i.Release(state.engine, "stopping"))
             yield from [self.crash] * 2
+
+    def wait_for_timer(self) -> None:
+        """The engine's timer says that a task is due."""
+        self.at = max(self.at, *self.state.waiting.values()) + STEP_US
+        self.give(i.Due())
 
     def _illegal(self) -> Iterable[i.Input]:
         """Stale, doubled, premature or late inputs: none of them may change anything."""
@@ -150,6 +171,9 @@ class Walk:
             if index not in state.faulted:
                 yield i.Retry(index, "rule", "reason")
                 yield i.Fail(index, "rule", "reason")
+                yield i.Skip(index, "rule", "reason")
+                yield i.FallBack(index, "rule", "reason", "7")
+                yield i.FallBackTo(index, "rule", "reason", "jobs:other")
         if state.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
             yield i.Pause("bob")
             yield i.Resume("bob")

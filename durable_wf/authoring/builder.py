@@ -14,9 +14,9 @@ from typing import Any, Final, Self, Unpack, cast
 from durable_wf.authoring.factory import Draft, TaskFactory, name_problem
 from durable_wf.authoring.options import TaskOptions, read_metadata, read_tags
 from durable_wf.authoring.task import TaskFunction
-from durable_wf.core.units import Duration, Size
 from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.resolver import DependencyResolver, nearest
+from durable_wf.core.units import Duration, Size
 from durable_wf.errors import CycleError, DefinitionError
 from durable_wf.recovery.combine import Exceptions
 from durable_wf.recovery.ready import LOSSES
@@ -33,7 +33,8 @@ class WorkflowBuilder:
     """Describes a workflow task by task; `build()` checks it and gives the Workflow.
 
     Calls after `add_task` speak of the task that was added last. `tags` and `metadata` are for
-    people and searches. `rules` are asked about every task that failed, after its own. Raises DefinitionError from `build()` only, with all problems together.
+    people and searches. `rules` are asked about every task that failed, after its own.
+    Raises DefinitionError from `build()` only, with all problems together.
     """
 
     def __init__(

@@ -13,9 +13,9 @@ from typing import Any, TypedDict
 
 import attrs
 
-from durable_wf.core.units import Duration, Size, parse_duration, parse_size
 from durable_wf.core.resolver import nearest
 from durable_wf.core.resources import Resources
+from durable_wf.core.units import Duration, Size, parse_duration, parse_size
 from durable_wf.errors import DefinitionError
 from durable_wf.recovery.ready import fallback, fallback_to, retry
 from durable_wf.recovery.rule import NamedRule, Rule, named, named_all

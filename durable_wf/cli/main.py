@@ -51,6 +51,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
     "Workflows": {
         "graph": Lazy("commands.graph:graph", "Draw a workflow or a run."),
         "plan": Lazy("commands.plan:plan", "Say how a workflow would run, without running it."),
+        "rules": Lazy("commands.rules:rules", "Show recovery rules, explain them, try them."),
     },
     "Store": {
         "db": Lazy("commands.db:db", "Check, back up and tidy the store."),

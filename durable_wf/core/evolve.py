@@ -255,8 +255,8 @@ def _evolve_run(state: RunState, recorded: Recorded) -> None:
             state.cause_task = event.cause_task
         case e.TasksClosed():
             _close_tasks(state, event, recorded)
-        case e.RunSucceeded() if state.kept_going or state.failed_required() is not None:
-            raise _illegal(state, recorded, "a task that it requires has failed")
+        case e.RunSucceeded() if (failed := state.required_failure()) is not None:
+            raise _illegal(state, recorded, f"task {state.graph.names[failed]!r} has failed")
         case e.RunSucceeded():
             state.cause = ""  # it may have been paused
         case e.RunFailed() | e.RunCancelled() if after is not state.verdict:

@@ -125,6 +125,10 @@ class RunState:
             (i for i in failed if not self.task(i).optional and i not in self.kept_going), None
         )
 
+    def required_failure(self) -> int | None:
+        """A failed task over which the run cannot succeed, though it may go on for now."""
+        return min(self.kept_going) if self.kept_going else self.failed_required()
+
     def all_ready(self) -> list[int]:
         """Every task that may start now. O(tasks): for claims and resumes, not for each event."""
         if self.status is not _RUNNING:

@@ -34,8 +34,8 @@ CLEARING_S = 10.0
 @attrs.define(eq=False)
 class Claimed:
     """A run's state with the events of its claim, decided but not committed. `survivors` are old
-    workers that would not die; then nobody may go on with the run now. `judge` decides about faults:
-    the run's rules where its code is at hand, else the default.
+    workers that would not die; then nobody may go on with the run now. `judge` decides about
+    faults: the run's rules where its code is at hand, else the default.
     """
 
     state: RunState

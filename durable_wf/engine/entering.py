@@ -87,9 +87,7 @@ def enter(session: Session, workflow: Workflow, options: Options, cancel: Cancel
     return continue_run(session, row, workflow, options, cancel, "resume")
 
 
-def _joined(
-    session: Session, live: LiveRun, options: Options, cancel: Canceller
-) -> RunHandle:
+def _joined(session: Session, live: LiveRun, options: Options, cancel: Canceller) -> RunHandle:
     """Wait for a run that this engine holds. One that told of its rest gets a new handle."""
     live.wait_s = options.wait_s
     if live.handle.done() and not live.settled:
@@ -180,14 +178,14 @@ def continue_run(
     if changed:
         workflow = code.with_stored_code(workflow, functions, session)
     else:
-        workflow = attrs.evolve(
-            recorded, functions=workflow.functions, recovery=workflow.recovery
-        )
+        workflow = attrs.evolve(recorded, functions=workflow.functions, recovery=workflow.recovery)
     state.workflow = workflow
     live = _live(session, state, functions, options, cancel)
     live.run, live.committed_n = row.run, row.n
     at = session.clock.now_us()
-    claimed = claim(log, session.store.folder.locks, row, state, session.engine, why, at, live.judge)
+    claimed = claim(
+        log, session.store.folder.locks, row, state, session.engine, why, at, live.judge
+    )
     if claimed.survivors:
         claimed.give(i.Release(session.engine, "an old worker is alive"), at)
         live.let_go = True
@@ -250,9 +248,7 @@ def _live(
     fallbacks = fallbacks_of(workflow, rules)
     refuse_lost_fallbacks(state, fallbacks)
     warn_of_lost_rules(state.run_id, workflow)
-    run, function_of, fallback_of = run_code(
-        key, state.run_id, workflow, functions, fallbacks
-    )
+    run, function_of, fallback_of = run_code(key, state.run_id, workflow, functions, fallbacks)
     run = attrs.evolve(run, cwd=_folder_of(state))
     kinds = _executors_of(workflow, options.executor)
     for kind in kinds:

@@ -45,8 +45,8 @@ class LiveRun:
     """`key` is this engine's own number for the run (its surrogate `run` is not known before the
     first commit). `committed_n` is the last event in the log, `pending` what follows it in `state`.
     `durations_us` are those of an earlier run by task index, empty where there was none.
-    `judge` decides about faults; `fallback_of` gives the index of a fallback function by task (or "")
-    and name. `wait_s` is how long the caller waits for timers; None: for ever.
+    `judge` decides about faults; `fallback_of` gives the index of a fallback function by task
+    (or "") and name. `wait_s` is how long the caller waits for timers; None: for ever.
     """
 
     key: int

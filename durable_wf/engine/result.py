@@ -36,7 +36,8 @@ class RunResult:
     """The outcome of a run, as it stood when this was made. Times are UTC microseconds.
 
     `result["task"]` decodes the task's value: equal to what the task returned, and of its type.
-    A failed optional task and a skipped one give a `Missing`. Values are read from the store when asked for.
+    A failed optional task and a skipped one give a `Missing`.
+    Values are read from the store when asked for.
     """
 
     row: RunRow

@@ -204,7 +204,9 @@ def report(row: list[Any], a: Assignment) -> Report:
             _check(int, began_at, wall_us, cpu_us, rss_kib)
             return Failed(
                 a.run, a.index, a.attempt,
-                Fault(FaultKind(kind), message, exception, tuple(bases), traceback, code, retry_after),
+                Fault(
+                    FaultKind(kind), message, exception, tuple(bases), traceback, code, retry_after
+                ),
                 began_at, wall_us, cpu_us, rss_kib, _output(output), kept,
             )  # fmt: skip
         if row[1] == _RETURNED:

@@ -292,9 +292,7 @@ def _close(task: _Task, at: int) -> None:
         task.left = None
 
 
-def _judged(
-    event: _Conclusion, at: int, decision: i.Decision
-) -> tuple[Outcome, int, float] | None:
+def _judged(event: _Conclusion, at: int, decision: i.Decision) -> tuple[Outcome, int, float] | None:
     """How the decision differs, with attempts and seconds that it adds at least; None: not."""
     match event, decision:
         case e.TaskRetryScheduled(until=until), i.Retry(delay_us=delay):

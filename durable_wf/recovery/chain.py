@@ -75,7 +75,10 @@ def decide(
     ask: Call = call,
     classes: Classes = NO_CLASSES,
 ) -> i.Decision:
-    """The decision about a task, as an input of the core. `classes` may stand in fallback values."""
+    """The decision about a task, as an input of the core.
+
+    `classes` may stand in fallback values.
+    """
     for rule in rules:
         try:
             answer = ask(rule, history, fault)
@@ -113,9 +116,7 @@ def _input(
 ) -> i.Decision:
     name, version = rule.name, rule.version
     if not isinstance(answer, Retry | Fallback | Skip | Fail):
-        raise _Nonsense(
-            f"{answer!r:.100} (a rule answers Retry, Fallback, Skip, Fail or None)"
-        )
+        raise _Nonsense(f"{answer!r:.100} (a rule answers Retry, Fallback, Skip, Fail or None)")
     if not isinstance(answer.reason, str):
         raise _Nonsense(f"the reason {answer.reason!r:.60} is no text")
     reason, facts = answer.reason[:_REASON_MAX], _facts(answer.facts)

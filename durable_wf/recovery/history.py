@@ -92,7 +92,7 @@ class History:
 
     @property
     def losses(self) -> int:
-        """Faults of the machine so far (worker lost, engine died), this one included if it is one."""
+        """Faults of the machine so far (worker lost, engine died), this one included."""
         return self._past.losses
 
     @property

@@ -37,9 +37,7 @@ def linear(step: Duration = 1.0, *, most: Duration = _HOUR_S) -> Wait:
     return lambda history, _: min(most_s, step_s * max(1, history.faults))
 
 
-def exponential(
-    first: Duration = 1.0, *, factor: float = 2.0, most: Duration = _HOUR_S
-) -> Wait:
+def exponential(first: Duration = 1.0, *, factor: float = 2.0, most: Duration = _HOUR_S) -> Wait:
     """`first`, then `factor` times as long after each fault, at `most` that."""
     first_s, most_s = seconds(first, "exponential(first)"), seconds(most, "exponential(most=)")
     if not 1 <= factor <= 1e6:

@@ -37,6 +37,7 @@ faults = st.builds(
     st.lists(any_text, max_size=3).map(tuple),
     any_text,
     st.none() | st.integers(-64, 255),
+    st.none() | numbers,
 )
 FIELDS = {
     "task": names,
@@ -49,6 +50,8 @@ FIELDS = {
     "tags": st.lists(any_text, max_size=3).map(tuple),
     "argv": st.lists(any_text, max_size=3).map(tuple),
     "tasks": st.lists(any_text, max_size=3).map(tuple),
+    "facts": st.lists(st.tuples(any_text, st.integers(-9, 2**60)), max_size=3).map(tuple),
+    "keep_going": st.booleans(),
     "metadata": st.lists(st.tuples(any_text, any_text), max_size=3).map(tuple),
 }
 
@@ -59,6 +62,8 @@ def events_of(kind):
         field.name: FIELDS[field.name] if field.name in FIELDS else by_type[field.type]
         for field in attrs.fields(kind)
     }
+    if kind is e.TaskFellBack:
+        fields["value"] = any_text  # always inside the event
     return st.builds(kind, **fields)
 
 

@@ -16,11 +16,14 @@ from histories_of import (
     DROPPED,
     FAILED,
     FAILING,
+    FALLING_BACK,
+    FELL_BACK,
     GIVEN_UP,
     PAUSED,
     RELEASED,
     RESUMED,
     RETRY,
+    SKIPPED,
     STARTED,
     SUCCEEDED,
     WOKEN,
@@ -35,6 +38,7 @@ from histories_of import (
 
 from durable_wf.core import events as e
 from durable_wf.core.evolve import evolve
+from durable_wf.core.past import Past
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import RUN_FINAL, TASK_FINAL
 from durable_wf.core.status import RunStatus as R
@@ -79,11 +83,15 @@ RUN_EXAMPLES = [
 # state of task `a` before the last event, the history, state after it
 TASK_EXAMPLES = [
     (T.PENDING, (*RUNNING, begun()), T.RUNNING),
+    (T.PENDING, (*RUNNING, SKIPPED), T.SKIPPED),
     (T.RUNNING, (*RUNNING, begun(), returned()), T.PENDING),
     (T.RUNNING, (*RUNNING, begun(), done()), T.SUCCEEDED),
     (T.RUNNING, (*RUNNING, begun(), broke()), T.FAULTED),
     (T.FAULTED, (*RUNNING, begun(), broke(), RETRY), T.WAITING),
     (T.FAULTED, (*RUNNING, begun(), broke(), GIVEN_UP), T.FAILED),
+    (T.FAULTED, (*RUNNING, begun(), broke(), SKIPPED), T.SKIPPED),
+    (T.FAULTED, (*RUNNING, begun(), broke(), FELL_BACK), T.SUCCEEDED),
+    (T.FAULTED, (*RUNNING, begun(), broke(), FALLING_BACK), T.PENDING),
     (T.FAULTED, (*RUNNING, begun(), CANCELLING, broke(), DROPPED), T.CANCELLED),
     (T.WAITING, (*RUNNING, begun(), broke(), RETRY, WOKEN), T.PENDING),
 ]
@@ -106,6 +114,12 @@ ADMITS_EXAMPLES = [
     (R.RUNNING, (*RUNNING, begun(), broke(), GIVEN_UP)),
     (R.PAUSED, (*RUNNING, begun(), PAUSED, broke(), GIVEN_UP)),
     (R.DRAINING, (*RUNNING, begun(), CANCELLING, broke(), GIVEN_UP)),
+    (R.RUNNING, (*RUNNING, begun(), broke(), SKIPPED)),
+    (R.PAUSED, (*RUNNING, begun(), PAUSED, broke(), SKIPPED)),
+    (R.RUNNING, (*RUNNING, begun(), broke(), FELL_BACK)),
+    (R.PAUSED, (*RUNNING, begun(), PAUSED, broke(), FELL_BACK)),
+    (R.RUNNING, (*RUNNING, begun(), broke(), FALLING_BACK)),
+    (R.PAUSED, (*RUNNING, begun(), PAUSED, broke(), FALLING_BACK)),
     (R.DRAINING, (*RUNNING, begun(), CANCELLING, broke(), DROPPED)),
 ]
 
@@ -179,7 +193,10 @@ def test_every_state_can_be_reached_and_left_for_the_end():
 
 # --- every state x every event ------------------------------------------------------------------
 
-TASK_EVENTS = [begun(), returned(), done(), broke(), RETRY, WOKEN, GIVEN_UP, DROPPED]
+TASK_EVENTS = [
+    begun(), returned(), done(), broke(), RETRY, WOKEN, GIVEN_UP, SKIPPED, FELL_BACK,
+    FALLING_BACK, DROPPED,
+]  # fmt: skip
 RUN_EVENTS = [
     CREATED, CLAIMED, RELEASED, STARTED, PAUSED, RESUMED, ACCEPTED, CANCELLING, closed(0),
     SUCCEEDED, FAILED, CANCELLED,
@@ -201,6 +218,7 @@ def _forced(run: R | None, task: T, verdict: R | None = None, *, over: bool = Fa
     state.attempts[0] = 1 if task is T.RUNNING else 0
     state.running[0] = OpenAttempt(begun(), 1, 1)
     state.waiting[0] = 0
+    state.past[0] = Past.begin(1, 1)
     return state
 
 

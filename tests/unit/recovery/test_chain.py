@@ -1,0 +1,119 @@
+"""The chain: order, what is written down, and that no rule can hurt the engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from durable_wf.core import inputs as i
+from durable_wf.recovery import Fail, Fallback, Retry, Skip, example, first_of, retry, rule, skip
+from durable_wf.recovery.chain import MOST_ATTEMPTS, Rules, decide
+from durable_wf.recovery.rule import named, named_all
+
+DEFAULT = i.Fail(0, "default", "nobody answered")
+
+
+def decided(*rules, seen=None, budgets=None):
+    history, fault = seen or example()
+
+    def default(budget):
+        if budgets is not None:
+            budgets.append(budget)
+        return DEFAULT
+
+    return decide(0, named_all(rules), history, fault, default)
+
+
+def answer(value, **more):
+    return rule("mine", version="3", **more)(lambda history, fault: value)
+
+
+def test_the_tasks_rules_come_first_then_the_workflows_then_the_engines():
+    a, b, c, d = (named_all([skip()])[0] for _ in range(4))
+    rules = Rules.of({"t": (a,), "": (c,)}, (d,))
+    assert rules.of_task("t") == (a, c, d)
+    assert rules.of_task("u") == (c, d)
+    assert Rules.of({"t": (named(first_of(a, b)),)}).of_task("t") == (a, b)
+
+
+def test_the_first_answer_wins_and_none_is_no_answer():
+    assert decided(answer(None), answer(Skip("x")), answer(Fail("y"))) == (
+        i.Skip(0, "mine", "x", "3")
+    )
+    assert decided(answer(None)) is DEFAULT
+    assert decided() is DEFAULT
+
+
+def test_the_default_is_told_the_tightest_budget_for_losses():
+    budgets = []
+    decided(answer(None), retry(1, losses=5), retry(1, losses=2), budgets=budgets)
+    decided(answer(None), budgets=budgets)
+    assert budgets == [2, None]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (Retry("2s", "why", facts={"n": 1}),
+         i.Retry(0, "mine", "why", 2_000_000, "3", (("n", 1),))),
+        (Skip("why"), i.Skip(0, "mine", "why", "3")),
+        (Fail("why", keep_going=True), i.Fail(0, "mine", "why", "3", keep_going=True)),
+        (Fallback([1, "a"], "why"), i.FallBack(0, "mine", "why", '[1,"a"]', "3")),
+    ],
+)  # fmt: skip
+def test_an_answer_becomes_an_input_of_the_core(given, expected):
+    assert decided(answer(given)) == expected
+
+
+def test_an_announced_function_may_be_fallen_back_to():
+    found = decided(answer(Fallback(decided), functions=[decided]))
+    assert isinstance(found, i.FallBackTo)
+    assert found.function.endswith(":decided")
+
+
+def raises(history, fault):
+    raise KeyError("who knows")
+
+
+class Evil(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def raises_evil(history, fault):
+    raise Evil
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (raises, "rule 'raises' raised KeyError: 'who knows'"),
+        (raises_evil, "rule 'raises_evil' raised Evil"),
+        (lambda history: Retry(1), "raised TypeError"),
+        (answer(7), "rule 'mine' answered nonsense: 7 (a rule answers Retry, Fallback"),
+        (answer(Retry), "answered nonsense: <class"),
+        (answer(Retry(-1)), "the delay of a retry must be from 0"),
+        (answer(Retry(float("inf"))), "the delay of a retry must be from 0"),
+        (answer(Retry("later")), "is not a duration"),
+        (answer(Retry(object())), "answered"),
+        (answer(Skip(reason=3)), "the reason 3 is no text"),
+        (answer(Skip(facts={"a": 1.5})), "the fact 'a' = 1.5 is no whole number"),
+        (answer(Skip(facts=3)), "its facts are no mapping"),
+        (answer(Fallback(object())), "the fallback value"),
+        (answer(Fallback("x" * 70_000)), "characters"),
+        (answer(Fallback(print)), "which it has not announced"),
+    ],
+)
+def test_a_rule_that_raises_or_answers_nonsense_fails_the_task_and_says_so(bad, said):
+    found = decided(bad, skip())
+    assert isinstance(found, i.Fail)
+    assert said in found.reason
+    assert not found.keep_going
+
+
+def test_no_rule_tries_for_ever():
+    history, fault = example()
+    import attrs
+
+    worn = attrs.evolve(fault, attempt=MOST_ATTEMPTS)
+    assert isinstance(decided(answer(Retry(0)), seen=(history, fault)), i.Retry)
+    assert "no rule may go on for ever" in decided(answer(Retry(0)), seen=(history, worn)).reason
