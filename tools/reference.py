@@ -1,7 +1,7 @@
 """Writes the generated reference pages, or checks that they are up to date (`--check`).
 
-Owns: docs/reference/{events,states,errors,cli,python,sql}.md; each comes from the tables, classes
-and commands that the program itself uses, so a page cannot say what the code does not do.
+Owns: docs/reference/{events,states,errors,cli,python,rules,sql}.md; each comes from the tables,
+classes and commands that the program itself uses, so a page cannot say what the code does not do.
 Must never: be the only place where something is told; explanations stand in docs/explanation.
 Read next: docs/reference/events.md, its first product.
 """
@@ -22,7 +22,7 @@ import attrs
 import click
 
 import durable_wf
-from durable_wf import errors
+from durable_wf import errors, recovery
 from durable_wf.authoring.options import TaskOptions
 from durable_wf.cli import exits
 from durable_wf.cli.main import main as dwf
@@ -221,7 +221,8 @@ def python_page() -> Iterator[str]:
     yield "The errors have [a page of their own](errors.md).\n"
     for name in durable_wf.__all__:
         thing = getattr(durable_wf, name)
-        if name.startswith("__") or (isinstance(thing, type) and issubclass(thing, BaseException)):
+        is_error = isinstance(thing, type) and issubclass(thing, BaseException)
+        if name in {"__version__", "recovery"} or is_error:
             continue
         yield f"## {name}\n"
         yield from signature(f"wf.{name}", thing)
@@ -280,6 +281,45 @@ def plain(text: str) -> str:
     return text.replace("= NOTHING", "= ...")
 
 
+# --- recovery rules -----------------------------------------------------------------------------
+
+
+def rule_page() -> Iterator[str]:
+    """All of `durable_wf.recovery`: rules, waits, combinators, answers, what a rule sees."""
+    yield "# Recovery rules\n"
+    yield "All of this is found in `durable_wf.recovery`; what is used most, in `durable_wf`, too."
+    yield "How to use it stands in [Retry well](../how-to/retry-well.md).\n"
+    for title, names in (
+        ("Rules", "retry fallback fallback_to skip fail_fast keep_going"),
+        ("Waits", "fixed linear exponential fibonacci jittered"),
+        ("Combinators", "first_of when limit"),
+        ("Rules of your own", "rule NamedRule example"),
+        ("Answers", "Retry Fallback Skip Fail"),
+        ("What a rule sees", "History Fault"),
+        ("Backtests", "backtest Backtest Difference"),
+    ):
+        yield f"## {title}\n"
+        for name in names.split():
+            thing = getattr(recovery, name)
+            yield f"### {name}\n"
+            yield from signature(name, thing)
+            yield text_of(thing) + "\n"
+            if isinstance(thing, type):
+                yield from members(thing)
+
+
+def members(cls: type) -> Iterator[str]:
+    """The public properties and methods of a class, each with its docstring, as a table."""
+    rows = [
+        [f"`{name}`", first_sentence(member)]
+        for name, member in vars(cls).items()
+        if not name.startswith("_")
+        and (inspect.isfunction(member) or isinstance(member, property | classmethod))
+    ]
+    if rows:
+        yield from table(["name", "meaning"], rows)
+
+
 # --- SQL ----------------------------------------------------------------------------------------
 
 
@@ -307,6 +347,7 @@ PAGES = {
     "errors.md": error_page,
     "cli.md": command_page,
     "python.md": python_page,
+    "rules.md": rule_page,
     "sql.md": sql_page,
 }
 
