@@ -150,6 +150,7 @@ def _decide_alone(store: Store, row: RunRow, verb: Verb, actor: str, reason: str
         appended = store.log.append(Batch(appends=[append]))
     finally:
         lock.release()
+        lock.path.unlink(missing_ok=True)
     if appended.conflicts:
         raise OwnedElsewhere(f"run {row.run_id} has just been taken by an engine", hint="try again")
     return Answer(0, row.run_id, True, f"{verb.value} accepted")

@@ -103,6 +103,7 @@ class Loop:
         self._inbox_at = 0.0
         self._version = -1
         self._own_reports: list[i.Report] = []
+        self._untold: dict[int, LiveRun] = {}  # changed too soon after their onlookers were told
         self.starting = True
         self.leaves_lost_open = False
         self.may_commit_later: Callable[[], bool] = lambda: True
@@ -437,12 +438,15 @@ class Loop:
                 self._settle(live)
             if live.state.final or live.let_go:
                 self.forget(live)
+        for live in [*self._untold.values()]:
+            self._tell(live)
 
     def forget(self, live: LiveRun) -> None:
         """Let go of a run, ended or lost."""
         self._runs.pop(live.key, None)
         self._by_id.pop(live.run_id, None)
         self._changed.pop(live.key, None)
+        self._untold.pop(live.key, None)
         for bench in self._benches.values():
             bench.executor.forget(live.key)
 
@@ -453,7 +457,9 @@ class Loop:
             return
         now = self._clock.monotonic_s()
         if now < live.told_at + INTERVAL_S and not live.settled:
+            self._untold[live.key] = live
             return
+        self._untold.pop(live.key, None)
         live.told_at = now
         seats = sum(bench.executor.max_seats for bench in self._benches.values())
         try:

@@ -8,7 +8,6 @@ Read next: `facade.py`.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -171,6 +170,9 @@ class RunHandle:
         self._cancel(self.run_id, reason)
 
     def __await__(self) -> Generator[Any, None, RunResult]:
+        # Heavy (25 ms), and loaded already by whoever awaits.
+        import asyncio
+
         return asyncio.wrap_future(self.future).__await__()
 
     def settle(self, outcome: RunResult | BaseException) -> None:

@@ -96,6 +96,7 @@ class Session:
             if self.driver.broken is not None:  # nobody turns the loop any more
                 self.store.close()
                 self.lock.release()
+                self.lock.path.unlink(missing_ok=True)  # no file says the same: nobody holds it
 
     @property
     def is_inherited(self) -> bool:
