@@ -132,6 +132,13 @@ class Driver:
             self._broken = self.on_interrupt()
             raise self._broken
 
+    def interrupt(self) -> None:
+        """Start nothing more, and end with this turn. Safe in a signal handler: it only sets flags,
+        since waking would take locks that the interrupted code may hold.
+        """
+        self.interrupted = True
+        self.loop.starting = False
+
     def kill(self) -> None:
         """Give nobody time to finish from now on. Safe in a signal handler."""
         self._killed = True
