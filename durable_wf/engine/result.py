@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core import events as e
+from durable_wf.core.codec import decode
 from durable_wf.core.definition import Value, Workflow
 from durable_wf.core.events import Fault, Recorded
 from durable_wf.core.resolver import nearest
@@ -115,7 +116,11 @@ class RunResult:
     def _load(self) -> dict[str, Value | Fault]:
         """Outcomes by task, read once."""
         if not self._outcomes:
-            self._outcomes.update(outcomes(self.history()))
+            log = self._reader()
+            try:
+                self._outcomes.update(outcomes(log, self.row.run))
+            finally:
+                log.close()
         return self._outcomes
 
     def _decode(self, task: str, value: Value) -> Any:
@@ -131,11 +136,17 @@ class RunResult:
         return read_value(value, classes, data)
 
 
-def outcomes(history: list[Recorded]) -> dict[str, Value | Fault]:
+_OUTCOMES = ("AttemptSucceeded", "AttemptFailed")
+
+
+def outcomes(log: Log, run: int) -> dict[str, Value | Fault]:
     """What each task came to: its value, or the last fault of one that has none."""
     found: dict[str, Value | Fault] = {}
-    for recorded in history:
-        match recorded.event:
+    for stored in log.stored(run):
+        # Other kinds are not even decoded: that would load cattrs for a run in which all went well.
+        if not stored.kind.startswith(_OUTCOMES):
+            continue
+        match decode(stored.kind, stored.task, stored.attempt, stored.body):
             case e.AttemptSucceeded(task=task, value=value):
                 found[task] = value
             case e.AttemptFailed(task=task, fault=fault):
@@ -170,6 +181,9 @@ class RunHandle:
         self._cancel(self.run_id, reason)
 
     def __await__(self) -> Generator[Any, None, RunResult]:
+        # Heavy (25 ms), and loaded already by whoever awaits.
+        import asyncio
+
         # Heavy (25 ms), and loaded already by whoever awaits.
         import asyncio
 

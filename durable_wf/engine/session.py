@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-import socket
 from pathlib import Path
 
 from durable_wf.core.events import EngineStarted
@@ -53,7 +52,7 @@ class Session:
         self.pid = os.getpid()
         self.reader = reader_of(store.folder.path)
         self._keys = itertools.count(1)
-        started = EngineStarted(self.engine, os.getpid(), socket.gethostname(), VERSION)
+        started = EngineStarted(self.engine, os.getpid(), os.uname().nodename, VERSION)
         self.loop.announce(started)
 
     def next_key(self) -> int:
