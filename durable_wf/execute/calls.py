@@ -10,6 +10,7 @@ Read next: `faults.py`, `context.py`, then `sequential.py` or `worker.py`, which
 from __future__ import annotations
 
 import contextlib
+import time
 import types
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from durable_wf.core.values import (
     decode_payload,
     encode_result,
 )
-from durable_wf.errors import NotFound, NotStorable, PayloadMissing
+from durable_wf.errors import DiskFull, NotFound, NotStorable, PayloadMissing
 from durable_wf.execute import pickling
 from durable_wf.execute.faults import fault_of
 from durable_wf.execute.port import Argument, Given
@@ -40,6 +41,12 @@ from durable_wf.store.trust import signing_key
 
 SIZE_LIMIT = 1 << 30
 """Bytes of one result, unless the caller says otherwise."""
+
+ROOM_S = 3600.0
+"""How long an attempt waits for room on a full disk before it fails, in seconds."""
+
+ROOM_PERIOD_S = 0.5
+"""How often it looks."""
 
 KEPT_MAX = 64 << 20
 """Bytes of a result that could not be stored that are kept aside."""
@@ -244,7 +251,19 @@ def _store(call: Call, result: Any) -> Done:
         )
     if len(data) <= TABLE_MAX:
         return Done(PayloadRef(digest_of(data), len(data), codec), data)
-    return Done(write_file(call.payloads, data, codec))
+    return Done(_write(call, data, codec))
+
+
+def _write(call: Call, data: bytes, codec: str) -> PayloadRef:
+    """Write a payload file; a full disk is waited out, since the task's work may have been long."""
+    deadline = time.monotonic() + ROOM_S
+    while True:
+        try:
+            return write_file(call.payloads, data, codec)
+        except DiskFull:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(ROOM_PERIOD_S)
 
 
 def _keep(call: Call, result: Any) -> str:
