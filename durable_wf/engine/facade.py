@@ -29,7 +29,8 @@ from durable_wf.engine.entering import Options
 from durable_wf.engine.interrupts import handled
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
-from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of
+from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of, warm_up
+from durable_wf.engine.settings import ExecutorType
 from durable_wf.engine.settings import executor_type as executor_named
 from durable_wf.engine.settings import settings
 from durable_wf.engine.view import row_or_raise
@@ -113,7 +114,7 @@ class WorkflowEngine:
         options = self._options(
             run_id, executor_type, tags, metadata, on_progress, accept_changes=accept_changes
         )
-        session = self._open()
+        session = self._open(options.executor)
         handle = session.driver.call(
             lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
         )
@@ -139,7 +140,7 @@ class WorkflowEngine:
         options = self._options(
             run_id, executor_type, tags, metadata, on_progress, accept_changes=accept_changes
         )
-        session = self._open()
+        session = self._open(options.executor)
         session.driver.run_in_background()
         return session.driver.call(
             lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
@@ -163,7 +164,7 @@ class WorkflowEngine:
         options = self._options(
             None, executor_type, (), None, on_progress, accept_changes=accept_changes
         )
-        session = self._open()
+        session = self._open(options.executor)
         handle = session.driver.call(
             lambda: entering.resume(session, run_id, workflow, options, self._ask_to_cancel)
         )
@@ -183,7 +184,7 @@ class WorkflowEngine:
         options = self._options(
             None, executor_type, (), None, on_progress, accept_changes=accept_changes
         )
-        session = self._open()
+        session = self._open(options.executor)
         handles = session.driver.call(
             lambda: entering.recover(session, options, self._ask_to_cancel)
         )
@@ -242,7 +243,7 @@ class WorkflowEngine:
     ) -> None:
         self.close()
 
-    def _open(self) -> Session:
+    def _open(self, executor: ExecutorType | None = None) -> Session:
         """The session, made when first needed; after an interrupt or a fork it is a new one."""
         with self._guard:
             if self._closed:
@@ -254,6 +255,7 @@ class WorkflowEngine:
                 return session
             elif session is not None:
                 _inherited.append(session)
+            warm_up(executor)
             store = open_store(self._path, create=True, trust=self._settings.trust)
             if not store.writable:
                 store.close()

@@ -37,6 +37,17 @@ def reader_of(path: Path) -> Reader:
     return read
 
 
+def warm_up(kind: ExecutorType | None) -> None:
+    """Begin to load what that executor's workers need. It takes longer than anything else in a
+    first run, so it goes on while the store is opened and the definition is written.
+    """
+    if kind is ExecutorType.PARALLEL:
+        # multiprocess takes 80 ms to import: only those pay who use it
+        from durable_wf.execute import launch
+
+        launch.warm_up()
+
+
 class Session:
     """An open store with an engine lock, a loop and a driver."""
 
@@ -71,7 +82,7 @@ class Session:
             case ExecutorType.SEQUENTIAL:
                 made = SequentialExecutor(places, self.engine)
             case ExecutorType.PARALLEL:
-                # multiprocess takes 80 ms to import: only those pay who use it
+                # heavy, as above
                 from durable_wf.execute.pool import ParallelExecutor
 
                 made = ParallelExecutor(places, self.engine, self.settings.workers)
