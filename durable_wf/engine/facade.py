@@ -30,9 +30,8 @@ from durable_wf.engine.interrupts import handled
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of, warm_up
-from durable_wf.engine.settings import ExecutorType
+from durable_wf.engine.settings import ExecutorType, settings
 from durable_wf.engine.settings import executor_type as executor_named
-from durable_wf.engine.settings import settings
 from durable_wf.engine.view import row_or_raise
 from durable_wf.errors import (
     CallerError,

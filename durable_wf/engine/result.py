@@ -185,7 +185,6 @@ class RunHandle:
         import asyncio
 
         # Heavy (25 ms), and loaded already by whoever awaits.
-        import asyncio
 
         return asyncio.wrap_future(self.future).__await__()
 
