@@ -22,6 +22,7 @@ from durable_wf.core.events import Recorded
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.errors import (
+    CallerError,
     DiskFull,
     DurableWorkflowError,
     HistoryError,
@@ -256,6 +257,8 @@ class SqliteLog:
             raise StoreError(
                 f"{self._folder.db} cannot be read: {error}", hint="dwf db check"
             ) from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise CallerError(f"no such thing can be in a log: {error}") from error
 
     def _named(self, run: int) -> str:
         found = self._all("SELECT run_id FROM runs WHERE run = ?", (run,))
