@@ -37,10 +37,11 @@ _FORMS = "give file.py:name, module:name, or a .json file"
 _PYTHON = re.compile(r"(.+\.py)(?::([^:/]*))?")
 
 
-def load(target: str, replay: Replay | None = None) -> Workflow:
+def load(target: str, replay: Replay | None = None, *, code: bool = True) -> Workflow:
     """The workflow that `target` names; `replay` says how recorded (WfFormat) tasks are replayed.
 
-    Without a name, a script gives the workflow that it would run, or its only one.
+    Without `code`, the scripts that a definition in a .json file names are not executed: it is only
+    to be looked at. Without a name, a script gives the workflow that it would run, or its only one.
     Raises NotFound when a file, module or name is not there (with the nearest name that is), and
     DefinitionError when what is there is no workflow.
     """
@@ -48,7 +49,7 @@ def load(target: str, replay: Replay | None = None) -> Workflow:
         file, name = found.groups()
         return _from_file(Path(file), name)
     if target.endswith(".json"):
-        return _from_json(Path(target), replay or Replay())
+        return _from_json(Path(target), replay or Replay(), code=code)
     module, colon, name = target.partition(":")
     if colon and name and re.fullmatch(r"\w+(\.\w+)*", module):
         return _from_module(module, name)
@@ -145,7 +146,7 @@ def _call(function: Any, where: str) -> object:
     return capture.workflows[0] if capture.workflows else result
 
 
-def _from_json(file: Path, replay: Replay) -> Workflow:
+def _from_json(file: Path, replay: Replay, *, code: bool) -> Workflow:
     if not file.exists():
         raise NotFound(f"there is no file {file}", hint=_near(file))
     text = read_json_file(file)
@@ -155,7 +156,7 @@ def _from_json(file: Path, replay: Replay) -> Workflow:
         workflow = check(Workflow.from_json(text))
     except DefinitionError as error:
         raise DefinitionError(f"{file}: {error.message}", hint=error.hint) from None
-    return with_functions(workflow)
+    return with_functions(workflow) if code else workflow
 
 
 def with_functions(workflow: Workflow) -> Workflow:

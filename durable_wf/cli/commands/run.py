@@ -148,9 +148,16 @@ def run(
 
 
 def load_target(
-    target: str, time_scale: float | None = None, work: str | None = None, cpus: int | None = None
+    target: str,
+    time_scale: float | None = None,
+    work: str | None = None,
+    cpus: int | None = None,
+    *,
+    code: bool = True,
 ) -> Workflow:
-    """The workflow that TARGET names. Recorded tasks ask for no more cores than there are."""
+    """The workflow that TARGET names. Recorded tasks ask for no more cores than there are.
+    Without `code`, a .json definition is read and nothing that it names is executed.
+    """
     wfformat = target.endswith(".json")
     if not wfformat and (time_scale is not None or work is not None):
         raise click.UsageError("--time-scale and --work are for recorded executions (.json)")
@@ -159,4 +166,4 @@ def load_target(
         work=work or "sleep",
         cores=float(cpus or usable_cpus()),
     )
-    return load(target, replay)
+    return load(target, replay, code=code)
