@@ -184,8 +184,6 @@ class RunHandle:
         # Heavy (25 ms), and loaded already by whoever awaits.
         import asyncio
 
-        # Heavy (25 ms), and loaded already by whoever awaits.
-
         return asyncio.wrap_future(self.future).__await__()
 
     def settle(self, outcome: RunResult | BaseException) -> None:
