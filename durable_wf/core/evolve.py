@@ -32,7 +32,8 @@ def evolve(state: RunState, recorded: Recorded) -> None:
     else:
         _evolve_task(state, recorded, rule)
     state.n = n
-    state.at = max(state.at, recorded.at)
+    if recorded.at > state.at:
+        state.at = recorded.at
 
 
 def replay(state: RunState, history: Iterable[Recorded]) -> RunState:

@@ -177,11 +177,11 @@ class TaskScheduler(Generic[S]):
         seen: set[tuple[int, int]] = set()
         idle = [seat for seat in seats if seat.open and not seat.queued]
         roomy = [_Room(seat, seat.queued_us) for seat in seats if self._has_room(seat)]
-        queue = self._queue
-        while queue and (idle or roomy) and len(passed) < LOOK_PAST:
-            entry = queue.pop()
-            run, index = entry[3], entry[4]
-            key = (run, index)
+        pop, left = self._queue.pop, len(self._queue)
+        while left and (idle or roomy) and len(passed) < LOOK_PAST:
+            left -= 1
+            entry = pop()
+            key = run, index = entry[3:]
             if key in seen:
                 continue  # queued twice
             seen.add(key)
@@ -199,7 +199,7 @@ class TaskScheduler(Generic[S]):
         if picks:
             self._count_passed(passed)
         for entry in passed:
-            queue.push(entry)
+            self._queue.push(entry)
         return picks
 
     @staticmethod

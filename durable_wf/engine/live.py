@@ -109,22 +109,15 @@ class LiveRun:
         """What the executor is handed for a committed AttemptStarted."""
         index = pick.index
         task = self.state.task(index)
-        return Assignment(
-            seq=seq,
-            worker=pick.seat.worker,
-            run=self.key,
-            index=index,
-            attempt=attempt,
-            task=task.name,
-            function=self.function_of[index],
-            args=tuple(self._argument(s, fetch) for s in task.args) if task.args else (),
-            kwargs=tuple((k, self._argument(s, fetch)) for k, s in task.kwargs)
-            if task.kwargs
-            else (),
-            limits=_limits(task, pick.gpus),
-            codec=task.codec,
-            estimate_us=pick.estimate_us,
+        args = tuple(self._argument(s, fetch) for s in task.args) if task.args else ()
+        kwargs = (
+            tuple((k, self._argument(s, fetch)) for k, s in task.kwargs) if task.kwargs else ()
         )
+        # By position: twelve names would double what the call costs.
+        return Assignment(
+            seq, pick.seat.worker, self.key, index, attempt, task.name, self.function_of[index],
+            args, kwargs, _limits(task, pick.gpus), task.codec, pick.estimate_us,
+        )  # fmt: skip
 
     def _argument(self, source: Source, fetch: Callable[[str], bytes]) -> Argument:
         if isinstance(source, Literal):

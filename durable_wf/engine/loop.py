@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
 from durable_wf.core import inputs as i
 from durable_wf.core.decide import Decided, decide
 from durable_wf.core.events import AttemptStarted, StoreEvent
+from durable_wf.core.hot import hot
 from durable_wf.core.judge import judge
 from durable_wf.core.resources import Capacity
 from durable_wf.core.scheduler import Pick, Question, TaskScheduler
@@ -47,7 +48,7 @@ CANCEL_GRACE_S = 5.0
 _CACHED_BYTES = 8 << 20
 
 
-@attrs.frozen
+@hot
 class _Chosen:
     """A pick whose AttemptStarted is the event number `n` of its run."""
 
@@ -59,11 +60,14 @@ class _Chosen:
 
 @attrs.define(eq=False)
 class _Bench:
-    """An executor with the scheduler that fills it, and how many attempts it holds."""
+    """An executor with the scheduler that fills it, how many attempts it holds, and those that
+    it is given when the next commit has announced them.
+    """
 
     executor: Executor
     scheduler: TaskScheduler[Seat]
     outstanding: int = 0
+    chosen: list[_Chosen] = attrs.field(factory=list)
 
     @property
     def is_busy(self) -> bool:
@@ -91,7 +95,6 @@ class Loop:
         self._runs: dict[int, LiveRun] = {}
         self._by_id: dict[str, LiveRun] = {}
         self._changed: dict[int, LiveRun] = {}
-        self._chosen: list[_Chosen] = []
         self._stops: list[tuple[LiveRun, int, int]] = []
         self._payloads: dict[str, bytes] = {}
         self._answers: list[Answer] = []
@@ -153,16 +156,17 @@ class Loop:
         """Put a payload into the next commit."""
         self._payloads[digest] = data
 
-    def give(self, live: LiveRun, given: i.Input) -> Decided:
-        """Decide an input of a run; what follows is in the next commit."""
-        at = self._clock.now_us()
+    def give(self, live: LiveRun, given: i.Input, at: int = 0) -> Decided:
+        """Decide an input of a run; what follows is in the next commit. `at`: now, if known."""
+        at = at or self._clock.now_us()
         decided = decide(live.state, given, at)
         if decided.events:
             live.pending += decided.events
             self._changed[live.key] = live
         for index in decided.judge:
-            self.give(live, judge(live.state, index))
-        self._stops += ((live, index, attempt) for index, attempt in decided.stop)
+            self.give(live, judge(live.state, index), at)
+        if decided.stop:
+            self._stops += ((live, index, attempt) for index, attempt in decided.stop)
         return decided
 
     # --- the turn -------------------------------------------------------------------------------
@@ -188,8 +192,7 @@ class Loop:
         at_once = self._changed or self._requests or self._own_reports or self._something_ready()
         wait_s = 0.0 if at_once else POLL_S
         own, self._own_reports = self._own_reports, []
-        for report in own:
-            self._take_report(report)
+        self._take_reports(own)
         busy = [bench for bench in self._benches.values() if bench.is_busy]
         if not busy:
             self._woken.wait(wait_s)
@@ -197,8 +200,7 @@ class Loop:
         for bench in busy:
             reports = bench.executor.poll(wait_s if len(busy) == 1 else 0.0)
             bench.outstanding -= len(reports)
-            for report in reports:
-                self._take_report(report)
+            self._take_reports(reports)
 
     def take_last_reports(self) -> None:
         """After the executors were closed: take what had ended before. An attempt that was killed
@@ -206,29 +208,31 @@ class Loop:
         """
         self.leaves_lost_open = True
         for bench in self._benches.values():
-            for report in bench.executor.poll(0.0):
-                self._take_report(report)
+            self._take_reports(bench.executor.poll(0.0))
             bench.outstanding = 0
 
     def _something_ready(self) -> bool:
         return self.starting and any(live.state.ready for live in self._runs.values())
 
-    def _take_report(self, report: i.Report) -> None:
-        self._pools.end((report.run, report.index))
-        live = self._runs.get(report.run)
-        if live is None:
-            return  # dropped after a conflict: the run is another engine's now
-        if isinstance(report, i.Succeeded):
-            live.measure(report.index, report.wall_us)
-            if report.payload is not None and not isinstance(report.value, str):
-                self._payloads[report.value.digest] = report.payload
-        elif isinstance(report, i.Failed):
-            if self.leaves_lost_open and report.fault.kind is FaultKind.LOST:
-                return
-            if cause := unreadable.cause_of(live.state, report):
-                self.give(live, i.Pause(unreadable.ACTOR, cause))
-                report = i.Returned(report.run, report.index, report.attempt)
-        self.give(live, report)
+    def _take_reports(self, reports: Sequence[i.Report]) -> None:
+        """Decide what follows from reports; all of them came now."""
+        at = self._clock.now_us() if reports else 0
+        for report in reports:
+            self._pools.end((report.run, report.index))
+            live = self._runs.get(report.run)
+            if live is None:
+                continue  # dropped after a conflict: the run is another engine's now
+            if isinstance(report, i.Succeeded):
+                live.measure(report.index, report.wall_us)
+                if report.payload is not None and not isinstance(report.value, str):
+                    self._payloads[report.value.digest] = report.payload
+            elif isinstance(report, i.Failed):
+                if self.leaves_lost_open and report.fault.kind is FaultKind.LOST:
+                    continue
+                if cause := unreadable.cause_of(live.state, report):
+                    self.give(live, i.Pause(unreadable.ACTOR, cause), at)
+                    report = i.Returned(report.run, report.index, report.attempt)  # noqa: PLW2901
+            self.give(live, report, at)
 
     # --- the inbox ------------------------------------------------------------------------------
 
@@ -266,8 +270,9 @@ class Loop:
             seats = bench.executor.seats(scheduler.wanted_seats())
             scheduler.keep({seat.worker for seat in seats if seat.queued})
             if len(scheduler):
+                at = self._clock.now_us()
                 for pick in self._with_pools(scheduler.pick(seats, self._question)):
-                    self._begin(pick)
+                    self._begin(bench, pick, at)
 
     def _queue_ready(self) -> None:
         for live in self._runs.values():
@@ -312,17 +317,17 @@ class Loop:
         live = self._runs.get(run)
         return None if live is None else live.question(index)
 
-    def _begin(self, pick: Pick[Seat]) -> None:
+    def _begin(self, bench: _Bench, pick: Pick[Seat], at: int) -> None:
         live = self._runs[pick.run]
         seat = pick.seat
         given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born)
-        decided = self.give(live, given)
+        decided = self.give(live, given, at)
         if decided.refused:  # pragma: no cover - pick asked a moment ago
             return
         recorded = decided.events[0]
         started = recorded.event
         assert isinstance(started, AttemptStarted)
-        self._chosen.append(_Chosen(live, pick, started.attempt, recorded.n))
+        bench.chosen.append(_Chosen(live, pick, started.attempt, recorded.n))
 
     # --- the commit -----------------------------------------------------------------------------
 
@@ -380,13 +385,11 @@ class Loop:
 
     def _hand_over(self, appended: Appended) -> None:
         """Start what is now announced; remember each event's seq for the begun mark."""
-        chosen, self._chosen = self._chosen, []
         for bench in self._benches.values():
+            chosen, bench.chosen = bench.chosen, []
             assignments = []
             for one in chosen:
                 live = one.live
-                if self._bench_of(one) is not bench:
-                    continue
                 if live.run_id in appended.conflicts:
                     self._pools.end((live.key, one.pick.index))
                     continue
@@ -399,10 +402,6 @@ class Loop:
             if assignments:
                 bench.outstanding += len(assignments)
                 bench.executor.start(assignments)
-
-    def _bench_of(self, one: _Chosen) -> _Bench:
-        task = one.live.state.task(one.pick.index)
-        return self._benches[task.executor or one.live.executor]
 
     def _drop(self, appended: Appended) -> None:
         """Let go of runs that another engine has written: what we knew of them is worth nothing."""
