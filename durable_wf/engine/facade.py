@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from durable_wf.authoring import loading
+from durable_wf.authoring.options import read_metadata, read_tags
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.resolver import nearest
@@ -160,6 +161,7 @@ class WorkflowEngine:
         Its code is loaded as the run's definition names it, unless `workflow` brings it.
         Raises NotFound, WrongState, OwnedElsewhere, CodeChanged, NotTrusted, RunFailed.
         """
+        loading.intercept(workflow)
         options = self._options(
             None, executor_type, (), None, on_progress, accept_changes=accept_changes
         )
@@ -178,8 +180,11 @@ class WorkflowEngine:
     ) -> list[RunResult]:
         """Continue every interrupted run whose engine is gone, and wait for all of them.
 
-        Paused runs stay paused. A run that cannot be continued is skipped with a warning.
+        Paused runs stay paused. A run that cannot be continued is skipped with a warning. Does
+        nothing in a script that is being loaded because one of its runs is continued.
         """
+        if loading.is_loading():
+            return []
         options = self._options(
             None, executor_type, (), None, on_progress, accept_changes=accept_changes
         )
@@ -308,8 +313,8 @@ class WorkflowEngine:
             run_id=run_id,
             executor=executor_named(executor) if executor else self._settings.executor,
             accept_changes=accept_changes,
-            tags=tuple(tags),
-            metadata=dict(metadata or {}),
+            tags=read_tags(tags),
+            metadata=dict(read_metadata(metadata or {})),
             on_progress=on_progress,
         )
 
@@ -336,6 +341,8 @@ class WorkflowEngine:
             log.warning("%s", error)
 
     def _command(self, run_id: str, verb: Verb, reason: str) -> Answer:
+        if loading.is_loading():
+            return Answer(0, run_id, False, f"not done while a script is loaded: {verb.value}")
         session = self._session
         held = session is not None and not session.is_inherited
         if session is not None and held and session.loop.run(run_id) is not None:

@@ -48,11 +48,11 @@ def new_run_id(workflow: str, now_us: int) -> str:
     return f"{name[:60]}-{when}-{secrets.token_hex(2)}"
 
 
-def check_run_id(run_id: str) -> str:
+def check_run_id(run_id: object) -> str:
     """The id itself. Raises CallerError when it could not stand in a path, command or URL."""
-    if not re.fullmatch(RUN_ID_PATTERN, run_id):
+    if not isinstance(run_id, str) or not re.fullmatch(RUN_ID_PATTERN, run_id):
         raise CallerError(
-            f"run id {run_id!r} is not usable",
+            f"run id {run_id!r:.160} is not usable",
             hint="letters, digits, '_', '.', '-'; at most 128, the first one a letter, digit or _",
         )
     return run_id

@@ -7,6 +7,7 @@ Read next: `facade.py`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from enum import Enum
@@ -63,6 +64,10 @@ def settings(
     trust: bool,
 ) -> Settings:
     """Check and complete what the caller gave. Raises CallerError."""
+    limits: list[object] = [cpus, memory, gpus, grace_s, workers]
+    given = [limit for limit in limits if limit is not None]
+    if not all(isinstance(limit, int | float) and math.isfinite(limit) for limit in given):
+        raise CallerError("workers, cpus, memory, gpus and grace_s must be numbers")
     count = workers if workers is not None else max(1, int(cpus or usable_cpus()))
     if count < 1:
         raise CallerError(f"workers={count}: at least one is needed")
@@ -70,7 +75,7 @@ def settings(
     if cores <= 0 or gpus < 0 or grace_s < 0 or (memory is not None and memory <= 0):
         raise CallerError("cpus, memory, gpus and grace_s must not be negative")
     for pool, units in (pools or {}).items():
-        if units < 1:
+        if type(units) is not int or units < 1:
             raise CallerError(f"pool {pool!r} has {units} units: at least one is needed")
     capacity = Capacity(cores, memory, gpus, dict(pools or {}))
     return Settings(executor_type(executor), count, capacity, grace_s, trust)
