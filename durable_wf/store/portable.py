@@ -111,6 +111,7 @@ def import_run(store: Store, file: Path) -> str:
 
 def _write(store: Store, row: RunRow, half: Path) -> None:
     fd = os.open(half, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.fchmod(fd, 0o600)  # whatever the umask
     os.close(fd)
     with (
         closing(connections.open_reader(store.folder.db)) as reading,

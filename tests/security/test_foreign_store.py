@@ -1,4 +1,4 @@
-"""A store that somebody else made: refused or read, never obeyed, never changed, never waited for."""
+"""A store that somebody else made: refused or read, never obeyed, changed or waited for."""
 
 from __future__ import annotations
 
