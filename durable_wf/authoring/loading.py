@@ -61,12 +61,14 @@ def capturing() -> Iterator[Capture]:
         _captures.remove(capture)
 
 
-def intercept(workflow: Workflow) -> None:
-    """To be called first by everything that would run a workflow. Does nothing but while a script
-    is being loaded; then the script ends here, and `workflow` is what it was loaded for.
+def intercept(workflow: Workflow | None) -> None:
+    """To be called first by everything that would run a workflow, or (None) continue a run. Does
+    nothing but while a script is being loaded; then the script ends here, and `workflow` is what
+    it was loaded for.
     """
     if _captures:
-        _captures[-1].workflows.append(workflow)
+        if workflow is not None:
+            _captures[-1].workflows.append(workflow)
         raise LoadingEnded
 
 
