@@ -19,6 +19,8 @@ from pathlib import Path
 import durable_wf as wf
 
 HERE = Path(__file__).resolve().parent
+with (HERE / "executed").open("a") as file:
+    file.write("once\\n")
 
 def wait():
     """Says that it has come, and waits until it may go on."""
@@ -95,6 +97,7 @@ def test_what_a_script_asks_of_its_engine_first_does_nothing_while_it_is_loaded(
     goes_on(dwf)
     events = [event["kind"] for event in dwf("events", "r", "--json").lines]
     assert events.count("RunClaimed") == 2
+    assert (dwf.folder / "executed").read_text().split() == ["once", "once"]
 
 
 def test_a_script_that_resumes_its_own_run_is_loaded_up_to_there(dwf):
