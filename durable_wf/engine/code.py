@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import importlib
 import platform
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -65,7 +66,7 @@ def _imported(task: Task) -> Function:
     try:
         module = importlib.import_module(ref.module)
         function = _found_by_name(module, task) or _attribute(module, ref.qualname)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # whatever a module does while it is imported
         raise NotFound(
             f"the code of task {task.name!r} cannot be imported: "
             f"{ref.module}:{ref.qualname} ({error})",
@@ -203,6 +204,7 @@ def load(recorded: Workflow, state: RunState, store: Store) -> Workflow:
         for task in recorded.tasks
         if task.name not in functions and not task.function.module
     )
+    _make_importable(created)
     fresh: dict[str, FunctionRef] = {}
     for script in scripts:
         loaded = _from_script(recorded, script, created)
@@ -216,6 +218,14 @@ def load(recorded: Workflow, state: RunState, store: Store) -> Workflow:
         attrs.evolve(task, function=fresh.get(task.name, task.function)) for task in recorded.tasks
     )
     return attrs.evolve(recorded, tasks=tasks, functions=functions)
+
+
+def _make_importable(created: RunCreated) -> None:
+    """Let modules be found as when the run was created: beside its script, in its folder."""
+    beside = str(Path(created.script).parent) if created.script else ""
+    for folder in (beside, created.cwd):
+        if folder and folder not in sys.path:
+            sys.path.append(folder)
 
 
 def _from_script(recorded: Workflow, script: str, created: RunCreated) -> Workflow:

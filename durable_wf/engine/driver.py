@@ -67,7 +67,8 @@ class Driver:
         return self._driving == threading.get_ident()
 
     def call(self, action: Callable[[], T]) -> T:
-        """Have `action` done between two turns, by the driving thread; returns what it returns.
+        """Have `action` done between two turns, by the driving thread; returns what it returns,
+        once what it decided is committed.
 
         Raises CallerError inside a turn, which could not come to its end.
         """
@@ -80,9 +81,11 @@ class Driver:
 
         def act() -> None:
             try:
-                future.set_result(action())
+                result = action()
             except Exception as error:  # noqa: BLE001 - it belongs to the caller
                 future.set_exception(error)
+            else:
+                self.loop.after_commit(lambda: future.set_result(result))
 
         self.loop.request(act)
         self.wait(future)

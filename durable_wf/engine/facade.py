@@ -71,7 +71,8 @@ class WorkflowEngine:
         grace_s: float = 10.0,
         trust: bool = False,
     ) -> None:
-        self._path = Path(store) if store is not None else find_store() or default_store()
+        path = Path(store) if store is not None else find_store() or default_store()
+        self._path = path.absolute()
         self._settings = settings(
             executor=executor_type,
             workers=workers,
@@ -316,6 +317,7 @@ class WorkflowEngine:
             tags=read_tags(tags),
             metadata=dict(read_metadata(metadata or {})),
             on_progress=on_progress,
+            start=origin.start(),
         )
 
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult:

@@ -110,9 +110,7 @@ class LiveRun:
         index = pick.index
         task = self.state.task(index)
         args = tuple(self._argument(s, fetch) for s in task.args) if task.args else ()
-        kwargs = (
-            tuple((k, self._argument(s, fetch)) for k, s in task.kwargs) if task.kwargs else ()
-        )
+        kwargs = tuple((k, self._argument(s, fetch)) for k, s in task.kwargs) if task.kwargs else ()
         # By position: twelve names would double what the call costs.
         return Assignment(
             seq, pick.seat.worker, self.key, index, attempt, task.name, self.function_of[index],

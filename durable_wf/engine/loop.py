@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 import attrs
 
@@ -26,6 +27,7 @@ from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
 from durable_wf.engine.clock import Clock
+from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.pools import RETRY_S as POOL_RETRY_S
 from durable_wf.engine.pools import PoolLeases
@@ -39,13 +41,14 @@ log = logging.getLogger("durable_wf.engine")
 POLL_S = 0.1
 """The longest wait for a report, and how often the inbox is looked at."""
 
+TURNS_S = 0.005
+"""The longest wait for one of several executors, which are looked at by turns."""
+
 RETRY_S = 0.5
 """How long a commit that found the disk full, or the store busy, waits before it is tried again."""
 
 CANCEL_GRACE_S = 5.0
 """How long a cancelled attempt may clean up before its process is ended."""
-
-_CACHED_BYTES = 8 << 20
 
 
 @hot
@@ -56,6 +59,9 @@ class _Chosen:
     pick: Pick[Seat]
     attempt: int
     n: int
+
+
+_SEQ = attrgetter("seq")
 
 
 @attrs.define(eq=False)
@@ -101,11 +107,11 @@ class Loop:
         self._store_events: list[tuple[int, StoreEvent]] = []
         self._requests: deque[Callable[[], None]] = deque()
         self._woken = threading.Event()
-        self._fetched: OrderedDict[str, bytes] = OrderedDict()
-        self._fetched_bytes = 0
+        self._cache = PayloadCache(store)
         self._inbox_at = 0.0
         self._version = -1
         self._own_reports: list[i.Report] = []
+        self._promises: list[Callable[[], None]] = []
         self._untold: dict[int, LiveRun] = {}  # changed too soon after their onlookers were told
         self.starting = True
         self.leaves_lost_open = False
@@ -117,6 +123,10 @@ class Loop:
         """Have `action` called by the driving thread at its next turn. Safe from any thread."""
         self._requests.append(action)
         self.wake()
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Have `action` called once what is decided in this turn is durable."""
+        self._promises.append(action)
 
     def wake(self) -> None:
         """End the current wait. Safe from any thread and from signal handlers."""
@@ -198,7 +208,7 @@ class Loop:
             self._woken.wait(wait_s)
         self._woken.clear()
         for bench in busy:
-            reports = bench.executor.poll(wait_s if len(busy) == 1 else 0.0)
+            reports = bench.executor.poll(wait_s if len(busy) == 1 else min(wait_s, TURNS_S))
             bench.outstanding -= len(reports)
             self._take_reports(reports)
 
@@ -356,7 +366,7 @@ class Loop:
             if live.run_id not in appended.conflicts and live.pending:
                 live.run = appended.runs[live.run_id]
                 live.committed_n = live.pending[-1].n
-        self._remember(self._payloads)
+        self._cache.keep(self._payloads)
         self._payloads, self._answers, self._store_events = {}, [], []
         self._drop(appended)
         self._hand_over(appended)
@@ -385,6 +395,7 @@ class Loop:
 
     def _hand_over(self, appended: Appended) -> None:
         """Start what is now announced; remember each event's seq for the begun mark."""
+        fetch = self._cache.fetch
         for bench in self._benches.values():
             chosen, bench.chosen = bench.chosen, []
             assignments = []
@@ -395,11 +406,12 @@ class Loop:
                     continue
                 seq = appended.first_seq[live.run_id] + one.n - live.pending[0].n
                 try:
-                    assignments.append(live.assignment(one.pick, one.attempt, seq, self._fetch))
+                    assignments.append(live.assignment(one.pick, one.attempt, seq, fetch))
                 except PayloadMissing as error:
                     lost = unreadable.failure(live.key, one.pick.index, one.attempt, error)
                     self._own_reports.append(lost)
             if assignments:
+                assignments.sort(key=_SEQ)  # a worker's begun mark is the highest seq it began
                 bench.outstanding += len(assignments)
                 bench.executor.start(assignments)
 
@@ -422,7 +434,10 @@ class Loop:
             )
 
     def _act(self) -> None:
-        """After the commit: stop what must stop, tell onlookers, let go of what has ended."""
+        """After the commit: answer, stop what must stop, tell onlookers, let go of what ended."""
+        promises, self._promises = self._promises, []
+        for promise in promises:
+            promise()
         stops, self._stops = self._stops, []
         for live, index, attempt in stops:
             bench = self._benches[live.state.task(index).executor or live.executor]
@@ -466,20 +481,6 @@ class Loop:
         except Exception:
             log.exception("the progress callback of run %s raised; it is dropped", live.run_id)
             live.on_progress = None
-
-    def _remember(self, payloads: Mapping[str, bytes]) -> None:
-        """Keep payloads that downstream will probably ask for next, a few megabytes of them."""
-        for digest, data in payloads.items():
-            if digest not in self._fetched:
-                self._fetched[digest] = data
-                self._fetched_bytes += len(data)
-        while self._fetched_bytes > _CACHED_BYTES:
-            _, data = self._fetched.popitem(last=False)
-            self._fetched_bytes -= len(data)
-
-    def _fetch(self, digest: str) -> bytes:
-        data = self._fetched.get(digest)
-        return self._log.payload(digest) if data is None else data
 
 
 def command_input(command: Command) -> i.Command:

@@ -163,6 +163,7 @@ class RunHandle:
         self.run_id = run_id
         self._cancel = cancel
         self.future: Future[RunResult] = Future()
+        self.future.set_running_or_notify_cancel()  # who gives up waiting does not end the run
         self._lock = threading.Lock()
 
     def done(self) -> bool:

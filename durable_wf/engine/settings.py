@@ -43,13 +43,16 @@ def usable_cpus() -> int:
 
 @attrs.frozen
 class Settings:
-    """`workers` processes share `capacity`; `grace_s` is what running attempts get at the end."""
+    """`workers` processes share `capacity`; `grace_s` is what running attempts get at the end.
+    `given` is what of the capacity was asked for, not found on the machine: it is recorded.
+    """
 
     executor: ExecutorType
     workers: int
     capacity: Capacity
     grace_s: float
     trust: bool
+    given: tuple[tuple[str, str], ...] = ()
 
 
 def settings(
@@ -78,4 +81,14 @@ def settings(
         if type(units) is not int or units < 1:
             raise CallerError(f"pool {pool!r} has {units} units: at least one is needed")
     capacity = Capacity(cores, memory, gpus, dict(pools or {}))
-    return Settings(executor_type(executor), count, capacity, grace_s, trust)
+    given = _given(cpus=cpus, memory=memory, gpus=gpus or None, pools=pools or {})
+    return Settings(executor_type(executor), count, capacity, grace_s, trust, given)
+
+
+def _given(
+    *, cpus: float | None, memory: int | None, gpus: int | None, pools: Mapping[str, int]
+) -> tuple[tuple[str, str], ...]:
+    """The limits that were asked for, as they are recorded with a run."""
+    named = {"cpus": cpus, "memory": memory, "gpus": gpus}
+    found = [(name, f"{number:.15g}") for name, number in named.items() if number is not None]
+    return (*found, *((f"pool:{name}", str(units)) for name, units in sorted(pools.items())))
