@@ -116,7 +116,7 @@ class RunCode:
 
     `functions` are the distinct callables of the workflow; `key_base` is the run id that
     idempotency keys derive from. `cwd` is the folder in which its tasks run, "" for that of the
-    engine: a run that is resumed elsewhere still finds its files.
+    engine when the code is prepared: a run that is resumed elsewhere still finds its files.
     """
 
     run: int
