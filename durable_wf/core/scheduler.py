@@ -130,9 +130,9 @@ def is_tiny(task: Task, estimate_us: int) -> bool:
 class TaskScheduler(Generic[S]):
     """Orders ready tasks of all runs and admits them against one capacity."""
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: Capacity, ledger: Ledger | None = None) -> None:
         self.capacity = capacity
-        self._ledger = Ledger(capacity)
+        self._ledger = Ledger(capacity) if ledger is None else ledger
         self._grants: dict[str, Grant] = {}
         self._queue = _Queue()
         self._arrival = 0

@@ -21,7 +21,7 @@ from durable_wf.core.decide import Decided, decide
 from durable_wf.core.events import AttemptStarted, StoreEvent
 from durable_wf.core.hot import hot
 from durable_wf.core.judge import judge
-from durable_wf.core.resources import Capacity
+from durable_wf.core.resources import Ledger
 from durable_wf.core.scheduler import Pick, Question, TaskScheduler
 from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind
@@ -134,9 +134,9 @@ class Loop:
         for bench in self._benches.values():
             bench.executor.wake()
 
-    def add_executor(self, name: str, executor: Executor, capacity: Capacity) -> None:
-        """Give the loop a place to run attempts."""
-        self._benches[name] = _Bench(executor, TaskScheduler(capacity))
+    def add_executor(self, name: str, executor: Executor, ledger: Ledger) -> None:
+        """Give the loop a place to run attempts; all places take from one ledger."""
+        self._benches[name] = _Bench(executor, TaskScheduler(ledger.capacity, ledger))
 
     def executors(self) -> Mapping[str, Executor]:
         """The executors by name."""

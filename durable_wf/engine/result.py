@@ -36,7 +36,8 @@ class RunResult:
     """The outcome of a run, as it stood when this was made. Times are UTC microseconds.
 
     `result["task"]` decodes the task's value: equal to what the task returned, and of its type.
-    A failed optional task gives a `Missing`. Values are read from the store when asked for.
+    A failed optional task gives a `Missing`, another failed one raises WrongState. Values are read
+    from the store when asked for.
     """
 
     row: RunRow
@@ -84,9 +85,14 @@ class RunResult:
                 f"run {self.run_id}: task {task!r} has no result; the run is {self.status.value}",
                 hint=f"dwf show {self.run_id}",
             )
-        if isinstance(outcome, Fault):
-            return Missing(task=task, kind=outcome.kind.value, message=outcome.message)
-        return self._decode(task, outcome)
+        if not isinstance(outcome, Fault):
+            return self._decode(task, outcome)
+        if not self.workflow.tasks[names.index(task)].optional:
+            raise WrongState(
+                f"run {self.run_id}: task {task!r} failed: {outcome.message}",
+                hint=f"dwf show {self.run_id}   (or result.failures())",
+            )
+        return Missing(task=task, kind=outcome.kind.value, message=outcome.message)
 
     def __contains__(self, task: object) -> bool:
         return task in self._load()
@@ -102,7 +108,7 @@ class RunResult:
         }
 
     def failures(self) -> dict[str, Fault]:
-        """The last fault of each task that has no value but had a fault, by task."""
+        """The fault of each task that failed, by task."""
         return {name: o for name, o in self._load().items() if isinstance(o, Fault)}
 
     def history(self) -> list[Recorded]:
@@ -118,7 +124,7 @@ class RunResult:
         if not self._outcomes:
             log = self._reader()
             try:
-                self._outcomes.update(outcomes(log, self.row.run))
+                self._outcomes.update(outcomes(log, self.row.run, self.row.n))
             finally:
                 log.close()
         return self._outcomes
@@ -136,13 +142,15 @@ class RunResult:
         return read_value(value, classes, data)
 
 
-_OUTCOMES = ("AttemptSucceeded", "AttemptFailed")
+_OUTCOMES = ("AttemptSucceeded", "AttemptFailed", "TaskRetryScheduled")
 
 
-def outcomes(log: Log, run: int) -> dict[str, Value | Fault]:
-    """What each task came to: its value, or the last fault of one that has none."""
+def outcomes(log: Log, run: int, n: int) -> dict[str, Value | Fault]:
+    """What each task came to by event `n`: its value, or the fault that was its end."""
     found: dict[str, Value | Fault] = {}
     for stored in log.stored(run):
+        if stored.n > n:
+            break
         # Other kinds are not even decoded: that would load cattrs for a run in which all went well.
         if not stored.kind.startswith(_OUTCOMES):
             continue
@@ -151,6 +159,8 @@ def outcomes(log: Log, run: int) -> dict[str, Value | Fault]:
                 found[task] = value
             case e.AttemptFailed(task=task, fault=fault):
                 found[task] = fault
+            case e.TaskRetryScheduled(task=task):
+                del found[task]
             case _:
                 pass
     return found

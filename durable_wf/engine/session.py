@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from durable_wf.core.events import EngineStarted
+from durable_wf.core.resources import Ledger
 from durable_wf.core.status import RunStatus
 from durable_wf.engine.clock import Clock, SystemClock
 from durable_wf.engine.driver import Driver
@@ -63,6 +64,7 @@ class Session:
         self.pid = os.getpid()
         self.reader = reader_of(store.folder.path)
         self._keys = itertools.count(1)
+        self._ledger = Ledger(settings.capacity)
         started = EngineStarted(self.engine, os.getpid(), os.uname().nodename, VERSION)
         self.loop.announce(started)
 
@@ -86,7 +88,7 @@ class Session:
                 from durable_wf.execute.pool import ParallelExecutor
 
                 made = ParallelExecutor(places, self.engine, self.settings.workers)
-        self.loop.add_executor(kind.value, made, self.settings.capacity)
+        self.loop.add_executor(kind.value, made, self._ledger)
         return made
 
     def _settle(self, live: LiveRun) -> None:
