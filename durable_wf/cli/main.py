@@ -109,6 +109,13 @@ class Dwf(click.Group):
             with formatter.section(title):
                 formatter.write_dl([(name, lazy.help) for name, lazy in commands.items()])
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the arguments; `--help` and `--version` print here, and perhaps nobody reads."""
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError as error:
+            raise _NobodyReads from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; that nobody reads any more is not an error (click would say 1)."""
         try:

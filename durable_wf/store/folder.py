@@ -97,7 +97,9 @@ def create_folder(path: Path, read_mounts: Callable[[], str] = read_mountinfo) -
     path.chmod(_PRIVATE_FOLDER)
     folder = Folder.at(path)
     for inner in (folder.payloads, folder.output, folder.locks):
-        inner.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+        if not os.path.lexists(inner):
+            inner.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+        _check_entry(inner, folder=True)
         inner.chmod(_PRIVATE_FOLDER)
     return folder
 

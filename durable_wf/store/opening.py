@@ -91,7 +91,8 @@ def _open_at(
 ) -> Store:
     if place is not None and place.is_file():
         return _open_exported(place.absolute(), readonly=readonly)
-    if place is None or not (place / "log.db").exists():
+    # A link that leads nowhere is there too: SQLite would make the file that it names.
+    if place is None or not os.path.lexists(place / "log.db"):
         if not create or readonly:
             where = f"there is no store at {place}" if place else "no store was found from here up"
             raise NotFound(where, hint=_NEW)

@@ -76,8 +76,9 @@ def executed(text):
 
 REFUSED = {
     "empty": "", "binary": "\x00\x01", "not JSON": "{", "another value": "7", "a list": "[]",
-    "deep lists": nested("[", "]"), "deep objects": nested('{"a":', "}"), "only openings": "[" * 10**6,
-    "deep inside": definition(metadata=0).replace('"metadata": 0', f'"metadata": {nested("[", "]")}'),
+    "deep lists": nested("[", "]"), "deep objects": nested('{"a":', "}"),
+    "only openings": "[" * 10**6,
+    "deep inside": definition(tags=0).replace('"tags": 0', f'"tags": {nested("[", "]")}'),
     "deep in a recording": recording(x=0).replace('"x": 0', f'"x": {nested("[", "]")}'),
     "half a deep one": recording(x=0).replace('"x": 0', '"x": ' + '{"a":' * 100_000),
     "huge number": with_task(f'"priority": {"9" * 10_000}'),

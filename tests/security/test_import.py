@@ -42,7 +42,7 @@ def target(tmp_path):
     store.close()
 
 
-def refused(target, file):
+def must_refuse(target, file):
     """The error; nothing of the file is in the store."""
     before = everything(target.folder.path)
     with pytest.raises(DurableWorkflowError) as caught:
@@ -91,14 +91,14 @@ FORGED = {
 def test_a_forged_file_is_refused_whole(exported, target, name):
     with written(exported) as connection:
         connection.execute(FORGED[name])
-    assert "\x1b" not in str(refused(target, exported))
+    assert "\x1b" not in str(must_refuse(target, exported))
 
 
 @pytest.mark.parametrize("part", range(1, 12))
 def test_a_cut_file_is_refused_whole(exported, target, part):
     data = exported.read_bytes()
     exported.write_bytes(data[: len(data) * part // 12])
-    refused(target, exported)
+    must_refuse(target, exported)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_a_cut_file_is_refused_whole(exported, target, part):
 )
 def test_what_is_no_export_is_refused(tmp_path, target, content):
     (tmp_path / "x").write_bytes(content)
-    refused(target, tmp_path / "x")
+    must_refuse(target, tmp_path / "x")
 
 
 def test_what_is_no_file_is_refused(tmp_path, target):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", tmp_path / "none", "/dev/zero", "a\0b"):
-        refused(target, path)
+        must_refuse(target, path)
 
 
 def fresh_export(tmp_path, texts):
@@ -170,7 +170,7 @@ def test_an_import_does_not_follow_files_beside_it(exported, target, tmp_path):
         connection.execute("DELETE FROM payloads WHERE digest = ?", (digest,))
     (parts / digest[:2]).mkdir()
     os.symlink("/etc/passwd", parts / digest[:2] / digest)
-    refused(target, exported)
+    must_refuse(target, exported)
 
 
 # --- where exports and backups are written --------------------------------------------------------
