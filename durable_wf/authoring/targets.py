@@ -8,7 +8,7 @@ Read next: `loading.py`, `wfformat.py`.
 
 from __future__ import annotations
 
-import importlib
+import os
 import re
 import sys
 import types
@@ -23,6 +23,7 @@ from durable_wf.authoring.loading import (
     capturing,
     execute,
     failure,
+    imported,
     load_script,
     module_level,
     wrong,
@@ -35,6 +36,20 @@ from durable_wf.errors import DefinitionError, DurableWorkflowError, NotFound
 
 _FORMS = "give file.py:name, module:name, or a .json file"
 _PYTHON = re.compile(r"(.+\.py)(?::([^:/]*))?")
+
+
+def lasting(target: str) -> str:
+    """The target as it can be typed in any folder: files with their absolute path. What names a
+    module is found again from the folder where it was typed.
+    """
+    found = _PYTHON.fullmatch(target)
+    file = found[1] if found else target if target.endswith(".json") else ""
+    return os.path.abspath(file) + target[len(file) :] if file else target  # noqa: PTH100
+
+
+def names_code(target: str) -> bool:
+    """Whether a target names Python code, which gives the functions too."""
+    return bool(target) and not target.endswith(".json")
 
 
 def load(target: str, replay: Replay | None = None, *, code: bool = True) -> Workflow:
@@ -81,25 +96,20 @@ def _near(file: Path) -> str | None:
 
 
 def _from_module(name: str, attribute: str) -> Workflow:
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+    if str(Path.cwd()) not in sys.path:  # "" there would mean another folder later
         sys.path.insert(0, str(Path.cwd()))
-    module: types.ModuleType | None = None
     try:
-        with capturing():
-            module = importlib.import_module(name)
+        module = imported(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise NotFound(
                 f"there is no module {error.name!r}", hint="run from the folder that holds it"
             ) from None
         raise wrong(name, error) from error
+    except DefinitionError:
+        raise
     except Exception as error:
         raise wrong(name, error) from error
-    if module is None:
-        raise DefinitionError(
-            f"module {name} runs a workflow while it is imported",
-            hint="put that under: if __name__ == '__main__':",
-        )
     return _named(module, attribute, name)
 
 

@@ -81,11 +81,11 @@ def settings(
         if type(units) is not int or units < 1:
             raise CallerError(f"pool {pool!r} has {units} units: at least one is needed")
     capacity = Capacity(cores, memory, gpus, dict(pools or {}))
-    given = _given(cpus=cpus, memory=memory, gpus=gpus or None, pools=pools or {})
-    return Settings(executor_type(executor), count, capacity, grace_s, trust, given)
+    recorded = _recorded(cpus=cpus, memory=memory, gpus=gpus or None, pools=pools or {})
+    return Settings(executor_type(executor), count, capacity, grace_s, trust, recorded)
 
 
-def _given(
+def _recorded(
     *, cpus: float | None, memory: int | None, gpus: int | None, pools: Mapping[str, int]
 ) -> tuple[tuple[str, str], ...]:
     """The limits that were asked for, as they are recorded with a run."""

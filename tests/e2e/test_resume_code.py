@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import textwrap
@@ -107,4 +106,100 @@ def test_a_script_that_resumes_its_own_run_is_loaded_up_to_there(dwf):
     (dwf.folder / "go").unlink()
     (dwf.folder / "came").unlink()
     die(dwf, start(dwf, path, "again"))
+    goes_on(dwf)
+
+
+def test_a_script_that_runs_another_workflow_first_says_so(dwf):
+    body = f"""
+    {RUN}
+    if sys.argv[1:]: engine.run(flow(), run_id="r")
+    engine.run(flow("first"), run_id="f")
+    """
+    die(dwf, start(dwf, write(dwf, body, "other.py"), "now"))
+    write(dwf, body.replace("if sys.argv[1:]:", "if False:"), "other.py")
+    ended = dwf("resume", "r")
+    assert ended.code == Exit.NOT_FOUND
+    assert "other.py runs workflow 'first' first" in ended.err
+    assert "at module level before anything runs" in ended.err
+
+
+# --- what was typed -------------------------------------------------------------------------------
+
+GUARD = """
+if __name__ == "__main__":
+    (HERE / "guarded").touch()
+    raise SystemExit("the guard passed")
+"""
+BODIES = {
+    "at module level": ("workflow = flow()", "workflow"),
+    "a factory": ("def make():\n    return flow(offset=5)", "make"),
+    "a factory that runs it": ("def make():\n    wf.WorkflowEngine().run(flow())", "make"),
+    "arguments": (
+        """from argparse import ArgumentParser
+p = ArgumentParser()
+p.add_argument("--offset", type=int, default=3)
+workflow = flow(offset=p.parse_args().offset)""",
+        "workflow",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "form"),
+    [(body, form) for body in BODIES for form in ("file", "module")][:-1],  # sys.argv is dwf's own
+)
+def test_a_target_is_loaded_again_as_it_was_typed(dwf, body, form):
+    text, name = BODIES[body]
+    write(dwf, text + GUARD, "flows.py")
+    target = f"flows.py:{name}" if form == "file" else f"flows:{name}"
+    die(dwf, dwf.start("run", target, "--id", "r"))
+    goes_on(dwf)
+    assert not (dwf.folder / "guarded").exists()
+    created = dwf("events", "r", "--json").lines[0]["body"]
+    assert created["target"].endswith(target)
+    assert "argv" not in created
+
+
+def test_a_script_without_a_name_is_executed_again_with_its_guard(dwf):
+    write(dwf, f"if __name__ == '__main__':\n    {RUN}    engine.run(flow())", "flows.py")
+    die(dwf, dwf.start("run", "flows.py", "--id", "r"))
+    goes_on(dwf)
+
+
+def test_a_script_gets_its_own_arguments_again(dwf):
+    body = f"{RUN}assert sys.argv[1] == '--offset'\nengine.run(flow(offset=7), run_id='r')"
+    die(dwf, start(dwf, write(dwf, body), "--offset", "7"))
+    goes_on(dwf)
+    created = dwf("events", "r", "--json").lines[0]["body"]
+    assert created["argv"][1:] == ["--offset", "7"]
+
+
+def test_a_module_of_a_namespace_package_is_executed_again_as_one(dwf):
+    write(dwf, "", "space/flows.py")
+    body = f"""
+    from .helpers import OFFSET
+    {RUN}
+    engine.run(flow(offset=OFFSET), run_id="r")
+    """
+    (dwf.folder / "space" / "main.py").write_text(
+        TASKS.replace("parent\n", "parent.parent\n") + textwrap.dedent(body)
+    )
+    (dwf.folder / "space" / "helpers.py").write_text("OFFSET = 9")
+    die(dwf, start(dwf, "-m", "space.main"))
+    goes_on(dwf)
+    created = dwf("events", "r", "--json").lines[0]["body"]
+    assert created["module"] == "space.main"
+
+
+def test_a_definition_from_a_file_goes_on_when_the_file_is_gone(dwf):
+    write(dwf, "workflow = flow()", "flows.py")
+    script = "from flows import workflow; print(workflow.to_json())"
+    definition = dwf.folder / "flow.json"
+    made = subprocess.run(
+        [sys.executable, "-c", script], cwd=dwf.folder, text=True, capture_output=True,
+        check=True, timeout=DEADLINE_S, env=environment({}),
+    )  # fmt: skip
+    definition.write_text(made.stdout)
+    die(dwf, dwf.start("run", "flow.json", "--id", "r"))
+    definition.unlink()
     goes_on(dwf)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from durable_wf.authoring.targets import load
+from durable_wf.authoring.targets import lasting, load
 from durable_wf.authoring.wfformat import Replay
 from durable_wf.cli.context import (
     Settings,
@@ -29,6 +29,7 @@ from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.progress import teller
 from durable_wf.core.definition import Workflow
 from durable_wf.engine.facade import WorkflowEngine
+from durable_wf.engine.origin import started_by
 from durable_wf.engine.settings import ExecutorType, usable_cpus
 from durable_wf.store.folder import default_store, find_store
 
@@ -132,6 +133,7 @@ def run(
     with (
         teller(quiet=as_json or quiet) as on_progress,
         WorkflowEngine(store, executor_type=executor, workers=workers, trust=trust) as engine,
+        started_by(lasting(target)),
     ):
         result = engine.run(
             workflow,
