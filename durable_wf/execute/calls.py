@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 import types
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +146,10 @@ def read_value(
     classes: Classes = NO_CLASSES,
     data: bytes | None = None,
     key: bytes = b"",
+    space: Mapping[str, object] | None = None,
 ) -> Any:
     """A stored value as an object. `data` are the bytes behind a reference, `key`
-    signs pickled values (else the user's own).
+    signs pickled values (else the user's own), whose classes are looked for in `space` first.
 
     Raises NotReadable when it is damaged, or its classes are not at hand, or it
     was pickled by another user.
@@ -158,7 +159,7 @@ def read_value(
     if data is None:
         raise PayloadMissing(f"payload {value.digest} was not given")
     if value.codec == pickling.PICKLE:
-        return pickling.unpack(data, key or signing_key())
+        return pickling.unpack(data, key or signing_key(), space)
     return decode_payload(value.codec, data, classes)
 
 
@@ -172,8 +173,18 @@ def _argument(call: Call, at: int | str, given: Argument) -> Any:
     else:
         if data is None and isinstance(value, PayloadRef):
             data = read_file(call.payloads, value.digest)
-        found = read_value(value, call.functions.classes(index), data, call.signing_key)
+        classes, space = call.functions.classes(index), _globals_of(call)
+        found = read_value(value, classes, data, call.signing_key, space)
     return _follow(call, at, given, found) if given.path else found
+
+
+def _globals_of(call: Call) -> Mapping[str, object]:
+    """The globals of the function that is called, as far as it has any."""
+    function = call.functions[call.function]
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    space: Mapping[str, object] = getattr(function, "__globals__", {})
+    return space
 
 
 def _follow(call: Call, at: int | str, given: Given, found: Any) -> Any:
