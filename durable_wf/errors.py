@@ -49,8 +49,9 @@ class CycleError(DefinitionError):
 
     def __init__(self, path: Sequence[str]) -> None:
         self.path = tuple(path)
+        shown = path if len(path) < 24 else [*path[:20], f"({len(path) - 21} more)", path[-1]]
         super().__init__(
-            f"tasks depend on each other in a circle: {' -> '.join(self.path)}",
+            f"tasks depend on each other in a circle: {' -> '.join(shown)}",
             hint="remove one of these dependencies",
         )
 

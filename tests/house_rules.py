@@ -184,8 +184,15 @@ def words(path: str, text: str) -> Iterator[str]:
 
 # --- what can run or hang -----------------------------------------------------------------------
 
-_UNSAFE_IMPORTS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve"}
-_UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "import_module", "os.system"}
+_UNSAFE_IMPORTS = {
+    "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "runpy", "imp",
+    "code", "codeop", "zipimport", "joblib", "yaml", "jsonpickle", "copyreg",
+}  # fmt: skip
+_UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "import_module", "os.system", "os.popen"}
+_UNSAFE_NAMES = {
+    "import_module", "eval", "exec", "compile", "__import__", "system", "popen", "exec_module",
+    "find_class", "Unpickler",
+}  # fmt: skip
 
 
 def calls(src: Source) -> Iterator[ast.Call]:
@@ -219,8 +226,37 @@ def unsafe(src: Source) -> Iterator[str]:
         last = name.rpartition(".")[2]
         if name.startswith("re."):
             continue
-        if (name in _UNSAFE_CALLS or last == "import_module") and last not in allowed:
+        if (name in _UNSAFE_CALLS or last in {"import_module", "exec_module"}) and (
+            last not in allowed
+        ):
             yield f"{src.path}:{call.lineno}: {name}() may not be used here"
+        for keyword in call.keywords:
+            # Anything but a plain False: numpy and subprocess would run what they are given.
+            if keyword.arg in {"allow_pickle", "shell"} and ast.unparse(keyword.value) != "False":
+                yield f"{src.path}:{call.lineno}: {keyword.arg}= may not be used here"
+        if last in {"recv", "read_pickle"}:
+            yield f"{src.path}:{call.lineno}: {name}() unpickles; send bytes"
+    yield from _unsafe_under_other_names(src, allowed)
+
+
+def _unsafe_under_other_names(src: Source, allowed: set[str]) -> Iterator[str]:
+    """`from importlib import import_module as im`, `run = eval`, `getattr(builtins, "eval")`."""
+    called = {id(call.func) for call in calls(src)}
+    for node in ast.walk(src.tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if alias.name in _UNSAFE_NAMES - allowed:
+                    yield f"{src.path}:{node.lineno}: {alias.name} may not be imported here"
+        elif (
+            isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in called
+        ):
+            if node.id in {"eval", "exec", "compile", "__import__"} - allowed:
+                yield f"{src.path}:{node.lineno}: {node.id} may not be used here"
+        elif (
+            isinstance(node, ast.Constant)
+            and node.value in {"eval", "exec", "__import__"} - allowed
+        ):
+            yield f"{src.path}:{node.lineno}: {node.value!r} may not be named here"
 
 
 _WAITS = {"join", "wait", "acquire", "recv", "get", "select", "communicate", "result"}

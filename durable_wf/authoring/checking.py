@@ -12,6 +12,8 @@ from durable_wf.core.definition import Task, Upstream, Workflow
 from durable_wf.core.resolver import DependencyResolver
 from durable_wf.errors import DefinitionError
 
+_MOST_TOLD = 20
+
 
 def check(workflow: Workflow) -> Workflow:
     """The workflow itself. Raises DefinitionError with all problems; CycleError for a cycle."""
@@ -27,7 +29,9 @@ def check(workflow: Workflow) -> Workflow:
     resolver = DependencyResolver({task.name: task.upstream for task in workflow.tasks})
     problems += [str(unknown) for unknown in resolver.unknown()]
     if problems:
-        raise DefinitionError(f"workflow {workflow.name!r} is not sound", problems=problems)
+        more = len(problems) - _MOST_TOLD
+        told = problems if more <= 0 else [*problems[:_MOST_TOLD], f"and {more} more"]
+        raise DefinitionError(f"workflow {workflow.name!r:.220} is not sound", problems=told)
     resolver.check()
     return workflow
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib
 import os
 import sys
 import types
@@ -61,12 +62,14 @@ def capturing() -> Iterator[Capture]:
         _captures.remove(capture)
 
 
-def intercept(workflow: Workflow) -> None:
-    """To be called first by everything that would run a workflow. Does nothing but while a script
-    is being loaded; then the script ends here, and `workflow` is what it was loaded for.
+def intercept(workflow: Workflow | None) -> None:
+    """To be called first by everything that would run a workflow, or (None) continue a run. Does
+    nothing but while a script is being loaded; then the script ends here, and `workflow` is what
+    it was loaded for.
     """
     if _captures:
-        _captures[-1].workflows.append(workflow)
+        if workflow is not None:
+            _captures[-1].workflows.append(workflow)
         raise LoadingEnded
 
 
@@ -75,21 +78,24 @@ def is_loading() -> bool:
     return bool(_captures)
 
 
-def load_script(file: Path, argv: Sequence[str], cwd: Path | None) -> list[Workflow]:
+def load_script(
+    file: Path, argv: Sequence[str], cwd: Path | None, module: str = ""
+) -> list[Workflow]:
     """The workflows of a script, that which it wanted to run first.
 
     The script runs as `__main__`, with `argv` (as `sys.argv`; empty: the file alone) and in the
     folder `cwd` where there is one, up to the first `run` or `submit` of an engine, or to its end.
     Module-level workflows and builders follow. What it prints goes to standard error. It stays
-    `__main__` afterwards; arguments and folder are restored.
+    `__main__` afterwards; arguments and folder are restored. `module` is its name where it was
+    started as `python -m module`.
     Raises NotFound when there is no such file, DefinitionError when the script fails.
     """
-    module, captured = execute(file, argv, cwd, guarded=True)
-    return captured + [workflow for _, workflow in module_level(module, skip=captured)]
+    main, captured = execute(file, argv, cwd, guarded=True, module=module)
+    return captured + [workflow for _, workflow in module_level(main, skip=captured)]
 
 
 def execute(
-    file: Path, argv: Sequence[str], cwd: Path | None, *, guarded: bool
+    file: Path, argv: Sequence[str], cwd: Path | None, *, guarded: bool, module: str = ""
 ) -> tuple[types.ModuleType, list[Workflow]]:
     """Execute a script as `__main__`; returns its module and what it wanted to run.
 
@@ -97,18 +103,19 @@ def execute(
     """
     path = Path(os.path.abspath(file))  # noqa: PTH100 - symbolic links stay as they were given
     code = _compile(path, guarded=guarded)
-    module = types.ModuleType("__main__")
-    vars(module).update(__file__=str(path), __package__=_package_of(path), __cached__=None)
+    main = types.ModuleType("__main__")
+    folder, package = _place_of(path, module)
+    vars(main).update(__file__=str(path), __package__=package, __cached__=None)
     before = sys.modules.get("__main__")
-    sys.modules["__main__"] = module
-    _mains.append(module)
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    with _circumstances([*argv] or [str(path)], cwd), capturing() as capture:
+    sys.modules["__main__"] = main
+    _mains.append(main)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    with circumstances([*argv] or [str(path)], cwd), capturing() as capture:
         try:
-            exec(code, vars(module))  # noqa: S102 - this is what loading a script is
+            exec(code, vars(main))  # noqa: S102 - this is what loading a script is
         except SystemExit as error:
-            if not any(module_level(module, build=False)):
+            if not any(module_level(main, build=False)):
                 _restore(before)
                 raise DefinitionError(
                     f"{path} ended itself with exit({error.code!r}) before it made a workflow"
@@ -116,7 +123,19 @@ def execute(
         except Exception as error:
             _restore(before)
             raise wrong(path, error) from error
-    return module, capture.workflows
+    return main, capture.workflows
+
+
+def imported(name: str) -> types.ModuleType:
+    """A module, which must run nothing while it is imported. Raises DefinitionError if it would,
+    and whatever importing raises.
+    """
+    with capturing():
+        return importlib.import_module(name)
+    raise DefinitionError(
+        f"module {name} runs a workflow while it is imported",
+        hint="put that under: if __name__ == '__main__':",
+    )
 
 
 def _restore(main: types.ModuleType | None) -> None:
@@ -125,8 +144,8 @@ def _restore(main: types.ModuleType | None) -> None:
 
 
 @contextlib.contextmanager
-def _circumstances(argv: list[str], cwd: Path | None) -> Iterator[None]:
-    """The arguments and the folder of a script, while it is loaded; its prints to stderr."""
+def circumstances(argv: list[str], cwd: Path | None) -> Iterator[None]:
+    """The arguments and the folder of what is loaded meanwhile; its prints to stderr."""
     given = sys.argv
     sys.argv = argv
     try:
@@ -161,6 +180,15 @@ def _is_guard(node: ast.stmt) -> bool:
         return False
     sides = [ast.unparse(side) for side in (node.test.left, *node.test.comparators)]
     return sorted(sides) == ["'__main__'", "__name__"] and isinstance(node.test.ops[0], ast.Eq)
+
+
+def _place_of(path: Path, module: str) -> tuple[str, str | None]:
+    """The folder that imports of a script begin in, and its package."""
+    if not module:
+        return str(path.parent), _package_of(path)
+    package = module.rpartition(".")[0]
+    depth = package.count(".") + 1 if package else 0
+    return str([path.parent, *path.parent.parents][depth]), package
 
 
 def _package_of(path: Path) -> str | None:

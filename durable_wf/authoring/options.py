@@ -112,6 +112,11 @@ def _pools(value: object) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(value.items()))
 
 
+_LONGEST_TAG = 1_000
+_LONGEST_TEXT = 65_536
+"""Characters. Tags and metadata stand in every list and in the first event of each run."""
+
+
 def read_tags(value: object) -> tuple[str, ...]:
     """Tags as a tuple of texts; a single text is refused, it is nearly always a slip."""
     if isinstance(value, str) or not isinstance(value, Iterable):
@@ -119,6 +124,8 @@ def read_tags(value: object) -> tuple[str, ...]:
     tags = tuple(value)
     if not all(isinstance(tag, str) and tag for tag in tags):
         raise DefinitionError(f"tags must be texts, not {tags!r:.80}")
+    if any(len(tag) > _LONGEST_TAG for tag in tags):
+        raise DefinitionError(f"a tag is longer than {_LONGEST_TAG:,} characters")
     return tags
 
 
@@ -129,6 +136,11 @@ def read_metadata(value: object) -> tuple[tuple[str, str], ...]:
     for key, item in value.items():
         if not isinstance(item, str | int | float):
             raise DefinitionError(f"metadata {key!r} must be a text or a number, not {item!r:.60}")
+        if len(key) > _LONGEST_TAG or len(str(item)) > _LONGEST_TEXT:
+            raise DefinitionError(
+                f"metadata {key!r:.80} is too long ({_LONGEST_TEXT:,} characters at most)",
+                hint="return it from a task, or write it to a file and name that",
+            )
     return tuple(sorted((key, str(item)) for key, item in value.items()))
 
 

@@ -8,7 +8,7 @@ Read next: `loading.py`, `wfformat.py`.
 
 from __future__ import annotations
 
-import importlib
+import os
 import re
 import sys
 import types
@@ -23,6 +23,7 @@ from durable_wf.authoring.loading import (
     capturing,
     execute,
     failure,
+    imported,
     load_script,
     module_level,
     wrong,
@@ -37,10 +38,25 @@ _FORMS = "give file.py:name, module:name, or a .json file"
 _PYTHON = re.compile(r"(.+\.py)(?::([^:/]*))?")
 
 
-def load(target: str, replay: Replay | None = None) -> Workflow:
+def lasting(target: str) -> str:
+    """The target as it can be typed in any folder: files with their absolute path. What names a
+    module is found again from the folder where it was typed.
+    """
+    found = _PYTHON.fullmatch(target)
+    file = found[1] if found else target if target.endswith(".json") else ""
+    return os.path.abspath(file) + target[len(file) :] if file else target  # noqa: PTH100
+
+
+def names_code(target: str) -> bool:
+    """Whether a target names Python code, which gives the functions too."""
+    return bool(target) and not target.endswith(".json")
+
+
+def load(target: str, replay: Replay | None = None, *, code: bool = True) -> Workflow:
     """The workflow that `target` names; `replay` says how recorded (WfFormat) tasks are replayed.
 
-    Without a name, a script gives the workflow that it would run, or its only one.
+    Without `code`, the scripts that a definition in a .json file names are not executed: it is only
+    to be looked at. Without a name, a script gives the workflow that it would run, or its only one.
     Raises NotFound when a file, module or name is not there (with the nearest name that is), and
     DefinitionError when what is there is no workflow.
     """
@@ -48,7 +64,7 @@ def load(target: str, replay: Replay | None = None) -> Workflow:
         file, name = found.groups()
         return _from_file(Path(file), name)
     if target.endswith(".json"):
-        return _from_json(Path(target), replay or Replay())
+        return _from_json(Path(target), replay or Replay(), code=code)
     module, colon, name = target.partition(":")
     if colon and name and re.fullmatch(r"\w+(\.\w+)*", module):
         return _from_module(module, name)
@@ -80,25 +96,20 @@ def _near(file: Path) -> str | None:
 
 
 def _from_module(name: str, attribute: str) -> Workflow:
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+    if str(Path.cwd()) not in sys.path:  # "" there would mean another folder later
         sys.path.insert(0, str(Path.cwd()))
-    module: types.ModuleType | None = None
     try:
-        with capturing():
-            module = importlib.import_module(name)
+        module = imported(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise NotFound(
                 f"there is no module {error.name!r}", hint="run from the folder that holds it"
             ) from None
         raise wrong(name, error) from error
+    except DefinitionError:
+        raise
     except Exception as error:
         raise wrong(name, error) from error
-    if module is None:
-        raise DefinitionError(
-            f"module {name} runs a workflow while it is imported",
-            hint="put that under: if __name__ == '__main__':",
-        )
     return _named(module, attribute, name)
 
 
@@ -145,7 +156,7 @@ def _call(function: Any, where: str) -> object:
     return capture.workflows[0] if capture.workflows else result
 
 
-def _from_json(file: Path, replay: Replay) -> Workflow:
+def _from_json(file: Path, replay: Replay, *, code: bool) -> Workflow:
     if not file.exists():
         raise NotFound(f"there is no file {file}", hint=_near(file))
     text = read_json_file(file)
@@ -155,7 +166,7 @@ def _from_json(file: Path, replay: Replay) -> Workflow:
         workflow = check(Workflow.from_json(text))
     except DefinitionError as error:
         raise DefinitionError(f"{file}: {error.message}", hint=error.hint) from None
-    return with_functions(workflow)
+    return with_functions(workflow) if code else workflow
 
 
 def with_functions(workflow: Workflow) -> Workflow:

@@ -77,6 +77,10 @@ class TaskFunction(Generic[P, R]):
                 return self.__qualname__
             if found.function is self.function:
                 return _itself, (found,)
+        return self.by_value()
+
+    def by_value(self) -> tuple[Any, ...]:
+        """How `pickle` makes a copy, for a process that cannot import the module."""
         settings = {name: v for name, v in self.settings.items() if name not in RECOVERY}
         return TaskFunction, (self.function, self.name, settings)
 

@@ -29,6 +29,9 @@ VERSION: Final = "1.5"
 MAX_BYTES: Final = 64 * 2**20
 """Files above this are refused unread: 3 KB a task is usual, so this is some 20,000 tasks."""
 
+_LARGEST: Final = 1e18
+"""Seconds, bytes and cores above this are no recording."""
+
 _WORK: Final[Mapping[str, Callable[[float], None]]] = {
     "sleep": replayed.sleep,
     "cpu": replayed.burn,
@@ -127,8 +130,11 @@ def _number(data: Mapping[str, Any], key: str, where: str) -> float | None:
     if value is None:
         return None
     good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not math.isfinite(value) or value < 0:
-        raise _Bad(f"{where}: {key!r} is {value!r:.40}, not a number of 0 or more")
+    # Compared, not asked whether it is finite: a whole number may be too large for that.
+    if not good or not 0 <= value <= _LARGEST:
+        raise _Bad(
+            f"{where}: {key!r} is {value!r:.40}, not a number of 0 or more (up to {_LARGEST:g})"
+        )
     return value  # type: ignore[no-any-return]
 
 

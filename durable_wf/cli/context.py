@@ -18,6 +18,9 @@ from click.shell_completion import CompletionItem
 
 from durable_wf.cli.terminal import Look, look_at
 
+MOST = 1 << 31
+"""The largest number that an option takes."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -76,6 +76,14 @@ def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
     return document
 
 
+def _body(stored: Stored) -> object:
+    """The body as an object; as the text it is where somebody made it what no engine writes."""
+    try:
+        return json.loads(stored.body) if stored.body else {}
+    except (ValueError, RecursionError):
+        return stored.body
+
+
 def event_document(stored: Stored, run_id: str) -> Document:
     """An event as it stands in the log, its body as an object, its hash in hex."""
     return {
@@ -86,6 +94,6 @@ def event_document(stored: Stored, run_id: str) -> Document:
         "kind": stored.kind,
         "task": stored.task,
         "attempt": stored.attempt,
-        "body": json.loads(stored.body) if stored.body else {},
+        "body": _body(stored),
         "hash": stored.hash.hex(),
     }

@@ -138,8 +138,15 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
     if name is None:
         return
     at = recorded.at
-    task = tasks.setdefault(name, TaskFacts())
-    task.status = TASK[task.status][type(event)]
+    task = tasks.get(name)
+    after = None if task is None else TASK[task.status].get(type(event))
+    if task is None or after is None:
+        what = "the definition does not have" if task is None else "cannot have that happen now"
+        raise HistoryError(
+            f"event {recorded.n}, {type(event).__name__}, is of task {name!r:.80}, which {what}",
+            hint="dwf db check",
+        )
+    task.status = after
     match event:
         case e.AttemptStarted():
             task.attempts = event.attempt

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -109,6 +110,13 @@ class Dwf(click.Group):
             with formatter.section(title):
                 formatter.write_dl([(name, lazy.help) for name, lazy in commands.items()])
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the arguments; `--help` and `--version` print here, and perhaps nobody reads."""
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError as error:
+            raise _NobodyReads from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; that nobody reads any more is not an error (click would say 1)."""
         try:
@@ -183,4 +191,24 @@ def dwf(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Entry point of `dwf`, `durable-wf` and `python -m durable_wf`."""
+    _complete_streams()
     dwf.main()
+
+
+def _complete_streams() -> None:
+    """Make stdin, stdout and stderr usable, whoever started us and however.
+
+    One that is closed is opened to nothing: otherwise the next file to be opened, the log perhaps,
+    would get its number, and what somebody prints would be written into it. What the encoding of
+    stdout has no bytes for is written as an escape, not an error.
+    """
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, this one
+        if getattr(sys, name) is None:
+            mode = "r" if fd == 0 else "w"
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

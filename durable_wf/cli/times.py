@@ -17,22 +17,29 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[wdhms])+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
 
 
+_LAST_US = 250_000_000_000_000_000
+"""In the year 9892: what a forged log names beyond, or before 1970, is shown as the limit."""
+
+
+def _moment(at: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=max(0, min(at, _LAST_US)))
+
+
 def iso(at: int | None) -> str | None:
     """UTC microseconds as `2026-11-23T14:50:00.123456Z`."""
     if at is None:
         return None
-    moment = _EPOCH + timedelta(microseconds=at)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+    return _moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
 
 
 def clock(at: int) -> str:
     """UTC microseconds as `14:50:00.123`, for lines that follow each other."""
-    return (_EPOCH + timedelta(microseconds=at)).strftime("%H:%M:%S.%f")[:-3]
+    return _moment(at).strftime("%H:%M:%S.%f")[:-3]
 
 
 def local(at: int) -> str:
     """UTC microseconds as local date and time, with the zone."""
-    return (_EPOCH + timedelta(microseconds=at)).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return _moment(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def span(us: float) -> str:
@@ -71,7 +78,7 @@ def parse_since(text: str, now: int) -> int:
     text = text.strip()
     if _DURATION.fullmatch(text):
         seconds = sum(float(n) * _UNITS_S[unit] for n, unit in _PART.findall(text))
-        return now - round(seconds * 1_000_000)
+        return now - round(min(seconds * 1_000_000, now))
     try:
         moment = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):

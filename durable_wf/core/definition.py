@@ -276,10 +276,24 @@ _list = _typed(list, "a list")
 _object = _typed(dict, "an object")
 
 
+_LARGEST = 1 << 1023
+"""Whole numbers from here on have no float."""
+
+
 def _real(raw: object) -> float:
-    if type(raw) not in (int, float) or not math.isfinite(raw):  # type: ignore[arg-type]
+    if type(raw) is int and abs(raw) < _LARGEST:
+        return float(raw)
+    if type(raw) is not float or not math.isfinite(raw):
         raise _Wrong(f"must be a number, not {raw!r:.60}")
-    return float(raw)  # type: ignore[arg-type]
+    return raw
+
+
+def _usable(raw: object) -> str:
+    """A name: whoever wrote it, it will stand on screens, in messages and in the log."""
+    name: str = _text(raw)
+    if not name.isprintable():
+        raise _Wrong(f"{name!r:.60} is no usable name")
+    return name
 
 
 def _texts(raw: object) -> tuple[str, ...]:
@@ -385,7 +399,7 @@ class _Reader:
             if not isinstance(tasks, Iterator):
                 tasks = iter(_list(tasks))
             readers = {
-                "name": _text, "description": _text, "tags": _texts, "metadata": _text_pairs,
+                "name": _usable, "description": _text, "tags": _texts, "metadata": _text_pairs,
                 "rules": _texts,
             }  # fmt: skip
             fields = _read_fields(self._data, readers)
@@ -417,7 +431,10 @@ class _Reader:
 
     def _name(self, raw: object) -> str:
         name: str = _text(raw)
-        return self._shared.setdefault(name, name)
+        known = self._shared.get(name)
+        if known is None:
+            known = self._shared[name] = _usable(name)
+        return known
 
     def _names(self, raw: object) -> tuple[str, ...]:
         return tuple([self._name(item) for item in _list(raw)])

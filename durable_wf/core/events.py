@@ -56,7 +56,10 @@ class RunCreated:
     """A run came into being. `definition` is the digest of its definition payload.
 
     `structure`, `inputs` and `code` are the three digests that make `run_id` idempotent.
-    The rest says where it came from, so that another process can load its code again.
+    The rest says where it came from, so that another process can load its code again: what was
+    typed as `target`, or else the `script` with its `argv`, which ran as `python -m module` where
+    `module` is set; in the folder `cwd`. `limits` are those that its engine was given (pairs of
+    cpus, memory, gpus or pool:NAME and the number), for who goes on with it.
     """
 
     workflow: str
@@ -72,6 +75,9 @@ class RunCreated:
     argv: tuple[str, ...] = ()
     cwd: str = ""
     python: str = ""
+    target: str = ""
+    module: str = ""
+    limits: tuple[tuple[str, str], ...] = ()
 
 
 @attrs.frozen

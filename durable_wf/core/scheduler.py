@@ -130,9 +130,9 @@ def is_tiny(task: Task, estimate_us: int) -> bool:
 class TaskScheduler(Generic[S]):
     """Orders ready tasks of all runs and admits them against one capacity."""
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: Capacity, ledger: Ledger | None = None) -> None:
         self.capacity = capacity
-        self._ledger = Ledger(capacity)
+        self._ledger = Ledger(capacity) if ledger is None else ledger
         self._grants: dict[str, Grant] = {}
         self._queue = _Queue()
         self._arrival = 0
@@ -177,11 +177,11 @@ class TaskScheduler(Generic[S]):
         seen: set[tuple[int, int]] = set()
         idle = [seat for seat in seats if seat.open and not seat.queued]
         roomy = [_Room(seat, seat.queued_us) for seat in seats if self._has_room(seat)]
-        queue = self._queue
-        while queue and (idle or roomy) and len(passed) < LOOK_PAST:
-            entry = queue.pop()
-            run, index = entry[3], entry[4]
-            key = (run, index)
+        pop, left = self._queue.pop, len(self._queue)
+        while left and (idle or roomy) and len(passed) < LOOK_PAST:
+            left -= 1
+            entry = pop()
+            key = run, index = entry[3:]
             if key in seen:
                 continue  # queued twice
             seen.add(key)
@@ -199,7 +199,7 @@ class TaskScheduler(Generic[S]):
         if picks:
             self._count_passed(passed)
         for entry in passed:
-            queue.push(entry)
+            self._queue.push(entry)
         return picks
 
     @staticmethod

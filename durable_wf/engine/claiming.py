@@ -7,6 +7,7 @@ Read next: `loop.py`, which commits what is decided here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -106,12 +107,13 @@ def claim(
 
 
 def _clear(attempts: Iterable[OpenAttempt], locks: Path) -> list[str]:
-    """End the old workers of open attempts; names those that would not end."""
+    """End the old workers of open attempts, all within `CLEARING_S`; names those that live on."""
     workers = {a.started.worker: (a.started.pid, a.started.born) for a in attempts}
+    deadline = time.monotonic() + CLEARING_S
     return [
         f"{worker} (pid {pid})"
         for worker, (pid, born) in workers.items()
-        if not clear_worker(locks, worker, pid, born, CLEARING_S)
+        if not clear_worker(locks, worker, pid, born, max(0.1, deadline - time.monotonic()))
     ]
 
 

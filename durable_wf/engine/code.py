@@ -10,10 +10,9 @@ Read next: `entering.py`; `authoring/loading.py` for how scripts are loaded.
 from __future__ import annotations
 
 import hmac
-import importlib
 import platform
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +20,8 @@ from typing import Any
 import attrs
 
 from durable_wf.authoring import loading
+from durable_wf.authoring.targets import load as load_target
+from durable_wf.authoring.targets import names_code
 from durable_wf.core.definition import FunctionRef, Task, Workflow
 from durable_wf.core.digests import structure_digest
 from durable_wf.core.events import RunCreated
@@ -64,9 +65,9 @@ def _imported(task: Task) -> Function:
             hint="build the workflow in the script that defines it, or use an importable module",
         )
     try:
-        module = importlib.import_module(ref.module)
+        module = loading.imported(ref.module)
         function = _found_by_name(module, task) or _attribute(module, ref.qualname)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # whatever a module does while it is imported
         raise NotFound(
             f"the code of task {task.name!r} cannot be imported: "
             f"{ref.module}:{ref.qualname} ({error})",
@@ -199,15 +200,10 @@ def load(recorded: Workflow, state: RunState, store: Store) -> Workflow:
     functions = _stored(recorded, store)
     created = state.created
     assert created is not None
-    scripts = dict.fromkeys(
-        task.function.file
-        for task in recorded.tasks
-        if task.name not in functions and not task.function.module
-    )
+    _make_importable(created)
     fresh: dict[str, FunctionRef] = {}
     recovery: dict[str, tuple[Any, ...]] = {}
-    for script in scripts:
-        loaded = _from_script(recorded, script, created)
+    for loaded in _loaded(recorded, functions, created):
         functions = {**loaded.functions, **functions}
         recovery |= loaded.recovery
         fresh.update((task.name, task.function) for task in loaded.tasks)
@@ -239,10 +235,45 @@ def _rules_of_modules(recorded: Workflow) -> dict[str, tuple[Any, ...]]:
     return {}
 
 
-def _from_script(recorded: Workflow, script: str, created: RunCreated) -> Workflow:
-    """The workflow that a script gives, the one that is this run's."""
-    argv = created.argv if script == created.script else ()
-    found = loading.load_script(Path(script), argv, Path(created.cwd))
+def _make_importable(created: RunCreated) -> None:
+    """Let modules be found as when the run was created: beside its script, in its folder."""
+    beside = str(Path(created.script).parent) if created.script else ""
+    for folder in (beside, created.cwd):
+        if folder and folder not in sys.path:
+            sys.path.append(folder)
+
+
+def _loaded(
+    recorded: Workflow, stored: Mapping[str, Function], created: RunCreated
+) -> Iterator[Workflow]:
+    """The run's workflow from each place that has to be loaded for it."""
+    if names_code(created.target):
+        with loading.circumstances([created.target], Path(created.cwd)):
+            found = [load_target(created.target)]
+        yield _wanted(recorded, found, created.target)
+        return
+    scripts = dict.fromkeys(
+        task.function.file
+        for task in recorded.tasks
+        if task.name not in stored and not task.function.module
+    )
+    for script in scripts:
+        own = script == created.script
+        main, captured = loading.execute(
+            Path(script),
+            created.argv if own else (),
+            Path(created.cwd),
+            guarded=True,
+            module=created.module if own else "",
+        )
+        others = [workflow for _, workflow in loading.module_level(main, skip=captured)]
+        yield _wanted(recorded, captured + others, script, captured)
+
+
+def _wanted(
+    recorded: Workflow, found: Sequence[Workflow], where: str, ran: Sequence[Workflow] = ()
+) -> Workflow:
+    """Of the workflows that were found, the one of this run; `ran` ended the loading."""
     wanted = structure_digest(recorded)
     for workflow in found:
         if structure_digest(workflow) == wanted:
@@ -250,9 +281,16 @@ def _from_script(recorded: Workflow, script: str, created: RunCreated) -> Workfl
     for workflow in found:
         if workflow.name == recorded.name:
             return workflow
+    if ran:
+        raise NotFound(
+            f"{where} runs workflow {ran[0].name!r} first, and was loaded up to there: "
+            f"{recorded.name!r} was not made by then",
+            hint=f"make {recorded.name!r} at module level before anything runs, or run the script "
+            "itself again with this run_id",
+        )
     names = ", ".join(repr(workflow.name) for workflow in found) or "none"
     raise NotFound(
-        f"{script} does not define workflow {recorded.name!r} any more (it has: {names})",
+        f"{where} does not define workflow {recorded.name!r} any more (it has: {names})",
         hint="restore the script, or run it with the same run_id",
     )
 

@@ -18,7 +18,8 @@ from durable_wf.core.state import row_of
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.clock import SystemClock
-from durable_wf.engine.loop import Loop, command_input
+from durable_wf.engine.commands import command_input
+from durable_wf.engine.loop import Loop
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.engine.waiting import wait_until
 from durable_wf.errors import NotTrusted, OwnedElsewhere, WrongState
@@ -150,6 +151,7 @@ def _decide_alone(store: Store, row: RunRow, verb: Verb, actor: str, reason: str
         appended = store.log.append(Batch(appends=[append]))
     finally:
         lock.release()
+        lock.path.unlink(missing_ok=True)
     if appended.conflicts:
         raise OwnedElsewhere(f"run {row.run_id} has just been taken by an engine", hint="try again")
     return Answer(0, row.run_id, True, f"{verb.value} accepted")

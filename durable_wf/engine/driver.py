@@ -67,7 +67,8 @@ class Driver:
         return self._driving == threading.get_ident()
 
     def call(self, action: Callable[[], T]) -> T:
-        """Have `action` done between two turns, by the driving thread; returns what it returns.
+        """Have `action` done between two turns, by the driving thread; returns what it returns,
+        once what it decided is committed.
 
         Raises CallerError inside a turn, which could not come to its end.
         """
@@ -80,9 +81,11 @@ class Driver:
 
         def act() -> None:
             try:
-                future.set_result(action())
+                result = action()
             except Exception as error:  # noqa: BLE001 - it belongs to the caller
                 future.set_exception(error)
+            else:
+                self.loop.after_commit(lambda: future.set_result(result))
 
         self.loop.request(act)
         self.wait(future)
@@ -131,6 +134,13 @@ class Driver:
         if self.interrupted:
             self._broken = self.on_interrupt()
             raise self._broken
+
+    def interrupt(self) -> None:
+        """Start nothing more, and end with this turn. Safe in a signal handler: it only sets flags,
+        since waking would take locks that the interrupted code may hold.
+        """
+        self.interrupted = True
+        self.loop.starting = False
 
     def kill(self) -> None:
         """Give nobody time to finish from now on. Safe in a signal handler."""

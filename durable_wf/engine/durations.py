@@ -10,6 +10,7 @@ from __future__ import annotations
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import AttemptSucceeded
 from durable_wf.core.status import RunStatus
+from durable_wf.errors import DurableWorkflowError
 from durable_wf.store.port import Log
 
 Durations = dict[int, int]
@@ -26,9 +27,16 @@ def earlier_durations(log: Log, workflow: Workflow) -> Durations:
     rows = log.rows(status=[RunStatus.SUCCEEDED], workflow=workflow.name, limit=1)
     if not rows or rows[0].total > _MOST_TASKS:
         return {}
+    try:
+        return _durations(log, workflow, rows[0].run)
+    except DurableWorkflowError:
+        return {}  # an earlier run that is damaged must not keep later ones from running
+
+
+def _durations(log: Log, workflow: Workflow, run: int) -> Durations:
     index = {task.name: i for i, task in enumerate(workflow.tasks)}
     return {
         index[event.task]: event.wall_us
-        for recorded in log.history(rows[0].run)
+        for recorded in log.history(run)
         if isinstance(event := recorded.event, AttemptSucceeded) and event.task in index
     }

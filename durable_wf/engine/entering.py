@@ -9,7 +9,6 @@ Read next: `claiming.py` for runs that existed before, `code.py` for where funct
 from __future__ import annotations
 
 import logging
-import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,7 +38,7 @@ from durable_wf.engine.live import LiveRun, run_code
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.session import Session
-from durable_wf.engine.settings import ExecutorType
+from durable_wf.engine.settings import ExecutorType, executor_type
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.errors import CallerError, DurableWorkflowError, RunConflict, WrongState
 from durable_wf.recovery.chain import Rules
@@ -62,6 +61,7 @@ class Options:
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
     wait_s: float | None = None
+    start: origin.Start = attrs.field(factory=origin.Start)
 
 
 def enter(session: Session, workflow: Workflow, options: Options, cancel: Canceller) -> RunHandle:
@@ -74,12 +74,12 @@ def enter(session: Session, workflow: Workflow, options: Options, cancel: Cancel
     run_id = origin.check_run_id(options.run_id or origin.new_run_id(workflow.name, now))
     live = session.loop.run(run_id)
     if live is not None:
-        _same_or_raise(session, row_or_raise(session.store.log, run_id), workflow)
-        return _joined(session, live, options, cancel)
+        _refuse_other(run_id, live.state.created, workflow, lambda: live.state.workflow)
+        return _go_on(session, live, options, cancel)
     row = session.store.log.row(run_id)
     if row is None:
         return _create(session, workflow, run_id, options, cancel)
-    _same_or_raise(session, row, workflow)
+    _refuse_other(run_id, row, workflow, lambda: load_definition(session.store.log, row))
     if row.ended_at is not None:
         handle = RunHandle(run_id, cancel)
         handle.settle(RunResult(row, workflow, session.reader))
@@ -87,25 +87,19 @@ def enter(session: Session, workflow: Workflow, options: Options, cancel: Cancel
     return continue_run(session, row, workflow, options, cancel, "resume")
 
 
-def _joined(session: Session, live: LiveRun, options: Options, cancel: Canceller) -> RunHandle:
-    """Wait for a run that this engine holds. One that told of its rest gets a new handle."""
-    live.wait_s = options.wait_s
-    if live.handle.done() and not live.settled:
-        live.handle = RunHandle(live.run_id, cancel)
-        if live.rests(session.clock.now_us()):
-            session.settle(live)
-    return live.handle
-
-
-def _same_or_raise(session: Session, row: RunRow, workflow: Workflow) -> None:
-    """A run id stands for one structure and one set of inputs."""
-    same_structure = row.structure == structure_digest(workflow)
-    if same_structure and row.inputs == inputs_digest(workflow):
+def _refuse_other(
+    run_id: str,
+    known: RunRow | RunCreated | None,
+    workflow: Workflow,
+    recorded: Callable[[], Workflow],
+) -> None:
+    """A run id stands for one structure and one set of inputs. Raises RunConflict."""
+    assert known is not None
+    if known.structure == structure_digest(workflow) and known.inputs == inputs_digest(workflow):
         return
-    recorded = load_definition(session.store.log, row)
-    found = differences.between(recorded, workflow)
+    found = differences.between(recorded(), workflow)
     raise RunConflict(
-        f"run {row.run_id} exists with another definition:\n  - " + "\n  - ".join(found),
+        f"run {run_id} exists with another definition:\n  - " + "\n  - ".join(found),
         hint="choose another run_id for the changed workflow",
     )
 
@@ -131,10 +125,13 @@ def _create(
         actor=origin.person(),
         tags=(*workflow.tags, *options.tags),
         metadata=tuple(sorted({**dict(workflow.metadata), **options.metadata}.items())),
-        script=origin.script(),
-        argv=tuple(sys.argv),
+        script=options.start.script,
+        argv=options.start.argv,
         cwd=str(Path.cwd()),
         python=origin.python_version(),
+        target=options.start.target,
+        module=options.start.module,
+        limits=session.settings.given,
     )
     claimed = Claimed(state)
     claimed.give(i.Create(created, session.engine), session.clock.now_us())
@@ -172,13 +169,16 @@ def continue_run(
     state = replayed(log, row, recorded)
     if workflow is None:
         workflow = code.load(recorded, state, session.store)
+    else:
+        _refuse_other(row.run_id, row, workflow, lambda: recorded)
+    workflow = _in_order_of(recorded, workflow)
     changed = code.changed_tasks(state, recorded, workflow)
     code.refuse_changes(row.run_id, changed, accepted=options.accept_changes)
     functions = code.functions_given(workflow)
     if changed:
         workflow = code.with_stored_code(workflow, functions, session)
     else:
-        workflow = attrs.evolve(recorded, functions=workflow.functions, recovery=workflow.recovery)
+        workflow = _with_code_of(recorded, workflow)
     state.workflow = workflow
     live = _live(session, state, functions, options, cancel)
     live.run, live.committed_n = row.run, row.n
@@ -199,6 +199,22 @@ def continue_run(
     return _adopt(session, live, claimed.events)
 
 
+def _in_order_of(recorded: Workflow, given: Workflow) -> Workflow:
+    """The given tasks as the run numbers them; who adds them in another order means the same."""
+    by_name = {task.name: task for task in given.tasks}
+    return attrs.evolve(given, tasks=tuple(by_name[task.name] for task in recorded.tasks))
+
+
+def _with_code_of(recorded: Workflow, given: Workflow) -> Workflow:
+    """The given tasks, with their tuning, and with the recorded places of their code."""
+    pairs = zip(given.tasks, recorded.tasks, strict=True)
+    tasks = tuple(
+        new if new.function == old.function else attrs.evolve(new, function=old.function)
+        for new, old in pairs
+    )
+    return attrs.evolve(given, tasks=tasks)
+
+
 def resume(
     session: Session, run_id: str, workflow: Workflow | None, options: Options, cancel: Canceller
 ) -> RunHandle:
@@ -207,10 +223,21 @@ def resume(
     if live is None:
         row = row_or_raise(session.store.log, run_id)
         return continue_run(session, row, workflow, options, cancel, "resume")
-    decided = session.loop.give(live, i.Resume(origin.person()))
-    if decided.refused:
-        raise WrongState(decided.refused)
-    return _joined(session, live, options, cancel)
+    return _go_on(session, live, options, cancel)
+
+
+def _go_on(session: Session, live: LiveRun, options: Options, cancel: Canceller) -> RunHandle:
+    """Go on with a run of this engine's own, paused or not. Raises WrongState."""
+    live.wait_s = options.wait_s
+    if live.state.status is RunStatus.PAUSED:
+        decided = session.loop.give(live, i.Resume(origin.person()))
+        if decided.refused:
+            raise WrongState(decided.refused)
+    if live.handle.done():  # it told of the pause, or of its rest; the outcome needs a new one
+        live.handle = RunHandle(live.run_id, cancel)
+        if live.rests(session.clock.now_us()):
+            session.settle(live)
+    return live.handle
 
 
 def recover(session: Session, options: Options, cancel: Canceller) -> list[RunHandle]:
@@ -288,7 +315,7 @@ def _remaining(state: RunState, durations: Durations) -> array[float]:
 def _executors_of(workflow: Workflow, default: ExecutorType) -> list[ExecutorType]:
     names = {task.executor for task in workflow.tasks}
     return sorted(
-        {ExecutorType(name) if name else default for name in names}, key=lambda kind: kind.value
+        {executor_type(name) if name else default for name in names}, key=lambda kind: kind.value
     )
 
 
@@ -298,7 +325,7 @@ def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorTy
     seen: dict[Resources, str] = {}
     problems = []
     for task in workflow.tasks:
-        kind = ExecutorType(task.executor) if task.executor else default
+        kind = executor_type(task.executor) if task.executor else default
         if task.resources not in seen:
             seen[task.resources] = capacity.lacks(task.resources)
             if seen[task.resources]:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from durable_wf.authoring import loading
+from durable_wf.authoring.options import read_metadata, read_tags
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.resolver import nearest
@@ -30,9 +31,9 @@ from durable_wf.engine.entering import Options
 from durable_wf.engine.interrupts import handled
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
-from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of
+from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of, warm_up
+from durable_wf.engine.settings import ExecutorType, settings
 from durable_wf.engine.settings import executor_type as executor_named
-from durable_wf.engine.settings import settings
 from durable_wf.engine.view import row_or_raise
 from durable_wf.errors import (
     CallerError,
@@ -75,7 +76,8 @@ class WorkflowEngine:
         trust: bool = False,
         rules: Sequence[Rule] = (),
     ) -> None:
-        self._path = Path(store) if store is not None else find_store() or default_store()
+        path = Path(store) if store is not None else find_store() or default_store()
+        self._path = path.absolute()
         self._settings = settings(
             executor=executor_type,
             workers=workers,
@@ -121,7 +123,7 @@ class WorkflowEngine:
         options = self._options(
             run_id, executor_type, tags, metadata, on_progress, wait, accept_changes=accept_changes
         )
-        session = self._open()
+        session = self._open(options.executor)
         handle = session.driver.call(
             lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
         )
@@ -147,7 +149,7 @@ class WorkflowEngine:
         options = self._options(
             run_id, executor_type, tags, metadata, on_progress, accept_changes=accept_changes
         )
-        session = self._open()
+        session = self._open(options.executor)
         session.driver.run_in_background()
         return session.driver.call(
             lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
@@ -169,10 +171,11 @@ class WorkflowEngine:
         Its code is loaded as the run's definition names it, unless `workflow` brings it.
         Raises NotFound, WrongState, OwnedElsewhere, CodeChanged, NotTrusted, RunFailed.
         """
+        loading.intercept(workflow)
         options = self._options(
             None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
-        session = self._open()
+        session = self._open(options.executor)
         handle = session.driver.call(
             lambda: entering.resume(session, run_id, workflow, options, self._ask_to_cancel)
         )
@@ -187,12 +190,15 @@ class WorkflowEngine:
     ) -> list[RunResult]:
         """Continue every interrupted run whose engine is gone, and wait for all of them.
 
-        Paused runs stay paused. A run that cannot be continued is skipped with a warning.
+        Paused runs stay paused. A run that cannot be continued is skipped with a warning. Does
+        nothing in a script that is being loaded because one of its runs is continued.
         """
+        if loading.is_loading():
+            return []
         options = self._options(
             None, executor_type, (), None, on_progress, accept_changes=accept_changes
         )
-        session = self._open()
+        session = self._open(options.executor)
         handles = session.driver.call(
             lambda: entering.recover(session, options, self._ask_to_cancel)
         )
@@ -251,7 +257,7 @@ class WorkflowEngine:
     ) -> None:
         self.close()
 
-    def _open(self) -> Session:
+    def _open(self, executor: ExecutorType | None = None) -> Session:
         """The session, made when first needed; after an interrupt or a fork it is a new one."""
         with self._guard:
             if self._closed:
@@ -263,6 +269,7 @@ class WorkflowEngine:
                 return session
             elif session is not None:
                 _inherited.append(session)
+            warm_up(executor)
             store = open_store(self._path, create=True, trust=self._settings.trust)
             if not store.writable:
                 store.close()
@@ -317,10 +324,11 @@ class WorkflowEngine:
             run_id=run_id,
             executor=executor_named(executor) if executor else self._settings.executor,
             accept_changes=accept_changes,
-            tags=tuple(tags),
-            metadata=dict(metadata or {}),
+            tags=read_tags(tags),
+            metadata=dict(read_metadata(metadata or {})),
             on_progress=on_progress,
             wait_s=None if wait is None else seconds(wait, "wait="),
+            start=origin.start(),
         )
 
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult:
@@ -346,6 +354,8 @@ class WorkflowEngine:
             log.warning("%s", error)
 
     def _command(self, run_id: str, verb: Verb, reason: str) -> Answer:
+        if loading.is_loading():
+            return Answer(0, run_id, False, f"not done while a script is loaded: {verb.value}")
         session = self._session
         held = session is not None and not session.is_inherited
         if session is not None and held and session.loop.run(run_id) is not None:

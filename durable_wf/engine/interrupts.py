@@ -38,7 +38,7 @@ def handled(driver: Driver, run_id: str) -> Iterator[None]:
         if len(received) > 1:
             driver.kill()
             raise Interrupted(run_id, number)
-        driver.interrupted = True  # seen within a turn; waking would take locks, here perhaps held
+        driver.interrupt()
 
     driver.on_interrupt = lambda: Interrupted(run_id, received[0])
     before: dict[int, Any] = {}

@@ -132,22 +132,14 @@ class LiveRun:
         """What the executor is handed for a committed AttemptStarted."""
         index = pick.index
         task = self.state.task(index)
+        args = tuple(self._argument(s, fetch) for s in task.args) if task.args else ()
+        kwargs = tuple((k, self._argument(s, fetch)) for k, s in task.kwargs) if task.kwargs else ()
+        # By position: twelve names would double what the call costs.
         return Assignment(
-            seq=seq,
-            worker=pick.seat.worker,
-            run=self.key,
-            index=index,
-            attempt=attempt,
-            task=task.name,
-            function=self._function(index) if self.state.past else self.function_of[index],
-            args=tuple(self._argument(s, fetch) for s in task.args) if task.args else (),
-            kwargs=tuple((k, self._argument(s, fetch)) for k, s in task.kwargs)
-            if task.kwargs
-            else (),
-            limits=_limits(task, pick.gpus),
-            codec=task.codec,
-            estimate_us=pick.estimate_us,
-        )
+            seq, pick.seat.worker, self.key, index, attempt, task.name,
+            self._function(index) if self.state.past else self.function_of[index],
+            args, kwargs, _limits(task, pick.gpus), task.codec, pick.estimate_us,
+        )  # fmt: skip
 
     def _function(self, index: int) -> int:
         """The function that the task calls: its own, or the one it has fallen back to."""

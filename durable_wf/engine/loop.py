@@ -11,20 +11,23 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 import attrs
 
 from durable_wf.core import inputs as i
 from durable_wf.core.decide import Decided, decide
 from durable_wf.core.events import AttemptStarted, StoreEvent
-from durable_wf.core.resources import Capacity
+from durable_wf.core.hot import hot
+from durable_wf.core.resources import Ledger
 from durable_wf.core.scheduler import Pick, Question, TaskScheduler
 from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
 from durable_wf.engine.clock import Clock
-from durable_wf.engine.fetched import Fetched
+from durable_wf.engine.commands import command_input
+from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.pools import RETRY_S as POOL_RETRY_S
 from durable_wf.engine.pools import PoolLeases
@@ -32,12 +35,15 @@ from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.timers import Timers
 from durable_wf.errors import DiskFull, OwnedElsewhere, PayloadMissing, StoreBusy
 from durable_wf.execute.port import Executor, Seat
-from durable_wf.store.port import Answer, Appended, Batch, Command, Log, RunAppend, Verb
+from durable_wf.store.port import Answer, Appended, Batch, Command, Log, RunAppend
 
 log = logging.getLogger("durable_wf.engine")
 
 POLL_S = 0.1
 """The longest wait for a report, and how often the inbox is looked at."""
+
+TURNS_S = 0.005
+"""The longest wait for one of several executors, which are looked at by turns."""
 
 RETRY_S = 0.5
 """How long a commit that found the disk full, or the store busy, waits before it is tried again."""
@@ -46,7 +52,7 @@ CANCEL_GRACE_S = 5.0
 """How long a cancelled attempt may clean up before its process is ended."""
 
 
-@attrs.frozen
+@hot
 class _Chosen:
     """A pick whose AttemptStarted is the event number `n` of its run."""
 
@@ -56,13 +62,19 @@ class _Chosen:
     n: int
 
 
+_SEQ = attrgetter("seq")
+
+
 @attrs.define(eq=False)
 class _Bench:
-    """An executor with the scheduler that fills it, and how many attempts it holds."""
+    """An executor with the scheduler that fills it, how many attempts it holds, and those that
+    it is given when the next commit has announced them.
+    """
 
     executor: Executor
     scheduler: TaskScheduler[Seat]
     outstanding: int = 0
+    chosen: list[_Chosen] = attrs.field(factory=list)
 
     @property
     def is_busy(self) -> bool:
@@ -90,19 +102,20 @@ class Loop:
         self._runs: dict[int, LiveRun] = {}
         self._by_id: dict[str, LiveRun] = {}
         self._changed: dict[int, LiveRun] = {}
-        self._chosen: list[_Chosen] = []
         self._stops: list[tuple[LiveRun, int, int]] = []
         self._payloads: dict[str, bytes] = {}
         self._answers: list[Answer] = []
         self._store_events: list[tuple[int, StoreEvent]] = []
         self._requests: deque[Callable[[], None]] = deque()
         self._woken = threading.Event()
-        self._fetched = Fetched(store)
+        self._cache = PayloadCache(store)
         self._timers = Timers(clock)
         self._ready: dict[int, LiveRun] = {}
         self._inbox_at = 0.0
         self._version = -1
         self._own_reports: list[i.Report] = []
+        self._promises: list[Callable[[], None]] = []
+        self._untold: dict[int, LiveRun] = {}  # changed too soon after their onlookers were told
         self.starting = True
         self.leaves_lost_open = False
         self.may_commit_later: Callable[[], bool] = lambda: True
@@ -114,15 +127,19 @@ class Loop:
         self._requests.append(action)
         self.wake()
 
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Have `action` called once what is decided in this turn is durable."""
+        self._promises.append(action)
+
     def wake(self) -> None:
         """End the current wait. Safe from any thread and from signal handlers."""
         self._woken.set()
         for bench in self._benches.values():
             bench.executor.wake()
 
-    def add_executor(self, name: str, executor: Executor, capacity: Capacity) -> None:
-        """Give the loop a place to run attempts."""
-        self._benches[name] = _Bench(executor, TaskScheduler(capacity))
+    def add_executor(self, name: str, executor: Executor, ledger: Ledger) -> None:
+        """Give the loop a place to run attempts; all places take from one ledger."""
+        self._benches[name] = _Bench(executor, TaskScheduler(ledger.capacity, ledger))
 
     def executors(self) -> Mapping[str, Executor]:
         """The executors by name."""
@@ -153,18 +170,19 @@ class Loop:
         """Put a payload into the next commit."""
         self._payloads[digest] = data
 
-    def give(self, live: LiveRun, given: i.Input, not_before: int = 0) -> Decided:
-        """Decide an input of a run; what follows is in the next commit."""
-        at = max(self._clock.now_us(), not_before)
+    def give(self, live: LiveRun, given: i.Input, at: int = 0) -> Decided:
+        """Decide an input of a run; what follows is in the next commit. `at`: now, if known."""
+        at = at or self._clock.now_us()
         decided = decide(live.state, given, at)
         if decided.events:
             live.pending += decided.events
             self._changed[live.key] = live
         for index in decided.judge:
-            self.give(live, live.judge(live.state, index))
+            self.give(live, live.judge(live.state, index), at)
         if live.state.ready:
             self._ready[live.key] = live
-        self._stops += ((live, index, attempt) for index, attempt in decided.stop)
+        if decided.stop:
+            self._stops += ((live, index, attempt) for index, attempt in decided.stop)
         return decided
 
     # --- the turn -------------------------------------------------------------------------------
@@ -191,17 +209,15 @@ class Loop:
         at_once = self._changed or self._requests or self._own_reports or self._something_ready()
         wait_s = 0.0 if at_once else self._timers.wait_s(POLL_S)
         own, self._own_reports = self._own_reports, []
-        for report in own:
-            self._take_report(report)
+        self._take_reports(own)
         busy = [bench for bench in self._benches.values() if bench.is_busy]
         if not busy:
             self._woken.wait(wait_s)
         self._woken.clear()
         for bench in busy:
-            reports = bench.executor.poll(wait_s if len(busy) == 1 else 0.0)
+            reports = bench.executor.poll(wait_s if len(busy) == 1 else min(wait_s, TURNS_S))
             bench.outstanding -= len(reports)
-            for report in reports:
-                self._take_report(report)
+            self._take_reports(reports)
 
     def take_last_reports(self) -> None:
         """After the executors were closed: take what had ended before. An attempt that was killed
@@ -209,29 +225,31 @@ class Loop:
         """
         self.leaves_lost_open = True
         for bench in self._benches.values():
-            for report in bench.executor.poll(0.0):
-                self._take_report(report)
+            self._take_reports(bench.executor.poll(0.0))
             bench.outstanding = 0
 
     def _something_ready(self) -> bool:
         return self.starting and bool(self._ready)
 
-    def _take_report(self, report: i.Report) -> None:
-        self._pools.end((report.run, report.index))
-        live = self._runs.get(report.run)
-        if live is None:
-            return  # dropped after a conflict: the run is another engine's now
-        if isinstance(report, i.Succeeded):
-            live.measure(report.index, report.wall_us)
-            if report.payload is not None and not isinstance(report.value, str):
-                self._payloads[report.value.digest] = report.payload
-        elif isinstance(report, i.Failed):
-            if self.leaves_lost_open and report.fault.kind is FaultKind.LOST:
-                return
-            if cause := unreadable.cause_of(live.state, report):
-                self.give(live, i.Pause(unreadable.ACTOR, cause))
-                report = i.Returned(report.run, report.index, report.attempt)
-        self.give(live, report)
+    def _take_reports(self, reports: Sequence[i.Report]) -> None:
+        """Decide what follows from reports; all of them came now."""
+        at = self._clock.now_us() if reports else 0
+        for report in reports:
+            self._pools.end((report.run, report.index))
+            live = self._runs.get(report.run)
+            if live is None:
+                continue  # dropped after a conflict: the run is another engine's now
+            if isinstance(report, i.Succeeded):
+                live.measure(report.index, report.wall_us)
+                if report.payload is not None and not isinstance(report.value, str):
+                    self._payloads[report.value.digest] = report.payload
+            elif isinstance(report, i.Failed):
+                if self.leaves_lost_open and report.fault.kind is FaultKind.LOST:
+                    continue
+                if cause := unreadable.cause_of(live.state, report):
+                    self.give(live, i.Pause(unreadable.ACTOR, cause), at)
+                    report = i.Returned(report.run, report.index, report.attempt)  # noqa: PLW2901
+            self.give(live, report, at)
 
     # --- the inbox ------------------------------------------------------------------------------
 
@@ -262,7 +280,7 @@ class Loop:
         for run, wake_at in self._timers.due():
             live = self._runs.get(run)
             if live is not None:
-                self.give(live, i.Due(), wake_at)
+                self.give(live, i.Due(), max(self._clock.now_us(), wake_at))
 
     def _choose(self) -> None:
         if self._later:
@@ -275,8 +293,9 @@ class Loop:
             seats = bench.executor.seats(scheduler.wanted_seats())
             scheduler.keep({seat.worker for seat in seats if seat.queued})
             if len(scheduler):
+                at = self._clock.now_us()
                 for pick in self._with_pools(scheduler.pick(seats, self._question)):
-                    self._begin(pick)
+                    self._begin(bench, pick, at)
 
     def _queue_ready(self) -> None:
         waiting, self._ready = self._ready, {}
@@ -321,17 +340,17 @@ class Loop:
         live = self._runs.get(run)
         return None if live is None else live.question(index)
 
-    def _begin(self, pick: Pick[Seat]) -> None:
+    def _begin(self, bench: _Bench, pick: Pick[Seat], at: int) -> None:
         live = self._runs[pick.run]
         seat = pick.seat
         given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born)
-        decided = self.give(live, given)
+        decided = self.give(live, given, at)
         if decided.refused:  # pragma: no cover - pick asked a moment ago
             return
         recorded = decided.events[0]
         started = recorded.event
         assert isinstance(started, AttemptStarted)
-        self._chosen.append(_Chosen(live, pick, started.attempt, recorded.n))
+        bench.chosen.append(_Chosen(live, pick, started.attempt, recorded.n))
 
     # --- the commit -----------------------------------------------------------------------------
 
@@ -360,7 +379,7 @@ class Loop:
             if live.run_id not in appended.conflicts and live.pending:
                 live.run = appended.runs[live.run_id]
                 live.committed_n = live.pending[-1].n
-        self._fetched.remember(self._payloads)
+        self._cache.keep(self._payloads)
         self._payloads, self._answers, self._store_events = {}, [], []
         self._drop(appended)
         self._hand_over(appended)
@@ -389,14 +408,12 @@ class Loop:
 
     def _hand_over(self, appended: Appended) -> None:
         """Start what is now announced; remember each event's seq for the begun mark."""
-        chosen, self._chosen = self._chosen, []
-        fetch = self._fetched.get
+        fetch = self._cache.fetch
         for bench in self._benches.values():
+            chosen, bench.chosen = bench.chosen, []
             assignments = []
             for one in chosen:
                 live = one.live
-                if self._bench_of(one) is not bench:
-                    continue
                 if live.run_id in appended.conflicts:
                     self._pools.end((live.key, one.pick.index))
                     continue
@@ -407,12 +424,9 @@ class Loop:
                     lost = unreadable.failure(live.key, one.pick.index, one.attempt, error)
                     self._own_reports.append(lost)
             if assignments:
+                assignments.sort(key=_SEQ)  # a worker's begun mark is the highest seq it began
                 bench.outstanding += len(assignments)
                 bench.executor.start(assignments)
-
-    def _bench_of(self, one: _Chosen) -> _Bench:
-        task = one.live.state.task(one.pick.index)
-        return self._benches[task.executor or one.live.executor]
 
     def _drop(self, appended: Appended) -> None:
         """Let go of runs that another engine has written: what we knew of them is worth nothing."""
@@ -433,7 +447,10 @@ class Loop:
             )
 
     def _act(self) -> None:
-        """After the commit: stop what must stop, tell onlookers, let go of what has ended."""
+        """After the commit: answer, stop what must stop, tell onlookers, let go of what ended."""
+        promises, self._promises = self._promises, []
+        for promise in promises:
+            promise()
         stops, self._stops = self._stops, []
         for live, index, attempt in stops:
             bench = self._benches[live.state.task(index).executor or live.executor]
@@ -449,6 +466,8 @@ class Loop:
                 self._settle(live)
             if live.state.final or live.let_go:
                 self.forget(live)
+        for live in [*self._untold.values()]:
+            self._tell(live)
 
     def forget(self, live: LiveRun) -> None:
         """Let go of a run, ended or lost."""
@@ -457,6 +476,7 @@ class Loop:
         self._changed.pop(live.key, None)
         self._ready.pop(live.key, None)
         self._timers.plan(live.key, None)
+        self._untold.pop(live.key, None)
         for bench in self._benches.values():
             bench.executor.forget(live.key)
 
@@ -467,7 +487,9 @@ class Loop:
             return
         now = self._clock.monotonic_s()
         if now < live.told_at + INTERVAL_S and not live.settled:
+            self._untold[live.key] = live
             return
+        self._untold.pop(live.key, None)
         live.told_at = now
         seats = sum(bench.executor.max_seats for bench in self._benches.values())
         try:
@@ -475,14 +497,3 @@ class Loop:
         except Exception:
             log.exception("the progress callback of run %s raised; it is dropped", live.run_id)
             live.on_progress = None
-
-
-def command_input(command: Command) -> i.Command:
-    """The input that a command of the inbox stands for."""
-    match command.verb:
-        case Verb.CANCEL:
-            return i.Cancel(command.actor, command.reason)
-        case Verb.PAUSE:
-            return i.Pause(command.actor, command.reason)
-        case Verb.RESUME:
-            return i.Resume(command.actor)

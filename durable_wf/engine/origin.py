@@ -3,7 +3,7 @@
 Owns: reading the process's own circumstances (script, arguments, folder, user) into RunCreated,
 and making run ids.
 Must never: put secrets of the environment into the log.
-Read next: `creating.py`.
+Read next: `entering.py`, which records it; `code.py`, which loads code again by it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ import os
 import platform
 import re
 import secrets
-import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 
+import attrs
+
+from durable_wf.authoring.fingerprint import script_of_main
 from durable_wf.core.definition import RUN_ID_PATTERN
 from durable_wf.errors import CallerError
 
@@ -28,7 +32,7 @@ def person() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return f"{user}@{os.uname().nodename}"
 
 
 def python_version() -> str:
@@ -36,10 +40,41 @@ def python_version() -> str:
     return platform.python_version()
 
 
-def script() -> str:
-    """The absolute path of the script this process was started with, or ""."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return str(Path(file).absolute()) if file else ""
+@attrs.frozen
+class Start:
+    """How a run came to be started, as far as its code can be loaded again by it: by a `target`
+    that somebody typed, or by a `script` with its arguments, which may have been started as
+    `python -m module`. All empty in a notebook or at a prompt.
+    """
+
+    target: str = ""
+    script: str = ""
+    module: str = ""
+    argv: tuple[str, ...] = ()
+
+
+_target: ContextVar[str] = ContextVar("_target", default="")
+
+
+@contextmanager
+def started_by(target: str) -> Iterator[None]:
+    """Runs that are created in this context come from what `target` names, not from a script."""
+    token = _target.set(target)
+    try:
+        yield
+    finally:
+        _target.reset(token)
+
+
+def start() -> Start:
+    """How the run that is to be created now is started."""
+    if target := _target.get():
+        return Start(target)
+    script = script_of_main()
+    if not script:
+        return Start()
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return Start("", script, spec.name if spec else "", tuple(sys.argv))
 
 
 def new_run_id(workflow: str, now_us: int) -> str:
@@ -49,11 +84,11 @@ def new_run_id(workflow: str, now_us: int) -> str:
     return f"{name[:60]}-{when}-{secrets.token_hex(2)}"
 
 
-def check_run_id(run_id: str) -> str:
+def check_run_id(run_id: object) -> str:
     """The id itself. Raises CallerError when it could not stand in a path, command or URL."""
-    if not re.fullmatch(RUN_ID_PATTERN, run_id):
+    if not isinstance(run_id, str) or not re.fullmatch(RUN_ID_PATTERN, run_id):
         raise CallerError(
-            f"run id {run_id!r} is not usable",
+            f"run id {run_id!r:.160} is not usable",
             hint="letters, digits, '_', '.', '-'; at most 128, the first one a letter, digit or _",
         )
     return run_id

@@ -8,7 +8,6 @@ Read next: `facade.py`.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core import events as e
+from durable_wf.core.codec import decode
 from durable_wf.core.definition import Value, Workflow
 from durable_wf.core.events import Fault, Recorded
 from durable_wf.core.resolver import nearest
@@ -36,7 +36,7 @@ class RunResult:
     """The outcome of a run, as it stood when this was made. Times are UTC microseconds.
 
     `result["task"]` decodes the task's value: equal to what the task returned, and of its type.
-    A failed optional task and a skipped one give a `Missing`.
+    A failed optional task and a skipped one give a `Missing`, another failed one raises WrongState.
     Values are read from the store when asked for.
     """
 
@@ -87,9 +87,14 @@ class RunResult:
             )
         if isinstance(outcome, Missing):
             return outcome
-        if isinstance(outcome, Fault):
-            return Missing(task=task, kind=outcome.kind.value, message=outcome.message)
-        return self._decode(task, outcome)
+        if not isinstance(outcome, Fault):
+            return self._decode(task, outcome)
+        if not self.workflow.tasks[names.index(task)].optional:
+            raise WrongState(
+                f"run {self.run_id}: task {task!r} failed: {outcome.message}",
+                hint=f"dwf show {self.run_id}   (or result.failures())",
+            )
+        return Missing(task=task, kind=outcome.kind.value, message=outcome.message)
 
     def __contains__(self, task: object) -> bool:
         return task in self._load()
@@ -105,7 +110,7 @@ class RunResult:
         }
 
     def failures(self) -> dict[str, Fault]:
-        """The last fault of each task that has no value but had a fault, by task."""
+        """The fault of each task that failed, by task."""
         return {name: o for name, o in self._load().items() if isinstance(o, Fault)}
 
     def history(self) -> list[Recorded]:
@@ -119,7 +124,11 @@ class RunResult:
     def _load(self) -> dict[str, Value | Fault | Missing]:
         """Outcomes by task, read once."""
         if not self._outcomes:
-            self._outcomes.update(outcomes(self.history()))
+            log = self._reader()
+            try:
+                self._outcomes.update(outcomes(log, self.row.run, self.row.n))
+            finally:
+                log.close()
         return self._outcomes
 
     def _decode(self, task: str, value: Value) -> Any:
@@ -137,12 +146,24 @@ class RunResult:
 
 Outcome = Value | Fault | Missing
 
+_OUTCOMES = (
+    "AttemptSucceeded", "AttemptFailed", "TaskRetryScheduled", "TaskFallbackScheduled",
+    "TaskFellBack", "TaskSkipped",
+)  # fmt: skip
 
-def outcomes(history: list[Recorded]) -> dict[str, Outcome]:
-    """What each task came to: its value, a `Missing` where it was skipped, or its last fault."""
+
+def outcomes(log: Log, run: int, n: int) -> dict[str, Outcome]:
+    """What each task came to by event `n`: its value, the fault that was its end, or a `Missing`
+    where it was skipped.
+    """
     found: dict[str, Outcome] = {}
-    for recorded in history:
-        match recorded.event:
+    for stored in log.stored(run):
+        if stored.n > n:
+            break
+        # Other kinds are not even decoded: that would load cattrs for a run in which all went well.
+        if not stored.kind.startswith(_OUTCOMES):
+            continue
+        match decode(stored.kind, stored.task, stored.attempt, stored.body):
             case e.AttemptSucceeded(task=task, value=value):
                 found[task] = value
             case e.AttemptFailed(task=task, fault=fault):
@@ -151,6 +172,8 @@ def outcomes(history: list[Recorded]) -> dict[str, Outcome]:
                 found[task] = value
             case e.TaskSkipped(task=task, reason=reason):
                 found[task] = Missing(task=task, kind=TaskStatus.SKIPPED.value, message=reason)
+            case e.TaskRetryScheduled(task=task) | e.TaskFallbackScheduled(task=task):
+                del found[task]
             case _:
                 pass
     return found
@@ -163,6 +186,7 @@ class RunHandle:
         self.run_id = run_id
         self._cancel = cancel
         self.future: Future[RunResult] = Future()
+        self.future.set_running_or_notify_cancel()  # who gives up waiting does not end the run
         self._lock = threading.Lock()
 
     def done(self) -> bool:
@@ -181,6 +205,9 @@ class RunHandle:
         self._cancel(self.run_id, reason)
 
     def __await__(self) -> Generator[Any, None, RunResult]:
+        # Heavy (25 ms), and loaded already by whoever awaits.
+        import asyncio
+
         return asyncio.wrap_future(self.future).__await__()
 
     def settle(self, outcome: RunResult | BaseException) -> None:

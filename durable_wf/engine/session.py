@@ -10,10 +10,10 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-import socket
 from pathlib import Path
 
 from durable_wf.core.events import EngineStarted
+from durable_wf.core.resources import Ledger
 from durable_wf.core.status import RunStatus
 from durable_wf.engine.clock import Clock, SystemClock
 from durable_wf.engine.driver import Driver
@@ -39,6 +39,17 @@ def reader_of(path: Path) -> Reader:
     return read
 
 
+def warm_up(kind: ExecutorType | None) -> None:
+    """Begin to load what that executor's workers need. It takes longer than anything else in a
+    first run, so it goes on while the store is opened and the definition is written.
+    """
+    if kind is ExecutorType.PARALLEL:
+        # multiprocess takes 80 ms to import: only those pay who use it
+        from durable_wf.execute import launch
+
+        launch.warm_up()
+
+
 class Session:
     """An open store with an engine lock, a loop and a driver."""
 
@@ -61,7 +72,8 @@ class Session:
         self.pid = os.getpid()
         self.reader = reader_of(store.folder.path)
         self._keys = itertools.count(1)
-        started = EngineStarted(self.engine, os.getpid(), socket.gethostname(), VERSION)
+        self._ledger = Ledger(settings.capacity)
+        started = EngineStarted(self.engine, os.getpid(), os.uname().nodename, VERSION)
         self.loop.announce(started)
 
     def next_key(self) -> int:
@@ -80,11 +92,11 @@ class Session:
             case ExecutorType.SEQUENTIAL:
                 made = SequentialExecutor(places, self.engine)
             case ExecutorType.PARALLEL:
-                # multiprocess takes 80 ms to import: only those pay who use it
+                # heavy, as above
                 from durable_wf.execute.pool import ParallelExecutor
 
                 made = ParallelExecutor(places, self.engine, self.settings.workers)
-        self.loop.add_executor(kind.value, made, self.settings.capacity)
+        self.loop.add_executor(kind.value, made, self._ledger)
         return made
 
     def settle(self, live: LiveRun) -> None:
@@ -105,6 +117,7 @@ class Session:
             if self.driver.broken is not None:  # nobody turns the loop any more
                 self.store.close()
                 self.lock.release()
+                self.lock.path.unlink(missing_ok=True)  # no file says the same: nobody holds it
 
     @property
     def is_inherited(self) -> bool:

@@ -7,6 +7,7 @@ Read next: `facade.py`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from enum import Enum
@@ -42,13 +43,16 @@ def usable_cpus() -> int:
 
 @attrs.frozen
 class Settings:
-    """`workers` processes share `capacity`; `grace_s` is what running attempts get at the end."""
+    """`workers` processes share `capacity`; `grace_s` is what running attempts get at the end.
+    `given` is what of the capacity was asked for, not found on the machine: it is recorded.
+    """
 
     executor: ExecutorType
     workers: int
     capacity: Capacity
     grace_s: float
     trust: bool
+    given: tuple[tuple[str, str], ...] = ()
 
 
 def settings(
@@ -63,6 +67,10 @@ def settings(
     trust: bool,
 ) -> Settings:
     """Check and complete what the caller gave. Raises CallerError."""
+    limits: list[object] = [cpus, memory, gpus, grace_s, workers]
+    given = [limit for limit in limits if limit is not None]
+    if not all(isinstance(limit, int | float) and math.isfinite(limit) for limit in given):
+        raise CallerError("workers, cpus, memory, gpus and grace_s must be numbers")
     count = workers if workers is not None else max(1, int(cpus or usable_cpus()))
     if count < 1:
         raise CallerError(f"workers={count}: at least one is needed")
@@ -70,7 +78,17 @@ def settings(
     if cores <= 0 or gpus < 0 or grace_s < 0 or (memory is not None and memory <= 0):
         raise CallerError("cpus, memory, gpus and grace_s must not be negative")
     for pool, units in (pools or {}).items():
-        if units < 1:
+        if type(units) is not int or units < 1:
             raise CallerError(f"pool {pool!r} has {units} units: at least one is needed")
     capacity = Capacity(cores, memory, gpus, dict(pools or {}))
-    return Settings(executor_type(executor), count, capacity, grace_s, trust)
+    recorded = _recorded(cpus=cpus, memory=memory, gpus=gpus or None, pools=pools or {})
+    return Settings(executor_type(executor), count, capacity, grace_s, trust, recorded)
+
+
+def _recorded(
+    *, cpus: float | None, memory: int | None, gpus: int | None, pools: Mapping[str, int]
+) -> tuple[tuple[str, str], ...]:
+    """The limits that were asked for, as they are recorded with a run."""
+    named = {"cpus": cpus, "memory": memory, "gpus": gpus}
+    found = [(name, f"{number:.15g}") for name, number in named.items() if number is not None]
+    return (*found, *((f"pool:{name}", str(units)) for name, units in sorted(pools.items())))

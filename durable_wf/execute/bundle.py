@@ -17,6 +17,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from durable_wf.authoring.task import TaskFunction
 from durable_wf.core.values import Classes, classes_of
 from durable_wf.errors import NotSendable
 from durable_wf.execute.calls import Functions
@@ -80,6 +81,9 @@ def _known(function: Function, homes: Any) -> tuple[type, ...] | None:
     """
     inner = function
     while not isinstance(inner, types.FunctionType | type):
+        if isinstance(inner, TaskFunction):
+            inner = inner.function
+            continue
         inner = getattr(inner, "func", getattr(inner, "__func__", type(inner)))
     return None if homes.is_importable(inner) else classes_of(function).all()
 

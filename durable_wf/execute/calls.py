@@ -10,8 +10,9 @@ Read next: `faults.py`, `context.py`, then `sequential.py` or `worker.py`, which
 from __future__ import annotations
 
 import contextlib
+import time
 import types
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from durable_wf.core.values import (
     decode_payload,
     encode_result,
 )
-from durable_wf.errors import NotFound, NotStorable, PayloadMissing
+from durable_wf.errors import DiskFull, NotFound, NotStorable, PayloadMissing
 from durable_wf.execute import pickling
 from durable_wf.execute.faults import fault_of
 from durable_wf.execute.port import Argument, Given
@@ -40,6 +41,12 @@ from durable_wf.store.trust import signing_key
 
 SIZE_LIMIT = 1 << 30
 """Bytes of one result, unless the caller says otherwise."""
+
+ROOM_S = 3600.0
+"""How long an attempt waits for room on a full disk before it fails, in seconds."""
+
+ROOM_PERIOD_S = 0.5
+"""How often it looks."""
 
 KEPT_MAX = 64 << 20
 """Bytes of a result that could not be stored that are kept aside."""
@@ -139,9 +146,10 @@ def read_value(
     classes: Classes = NO_CLASSES,
     data: bytes | None = None,
     key: bytes = b"",
+    space: Mapping[str, object] | None = None,
 ) -> Any:
     """A stored value as an object. `data` are the bytes behind a reference, `key`
-    signs pickled values (else the user's own).
+    signs pickled values (else the user's own), whose classes are looked for in `space` first.
 
     Raises NotReadable when it is damaged, or its classes are not at hand, or it
     was pickled by another user.
@@ -151,7 +159,7 @@ def read_value(
     if data is None:
         raise PayloadMissing(f"payload {value.digest} was not given")
     if value.codec == pickling.PICKLE:
-        return pickling.unpack(data, key or signing_key())
+        return pickling.unpack(data, key or signing_key(), space)
     return decode_payload(value.codec, data, classes)
 
 
@@ -165,8 +173,18 @@ def _argument(call: Call, at: int | str, given: Argument) -> Any:
     else:
         if data is None and isinstance(value, PayloadRef):
             data = read_file(call.payloads, value.digest)
-        found = read_value(value, call.functions.classes(index), data, call.signing_key)
+        classes, space = call.functions.classes(index), _globals_of(call)
+        found = read_value(value, classes, data, call.signing_key, space)
     return _follow(call, at, given, found) if given.path else found
+
+
+def _globals_of(call: Call) -> Mapping[str, object]:
+    """The globals of the function that is called, as far as it has any."""
+    function = call.functions[call.function]
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    space: Mapping[str, object] = getattr(function, "__globals__", {})
+    return space
 
 
 def _follow(call: Call, at: int | str, given: Given, found: Any) -> Any:
@@ -244,7 +262,19 @@ def _store(call: Call, result: Any) -> Done:
         )
     if len(data) <= TABLE_MAX:
         return Done(PayloadRef(digest_of(data), len(data), codec), data)
-    return Done(write_file(call.payloads, data, codec))
+    return Done(_write(call, data, codec))
+
+
+def _write(call: Call, data: bytes, codec: str) -> PayloadRef:
+    """Write a payload file; a full disk is waited out, since the task's work may have been long."""
+    deadline = time.monotonic() + ROOM_S
+    while True:
+        try:
+            return write_file(call.payloads, data, codec)
+        except DiskFull:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(ROOM_PERIOD_S)
 
 
 def _keep(call: Call, result: Any) -> str:

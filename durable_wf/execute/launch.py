@@ -16,7 +16,8 @@ from typing import Any
 from multiprocess import context, forkserver, popen_forkserver, process, spawn, util
 
 _server = forkserver.ForkServer()
-_server.set_forkserver_preload(["durable_wf.execute.nursery"])
+_PRELOADED = ["durable_wf.execute.nursery"]
+_server.set_forkserver_preload(_PRELOADED)
 
 _OF_MAIN = ("init_main_from_name", "init_main_from_path")
 
@@ -47,6 +48,13 @@ class _Popen(popen_forkserver.Popen):  # type: ignore[misc]
 class WorkerProcess(context.ForkServerProcess):  # type: ignore[misc]
     """A process of our fork server. Daemonic to the engine: it is never joined at exit."""
 
+    def start(self) -> None:
+        """Start it, unknown to `multiprocess`, which at the exit of this process, or of any fork of
+        it, would terminate it.
+        """
+        super().start()
+        process._children.discard(self)
+
     @staticmethod
     def _Popen(process_obj: Any) -> _Popen:  # noqa: N802 - the name that multiprocess calls
         return _Popen(process_obj)
@@ -55,6 +63,17 @@ class WorkerProcess(context.ForkServerProcess):  # type: ignore[misc]
 def warm_up() -> None:
     """Have the fork server started, without waiting for it."""
     _server.ensure_running()
+
+
+def _forget_in_child() -> None:
+    """The fork server is the parent's; a forked child that runs an engine starts one of its own."""
+    if _server._forkserver_alive_fd is not None:
+        os.close(_server._forkserver_alive_fd)
+        _server.__init__()
+        _server.set_forkserver_preload(_PRELOADED)
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def leave_fork_server() -> None:

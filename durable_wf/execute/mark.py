@@ -26,7 +26,11 @@ _SEQ, _AT_NS, _OFFSET, _BOOT, _USED = range(5)
 
 
 def path_of(locks: Path | str, worker: str) -> str:
-    """Where a worker's mark lies."""
+    """Where a worker's mark lies. Raises ValueError for a name that could lead elsewhere: names
+    are also read from logs that anybody may have written.
+    """
+    if "/" in worker or "\0" in worker:
+        raise ValueError(f"{worker!r} is not the name of a worker")
     return f"{locks}/{worker}.begun"
 
 

@@ -8,7 +8,10 @@ Read next: `calls.py`.
 from __future__ import annotations
 
 import hmac
+import io
 import pickle
+import sys
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -16,6 +19,9 @@ from durable_wf.errors import NotReadable, NotStorable
 
 PICKLE = "pickle"
 """The codec's name."""
+
+_MAKERS = "cloudpickle.cloudpickle"
+"""The module by whose functions a pickle makes classes."""
 
 _MARK = b"dwf-pickle-1\n"
 _DIGEST = 32
@@ -43,8 +49,13 @@ def raw(value: Any) -> bytes:
     return cloudpickle.dumps(value)  # type: ignore[no-any-return]
 
 
-def unpack(data: bytes, key: bytes) -> Any:
-    """The value of a signed pickle. Raises NotReadable, before anything is run, when it is not."""
+def unpack(data: bytes, key: bytes, space: Mapping[str, object] | None = None) -> Any:
+    """The value of a signed pickle. Raises NotReadable, before anything is run, when it is not.
+
+    Of a class that travelled with its instances, the one of the same name in `space` (the globals
+    of who receives the value), or in its own module where that is loaded, is taken: `isinstance`
+    holds, in a later process too.
+    """
     signed, body = data[len(_MARK) :][:_DIGEST], data[len(_MARK) + _DIGEST :]
     if not data.startswith(_MARK):
         raise NotReadable("a payload is not a signed pickle")
@@ -54,9 +65,46 @@ def unpack(data: bytes, key: bytes) -> Any:
             hint="run the task again: `dwf audit verify` tells whether the log was changed",
         )
     try:
-        return pickle.loads(body)  # noqa: S301 - signed by this user
+        return _Unpickler(io.BytesIO(body), space or {}).load()  # signed by this user
     except Exception as error:
         raise NotReadable(f"a pickled value: {type(error).__name__}: {error}") from error
+
+
+class _Unpickler(pickle.Unpickler):
+    """Puts known classes in the place of those that the pickle would make anew."""
+
+    def __init__(self, file: io.BytesIO, space: Mapping[str, object]) -> None:
+        super().__init__(file)
+        self._space = space
+        self._taken: set[type] = set()
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        """What a pickle names; the makers of classes are asked through us."""
+        found = super().find_class(module, name)
+        if module != _MAKERS:
+            return found
+        match name:
+            case "_make_skeleton_class":
+                return lambda meta, name, bases, more, *rest: (
+                    self._known(more.get("__module__"), name)
+                    or found(meta, name, bases, more, *rest)
+                )
+            case "_make_skeleton_enum":
+                return lambda bases, name, qualname, members, module, *rest: (
+                    self._known(module, name)
+                    or found(bases, name, qualname, members, module, *rest)
+                )
+            case "_class_setstate":
+                return lambda made, state: made if made in self._taken else found(made, state)
+        return found
+
+    def _known(self, module: object, name: str) -> type | None:
+        home = vars(sys.modules.get(str(module), object))
+        for kind in (self._space.get(name), home.get(name)):
+            if isinstance(kind, type) and (kind.__module__, kind.__qualname__) == (module, name):
+                self._taken.add(kind)
+                return kind
+        return None
 
 
 def _sign(data: bytes, key: bytes) -> bytes:

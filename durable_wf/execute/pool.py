@@ -24,6 +24,7 @@ from durable_wf.execute import bundle, launch, mark, wire
 from durable_wf.execute.lifeline import Lifeline
 from durable_wf.execute.port import Assignment, Places, RunCode, Seat
 from durable_wf.execute.supervisor import Supervised, Verdict
+from durable_wf.execute.surroundings import Told
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _BAD_STARTS = 3
@@ -46,7 +47,7 @@ class ParallelExecutor:
         self._workers: dict[str, Supervised] = {}
         self._dying: list[Supervised] = []
         self._seats: list[Seat] = []
-        self._code: dict[int, tuple[RunCode, bytes]] = {}
+        self._code: dict[int, tuple[RunCode, bytes, Told]] = {}
         self._ready: list[Report] = []
         self._news = False  # something other than a report that the engine may wait for
         self._closed = False
@@ -63,7 +64,7 @@ class ParallelExecutor:
 
     def prepare(self, code: RunCode) -> None:
         """Make a run's functions sendable. Raises NotSendable naming the task."""
-        self._code[code.run] = (code, bundle.pack(code))
+        self._code[code.run] = (code, bundle.pack(code), Told.here(code.cwd))
 
     def forget(self, run: int) -> None:
         """Drop a run's code, here and in the workers."""

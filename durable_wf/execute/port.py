@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import attrs
 
 from durable_wf.core.definition import Value
+from durable_wf.core.hot import hot
 from durable_wf.core.inputs import Report
 
 
@@ -27,7 +28,7 @@ class Places:
     payloads: Path
 
 
-@attrs.frozen
+@hot
 class Given:
     """An argument as it travels: a stored value, and the path to follow inside it.
 
@@ -69,7 +70,7 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-@attrs.frozen
+@hot
 class Assignment:
     """One attempt to run, on the seat chosen for it.
 
@@ -115,7 +116,7 @@ class RunCode:
 
     `functions` are the distinct callables of the workflow; `key_base` is the run id that
     idempotency keys derive from. `cwd` is the folder in which its tasks run, "" for that of the
-    engine: a run that is resumed elsewhere still finds its files.
+    engine when the code is prepared: a run that is resumed elsewhere still finds its files.
     """
 
     run: int

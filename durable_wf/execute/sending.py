@@ -8,14 +8,18 @@ Read next: `bundle.py`, whose `pack` and `unpack` are what others use.
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import io
+import os
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 import cloudpickle
+
+from durable_wf.authoring.task import TaskFunction
 
 _FILES = (io.TextIOWrapper, io.BufferedIOBase, io.RawIOBase)
 _STREAMS = ("stdin", "stdout", "stderr")
@@ -69,14 +73,31 @@ class Homes:
             return False
         if name.partition(".")[0] in sys.stdlib_module_names:
             return True
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError, AttributeError):
+        parent = name.rpartition(".")[0]
+        if parent and not self.has(parent):
             return False
+        spec = _asked(name, sys.modules[parent].__path__ if parent else None)
         if spec is None:
             return False
         file = getattr(module, "__file__", None)
-        return file is None or spec.origin is None or file == spec.origin
+        if file is None or not spec.has_location:
+            return file is None and not spec.has_location
+        return os.path.abspath(str(file)) == os.path.abspath(str(spec.origin))
+
+
+def _asked(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    """What the finders say about a module now. `importlib.util.find_spec` would not ask them, but
+    take the word of the module that is loaded, wherever that came from.
+    """
+    for finder in sys.meta_path:
+        if type(finder).__module__ in _MAIN:  # of the script or notebook: nobody else has it
+            continue
+        spec = None
+        with contextlib.suppress(Exception):  # a finder can be anybody's
+            spec = finder.find_spec(name, path)
+        if spec is not None:
+            return spec
+    return None
 
 
 def _found(module: types.ModuleType, name: str, steps: int) -> Any:
@@ -104,6 +125,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """How to send `thing`, where the usual way will not do."""
         if isinstance(thing, _FILES) and type(thing) is not io.BytesIO:
             return self._stream(thing)
+        if isinstance(thing, TaskFunction) and not self._homes.has(thing.__module__):
+            return thing.by_value()
+        if isinstance(thing, types.ModuleType):
+            _by_value(thing, self._homes)
         if not isinstance(thing, types.FunctionType | type):
             return super().reducer_override(thing)
         steps = self._homes.way_to(thing)
@@ -123,7 +148,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 def _by_value(thing: Any, homes: Homes) -> None:
     """Make cloudpickle send by value what it would look up in a module nobody else can import."""
-    name = getattr(thing, "__module__", None)
+    own = isinstance(thing, types.ModuleType)
+    name = getattr(thing, "__name__" if own else "__module__", None)
     module = sys.modules.get(name) if isinstance(name, str) else None
     if module is not None and name != "__main__" and not homes.has(module.__name__):
         cloudpickle.register_pickle_by_value(module)

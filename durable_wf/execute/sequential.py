@@ -127,6 +127,9 @@ class SequentialExecutor:
         self._seat.open = False
         self._mark.close()
         self._lock.release()
+        for path in (self._lock.path, self._mark.path):  # nobody will ask for them any more
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     # --- inside -----------------------------------------------------------------------------------
 

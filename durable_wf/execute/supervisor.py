@@ -26,6 +26,7 @@ from durable_wf.execute.clearing import clear_worker
 from durable_wf.execute.launch import WorkerProcess
 from durable_wf.execute.mark import BegunMark, path_of
 from durable_wf.execute.port import Assignment, Places, RunCode, Seat
+from durable_wf.execute.surroundings import Told, current_folder
 from durable_wf.execute.worker import Birth, main
 
 RECALL_S = 0.05
@@ -63,9 +64,10 @@ class Supervised:
         self._places = places
         inbox, orders = connection.Pipe(duplex=False)
         reports, outbox = connection.Pipe(duplex=False)
+        self._environment = dict(os.environ)
         birth = Birth(
             name, os.path.abspath(places.locks), os.path.abspath(places.output),
-            os.path.abspath(places.payloads), dict(os.environ), _cwd(), inbox, outbox,
+            os.path.abspath(places.payloads), self._environment, current_folder(), inbox, outbox,
         )  # fmt: skip
         self.process = WorkerProcess(target=main, args=(birth,), name=name, daemon=True)
         self.process.start()
@@ -111,10 +113,11 @@ class Supervised:
         """Whether the code of a run has been sent."""
         return run in self.runs
 
-    def teach(self, code: RunCode, data: bytes) -> None:
-        """Send the code of a run."""
+    def teach(self, code: RunCode, data: bytes, told: Told) -> None:
+        """Send the code of a run, and where its attempts belong."""
         self.runs.add(code.run)
-        about = (code.run_id, code.workflow, code.key_base, code.cwd)
+        where = told.since(self._environment).plain()
+        about = (code.run_id, code.workflow, code.key_base, where)
         self.say(wire.Order.CODE, code.run, data, *about)
 
     def send_batch(self) -> None:
@@ -353,10 +356,3 @@ def _signal(number: int) -> str:
     except ValueError:
         name = f"signal {number}"
     return f"{name} (perhaps by the kernel, out of memory)" if name == "SIGKILL" else name
-
-
-def _cwd() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return "/"

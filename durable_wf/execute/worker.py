@@ -31,6 +31,7 @@ from durable_wf.execute import bundle, calls, confine, context, launch, processe
 from durable_wf.execute.faults import fault_of
 from durable_wf.execute.mark import PAGE_SIZE, BegunMark, path_of
 from durable_wf.execute.spool import Spool
+from durable_wf.execute.surroundings import Surroundings, Told
 from durable_wf.store import locks
 
 FLUSH_NS = 1_000_000
@@ -69,7 +70,7 @@ class _Code:
     run_id: str
     workflow: str
     key_base: str
-    cwd: str
+    told: Told
     data: bytes
     functions: calls.Functions | None = None
 
@@ -127,7 +128,7 @@ class Worker:
         self._inbox = birth.inbox.fileno()
         self._payloads = Path(birth.payloads)
         self._output = Path(birth.output)
-        self._born_in = self._cwd = birth.cwd
+        self._surroundings = Surroundings()
         self._spool = Spool(birth.output, birth.worker)
         self._mark = BegunMark(path_of(birth.locks, birth.worker), create=True)
         self._reports = Reports(birth.outbox.fileno(), self._mark)
@@ -169,8 +170,8 @@ class Worker:
             case (wire.Order.WORK, batch):
                 self._todo.extend(batch)
                 self._alarm.put(None)
-            case (wire.Order.CODE, run, data, run_id, workflow, key_base, cwd):
-                self._codes[run] = _Code(run_id, workflow, key_base, cwd or self._born_in, data)
+            case (wire.Order.CODE, run, data, run_id, workflow, key_base, told):
+                self._codes[run] = _Code(run_id, workflow, key_base, Told(*told), data)
             case (wire.Order.RECALL,):
                 self._give_back()
             case (wire.Order.CANCEL, seq):
@@ -235,9 +236,7 @@ class Worker:
         """
         self._reports.flush()
         self._spool.mend()
-        with contextlib.suppress(OSError):
-            if os.getcwd() != self._cwd:
-                os.chdir(self._cwd)
+        self._surroundings.look()
         self._cpu_ns = time.process_time_ns()
 
     def _attempt(self, work: wire.Work) -> None:
@@ -248,12 +247,12 @@ class Worker:
         outcome: calls.Done | calls.Broken
         try:
             code = self._codes[run]
-            if code.cwd != self._cwd:
-                os.chdir(code.cwd)
-                self._cwd = code.cwd
+            if code.told is not self._surroundings.told:
+                self._surroundings.enter(code.told)
             if code.functions is None:
                 code.functions = bundle.unpack(code.data)
                 code.data = b""
+                self._surroundings.keep()
                 began = time.monotonic_ns()  # imports are not the task's own time
             ends_at = began / 1e9 + limits[0] if limits and limits[0] is not None else None
             me = context.Attempt(code.run_id, code.workflow, code.key_base, task, attempt, ends_at)
@@ -266,6 +265,8 @@ class Worker:
             outcome = calls.Broken(fault_of(error))
         if self._forked:
             os._exit(1)  # the task forked, and its child came back here
+        if self._surroundings.changed:
+            self._surroundings.restore()
         output = self._spool.cut()
         spent = (began_at, *self._spent(time.monotonic_ns() - began))
         if isinstance(outcome, calls.Done):

@@ -141,8 +141,7 @@ def _add_folder(tar: tarfile.TarFile, name: str) -> None:
 
 def _add_file(tar: tarfile.TarFile, path: Path, name: str) -> None:
     """Add a file as it is now; one that grows meanwhile is cut where it was."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    with os.fdopen(fd, "rb") as file:
+    with os.fdopen(payload_files.open_plain(path), "rb") as file:
         found = os.fstat(file.fileno())
         entry = tarfile.TarInfo(f"{TOP}/{name}")
         entry.size, entry.mode, entry.mtime = found.st_size, 0o600, int(found.st_mtime)

@@ -27,7 +27,7 @@ from durable_wf.store.folder import Folder
 from durable_wf.store.opening import Store
 from durable_wf.store.port import Log
 from durable_wf.store.references import Need, needs_of, needs_of_definition
-from durable_wf.store.verify import UNREADABLE, verify_folder
+from durable_wf.store.verify import UNREADABLE, readable, verify_folder
 
 _KEPT_DEFINITIONS = 64
 
@@ -52,7 +52,7 @@ class Finding:
     what: str
 
     def __str__(self) -> str:
-        run = f"run {self.run_id}: " if self.run_id else ""
+        run = f"run {readable(self.run_id)}: " if self.run_id else ""
         return f"{self.area.value}: {run}{self.what}"
 
 

@@ -97,7 +97,9 @@ def create_folder(path: Path, read_mounts: Callable[[], str] = read_mountinfo) -
     path.chmod(_PRIVATE_FOLDER)
     folder = Folder.at(path)
     for inner in (folder.payloads, folder.output, folder.locks):
-        inner.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+        if not os.path.lexists(inner):
+            inner.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+        _check_entry(inner, folder=True)
         inner.chmod(_PRIVATE_FOLDER)
     return folder
 
@@ -111,7 +113,7 @@ def check_folder(path: Path, read_mounts: Callable[[], str] = read_mountinfo) ->
     for inner in (folder.payloads, folder.output, folder.locks):
         if os.path.lexists(inner):
             _check_entry(inner, folder=True)
-    for name in ("log.db", "log.db-wal", "log.db-shm", "head"):
+    for name in ("log.db", "log.db-wal", "log.db-shm", "log.db-journal", "head"):
         if os.path.lexists(path / name):
             _check_entry(path / name, folder=False)
     return folder

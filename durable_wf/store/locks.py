@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import time
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ PATIENCE_S = 30.0
 _PAUSES_S = ((0.1, 0.001), (5.0, 0.00025), (PATIENCE_S, 0.01))
 """(waited up to, pause between two tries). Who has waited for long asks more often than who just
 come, since nobody queues; after seconds the holder is stuck, and asking often is of no use."""
+_is_name = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*").fullmatch
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -119,10 +121,14 @@ def create(locks: Path, name: str) -> HeldLock:
 def is_held(locks: Path, name: str) -> bool:
     """Whether somebody holds the lock `name` now; a missing file is not held.
 
-    The probe is a shared lock, let go at once: two probes do not see each other.
+    The probe is a shared lock, let go at once: two probes do not see each other. Names stand in the
+    log, which anybody may have written: what could not be one is not held, and nothing that is no
+    plain file is waited for.
     """
+    if not _is_name(name):
+        return False
     try:
-        fd = os.open(locks / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(locks / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

@@ -72,6 +72,8 @@ def open_store(
     StoreError for whatever else the disk or SQLite says.
     """
     place = Path(path) if path is not None else folders.find_store()
+    if place is not None and "\0" in str(place):
+        raise CallerError(f"{str(place)!r:.80} is no path", hint="name another store")
     try:
         return _open_at(place, create, readonly, trust, read_mounts)
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
@@ -89,7 +91,8 @@ def _open_at(
 ) -> Store:
     if place is not None and place.is_file():
         return _open_exported(place.absolute(), readonly=readonly)
-    if place is None or not (place / "log.db").exists():
+    # A link that leads nowhere is there too: SQLite would make the file that it names.
+    if place is None or not os.path.lexists(place / "log.db"):
         if not create or readonly:
             where = f"there is no store at {place}" if place else "no store was found from here up"
             raise NotFound(where, hint=_NEW)

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -89,8 +90,7 @@ def read_file(payloads: Path, digest: str) -> bytes:
     """The bytes of a payload file, verified. Raises PayloadMissing when absent or damaged."""
     path = path_of(payloads, digest)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with os.fdopen(fd, "rb") as file:
+        with os.fdopen(open_plain(path), "rb") as file:
             data = file.read()
     except OSError as error:
         raise _missing(path, error.strerror or str(error)) from error
@@ -103,13 +103,24 @@ def is_whole(payloads: Path, digest: str) -> bool:
     """Whether the file is there and its content has this digest; read in pieces."""
     found = blake2b(digest_size=DIGEST_BYTES)
     try:
-        fd = os.open(path_of(payloads, digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = open_plain(path_of(payloads, digest))
         with os.fdopen(fd, "rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
                 found.update(chunk)
     except (OSError, PayloadMissing):
         return False
     return found.hexdigest() == digest
+
+
+def open_plain(path: Path | str) -> int:
+    """A descriptor to read a file with. Raises OSError for links and for what is no plain file: a
+    pipe or device that somebody put in its place would be waited for, or read without end.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is not a plain file", str(path))
+    return fd
 
 
 def sync_folder(folder: Path) -> None:
@@ -201,7 +212,7 @@ def _replace(path: Path, data: bytes) -> None:
 def _holds(path: Path, data: bytes) -> bool:
     """Whether the file at `path` is exactly `data`; a wrong size is seen without reading."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = open_plain(path)
     except OSError:
         return False
     with os.fdopen(fd, "rb", buffering=0) as file:

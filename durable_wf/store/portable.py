@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def import_run(store: Store, file: Path) -> str:
 
 def _write(store: Store, row: RunRow, half: Path) -> None:
     fd = os.open(half, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.fchmod(fd, 0o600)  # whatever the umask
     os.close(fd)
     with (
         closing(connections.open_reader(store.folder.db)) as reading,
@@ -133,7 +135,7 @@ def _write(store: Store, row: RunRow, half: Path) -> None:
             "INSERT INTO meta (key, value) VALUES (?, ?)",
             [
                 ("store_id", os.urandom(16).hex()),
-                ("exported_from", store.id),
+                ("exported_from", _fingerprint(store.id)),
                 ("exported_at", str(_now())),
                 ("head", str(Hash(whole.seq, whole.digest().hex()))),
             ],
@@ -144,6 +146,13 @@ def _write(store: Store, row: RunRow, half: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _fingerprint(store_id: str) -> str:
+    """Says of two exports whether they come from one store. The id itself stays at home: who knows
+    it could make a store that its owner's engines take for their own.
+    """
+    return blake2b(store_id.encode(), digest_size=8, person=b"dwf-export").hexdigest()
 
 
 def _events(reading: sqlite3.Connection, row: RunRow) -> Iterator[list[tuple[Any, ...]]]:

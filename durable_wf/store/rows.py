@@ -8,12 +8,18 @@ Read next: `sqlite.py`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from durable_wf.core.definition import NAME_PATTERN, RUN_ID_PATTERN
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import Counts, RunRow
+from durable_wf.errors import HistoryError
+
+_is_run_id = re.compile(RUN_ID_PATTERN).fullmatch
+_is_name = re.compile(NAME_PATTERN).fullmatch
 
 # The statements below hold nothing but these names.
 COLUMNS = (
@@ -46,7 +52,29 @@ def _tags_text(tags: tuple[str, ...]) -> str:
 
 
 def from_columns(columns: tuple[Any, ...]) -> RunRow:
-    """The row that stands in `columns`."""
+    """The row that stands in `columns`. Raises HistoryError for one that no engine has written:
+    what is shown of it, and made of it (paths, commands), would not be safe.
+    """
+    try:
+        row = _from_columns(columns)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise HistoryError(
+            f"a run in the log cannot be read: {error}", hint="dwf audit verify"
+        ) from error
+    if not _is_run_id(row.run_id):
+        raise HistoryError(
+            f"a run in the log has an id that no engine gives: {row.run_id!r:.160}",
+            hint="the log was changed by hand, or made by another program: dwf audit verify",
+        )
+    if not _is_name(row.workflow):
+        raise HistoryError(
+            f"run {row.run_id}: its workflow has an impossible name: {row.workflow!r:.160}",
+            hint="the log was changed by hand, or made by another program: dwf audit verify",
+        )
+    return row
+
+
+def _from_columns(columns: tuple[Any, ...]) -> RunRow:
     run, run_id, workflow, status, n, total = columns[:6]
     created_at, started_at, ended_at, wake_at = columns[13:17]
     engine, cause, definition, structure, inputs, code, tags, imported = columns[17:]

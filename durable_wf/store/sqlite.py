@@ -22,6 +22,7 @@ from durable_wf.core.events import Recorded
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.errors import (
+    CallerError,
     DiskFull,
     DurableWorkflowError,
     HistoryError,
@@ -71,6 +72,7 @@ class SqliteLog:
         self._db = str(folder.db)
         self._wal = f"{folder.db}-wal"
         self._connection: sqlite3.Connection | None = None
+        self._wal_size = 0
         self._look_at = 0.0
         self._lock: locks.WriterLock | None = None
         self._head: head.HeadFile | None = None
@@ -125,6 +127,7 @@ class SqliteLog:
                 self._roll_back()
                 raise
             self._look_at_files()
+            self._fold_long_wal()
 
     def post(self, run_id: str, verb: Verb, actor: str, key: str, at: int, body: str) -> int:
         """See `Log.post`."""
@@ -256,6 +259,8 @@ class SqliteLog:
             raise StoreError(
                 f"{self._folder.db} cannot be read: {error}", hint="dwf db check"
             ) from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise CallerError(f"no such thing can be in a log: {error}") from error
 
     def _named(self, run: int) -> str:
         found = self._all("SELECT run_id FROM runs WHERE run = ?", (run,))
@@ -324,6 +329,7 @@ class SqliteLog:
                 # On a full disk (where files are copied on write) the head may lag behind.
                 if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                     self._fail("the head could not be written", error)
+        self._fold_long_wal()
 
     def _identity(self) -> tuple[int, int]:
         return os.stat(self._wal).st_ino, os.stat(self._db).st_ino
@@ -343,9 +349,17 @@ class SqliteLog:
             self._fail("log.db or its -wal was deleted while it was in use", error)
         if found != self._files:
             self._fail("log.db or its -wal was replaced while it was in use")
-        if wal.st_size > _LONG_WAL:
+        self._wal_size = wal.st_size
+
+    def _fold_long_wal(self) -> None:
+        """Fold a -wal that has grown long. Under the writer lock; what fails comes again later:
+        the commits in it are durable as they are.
+        """
+        if self._wal_size > _LONG_WAL:
             assert self._connection is not None
-            connections.fold_wal(self._connection)
+            self._wal_size = 0
+            with suppress(sqlite3.Error):
+                connections.fold_wal(self._connection)
 
     def _fail(self, why: str, cause: BaseException | None = None) -> NoReturn:
         self._refuse = StoreFailed(

@@ -8,18 +8,18 @@ Read next: `opening.py`.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from durable_wf.errors import UnsafeStore
 
 _KEY_BYTES = 32
+_is_id = re.compile("[0-9a-f]{32}").fullmatch
 
 
 def state_folder() -> Path:
     """`$XDG_STATE_HOME/durable_wf`, else `~/.local/state/durable_wf`. Made 0700 when missing."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state"
-    folder = root / "durable_wf"
+    folder = _state_home() / "durable_wf"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
@@ -36,6 +36,23 @@ def state_folder() -> Path:
     return folder
 
 
+def _state_home() -> Path:
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if os.path.isabs(base):
+        return Path(base)
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path()
+    # A relative one would mean another folder in every folder, one that came with a store too.
+    if not os.path.isabs(home):
+        raise UnsafeStore(
+            "there is no home folder to keep this user's own state in",
+            hint="set HOME, or XDG_STATE_HOME, to a folder where you can write",
+        )
+    return home / ".local" / "state"
+
+
 def is_trusted(store_id: str) -> bool:
     """Whether this user made the store, or trusted it once."""
     try:
@@ -45,7 +62,10 @@ def is_trusted(store_id: str) -> bool:
 
 
 def add_trusted(store_id: str) -> None:
-    """Remember a store as this user's own."""
+    """Remember a store as this user's own. Raises UnsafeStore for what is no id of a store."""
+    if not _is_id(store_id):
+        # The list has one id a line: a longer text would vouch for other stores too.
+        raise UnsafeStore(f"{store_id!r:.80} is not the id of a store", hint="name another store")
     if is_trusted(store_id):
         return
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -30,6 +30,11 @@ _EVENTS = "SELECT seq, run, n, at, kind, task, attempt, body, hash FROM events"
 _MOST_REPORTED = 100
 
 
+def readable(name: str) -> str:
+    """A name out of a log that may be forged: as it is, or quoted where it could fake a report."""
+    return name if name.isprintable() else repr(name)
+
+
 @attrs.frozen
 class BadEvent:
     """The first event of a run that is not as it was written; `seq` 0 where it is missing."""
@@ -41,8 +46,8 @@ class BadEvent:
     why: str
 
     def __str__(self) -> str:
-        run = f"run {self.run_id}" if self.run_id else "the store's own stream"
-        where = f" (seq {self.seq}, {self.kind})" if self.seq else ""
+        run = f"run {readable(self.run_id)}" if self.run_id else "the store's own stream"
+        where = f" (seq {self.seq}, {readable(self.kind)})" if self.seq else ""
         return f"{run}, event {self.n}{where}: {self.why}"
 
 

@@ -20,7 +20,9 @@ from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
 from durable_wf.core.resources import Resources
 
 texts = st.text(max_size=8)
-names = st.text(min_size=1, max_size=4)
+shown = st.characters(exclude_categories=["C", "Z"])
+labels = st.text(shown, max_size=8)
+names = st.text(shown, min_size=1, max_size=4)
 numbers = st.integers(-(10**15), 10**15)
 reals = st.floats(allow_nan=False, allow_infinity=False)
 sources: st.SearchStrategy[Source] = st.one_of(
@@ -36,7 +38,7 @@ def pairs(values):
 functions = st.builds(FunctionRef, *[texts] * 6)
 tasks = st.builds(
     Task,
-    name=texts,
+    name=labels,
     function=functions,
     upstream=st.lists(names, max_size=3).map(tuple),
     args=st.lists(sources, max_size=3).map(tuple),
@@ -56,7 +58,7 @@ tasks = st.builds(
 )
 workflows = st.builds(
     Workflow,
-    name=texts,
+    name=labels,
     tasks=st.lists(tasks, max_size=4).map(tuple),
     description=texts,
     tags=st.lists(texts, max_size=2).map(tuple),

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import click
 
 from durable_wf.cli.context import (
+    MOST,
     Settings,
     examples,
     json_option,
@@ -64,7 +65,7 @@ _GOOD = frozenset({"AttemptSucceeded", "TaskFellBack", "RunSucceeded"})
     help=f"Only events of this kind: {', '.join(KINDS)}.",
 )
 @click.option(
-    "-n", "--last", type=click.IntRange(min=1), metavar="N", help="Only the last N of them."
+    "-n", "--last", type=click.IntRange(1, MOST), metavar="N", help="Only the last N of them."
 )
 @json_option("Print JSON Lines: seq, run, n, at, kind, task, attempt, body, hash.")
 @pass_settings
@@ -153,7 +154,7 @@ def _words(event: Stored) -> str:
     """The body in a few words: `key=value`, nested values as compact JSON."""
     try:
         body = json.loads(event.body or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return one_line(event.body)
     if not isinstance(body, dict):
         return one_line(event.body)

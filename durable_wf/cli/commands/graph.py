@@ -78,7 +78,7 @@ def _subject(settings: Settings, what: str) -> tuple[Workflow, Mapping[str, Task
         # Not at the top: runs are drawn without loading any code.
         from durable_wf.cli.commands.run import load_target
 
-        workflow = load_target(what)
+        workflow = load_target(what, code=False)
         return workflow, None, workflow.name
     with settings.reading() as store:
         row = pick(store.log, what)

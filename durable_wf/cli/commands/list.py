@@ -13,7 +13,16 @@ from itertools import islice
 
 import click
 
-from durable_wf.cli.context import Settings, examples, json_option, note, out, pass_settings, say
+from durable_wf.cli.context import (
+    MOST,
+    Settings,
+    examples,
+    json_option,
+    note,
+    out,
+    pass_settings,
+    say,
+)
 from durable_wf.cli.documents import dumps, run_document
 from durable_wf.cli.render import state_cell
 from durable_wf.cli.states import INTERRUPTED, RunShown, shown_run
@@ -60,7 +69,7 @@ _COLUMNS = (
 @click.option(
     "-n",
     "--limit",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST),
     default=DEFAULT_LIMIT,
     show_default=True,
     help="At most this many; 0 for all.",

@@ -38,6 +38,7 @@ from durable_wf.errors import NotFound
 from durable_wf.execute.mark import BegunMark, path_of
 from durable_wf.execute.spool import name_of
 from durable_wf.store.opening import Store
+from durable_wf.store.payload_files import open_plain
 
 _POLL_S = 0.1
 _CHUNK = 1 << 20
@@ -165,7 +166,7 @@ class _Printer:
             note(f"the log names an output file outside the store: {file!r}")
             return
         try:
-            fd = os.open(self._folder / file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = open_plain(self._folder / file)
         except OSError as error:
             note(f"output {file} cannot be read: {error.strerror}")
             return

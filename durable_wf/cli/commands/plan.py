@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from durable_wf.cli.commands.run import load_target
-from durable_wf.cli.context import Settings, examples, json_option, out, pass_settings, say
+from durable_wf.cli.context import MOST, Settings, examples, json_option, out, pass_settings, say
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.names import stem
 from durable_wf.cli.terminal import Look, shorten
@@ -38,7 +38,7 @@ _PATH = 12
 @click.argument("target", metavar="TARGET")
 @click.option(
     "--cpus",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST),
     metavar="N",
     help="Cores to plan for. Default: those of this machine.",
 )
@@ -64,7 +64,7 @@ def plan(
     chain of tasks that no number of cores can shorten.
     """
     cores = cpus or usable_cpus()
-    workflow = load_target(target, time_scale, cpus=cores)
+    workflow = load_target(target, time_scale, cpus=cores, code=False)
     made = plan_of(workflow.tasks, Capacity(float(cores)))
     if as_json:
         say(dumps(_document(workflow, made, cores)))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from durable_wf.authoring.targets import load
+from durable_wf.authoring.targets import lasting, load
 from durable_wf.authoring.wfformat import Replay
 from durable_wf.cli.context import (
     Settings,
@@ -29,6 +29,7 @@ from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.progress import teller
 from durable_wf.core.definition import Workflow
 from durable_wf.engine.facade import WorkflowEngine
+from durable_wf.engine.origin import started_by
 from durable_wf.engine.settings import ExecutorType, usable_cpus
 from durable_wf.store.folder import default_store, find_store
 
@@ -132,6 +133,7 @@ def run(
     with (
         teller(quiet=as_json or quiet) as on_progress,
         WorkflowEngine(store, executor_type=executor, workers=workers, trust=trust) as engine,
+        started_by(lasting(target)),
     ):
         result = engine.run(
             workflow,
@@ -148,9 +150,16 @@ def run(
 
 
 def load_target(
-    target: str, time_scale: float | None = None, work: str | None = None, cpus: int | None = None
+    target: str,
+    time_scale: float | None = None,
+    work: str | None = None,
+    cpus: int | None = None,
+    *,
+    code: bool = True,
 ) -> Workflow:
-    """The workflow that TARGET names. Recorded tasks ask for no more cores than there are."""
+    """The workflow that TARGET names. Recorded tasks ask for no more cores than there are.
+    Without `code`, a .json definition is read and nothing that it names is executed.
+    """
     wfformat = target.endswith(".json")
     if not wfformat and (time_scale is not None or work is not None):
         raise click.UsageError("--time-scale and --work are for recorded executions (.json)")
@@ -159,4 +168,4 @@ def load_target(
         work=work or "sleep",
         cores=float(cpus or usable_cpus()),
     )
-    return load(target, replay)
+    return load(target, replay, code=code)

@@ -7,6 +7,7 @@ Read next: `svg.py`.
 
 from __future__ import annotations
 
+import json
 import re
 
 from durable_wf.cli.drawing.picture import Picture, PictureNode
@@ -83,8 +84,7 @@ def _mermaid_text(text: str) -> str:
 
 
 def _yaml(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return json.dumps(text)  # which YAML reads too
 
 
 def _dot_text(text: str) -> str:

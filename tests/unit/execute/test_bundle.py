@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import io
 import json
 import socket
@@ -210,6 +211,52 @@ def test_a_module_that_nobody_else_can_import_travels_by_value(tmp_path):
         + SENDS.format(child=CHILD)
     )
     assert run(["loads.py"], tmp_path) == ['["Point",true]']
+
+
+LOADED_BY_PATH = """
+import importlib.util, sys, types
+spec = importlib.util.spec_from_file_location("loaded_by_path", "elsewhere/steps.py")
+module = importlib.util.module_from_spec(spec)
+sys.modules["loaded_by_path"] = module
+spec.loader.exec_module(module)
+def by_module(*_):
+    return module.plain().x
+FUNCTIONS = [module.plain, module.as_task, module.as_task.options(name="other"), by_module]
+"""
+
+
+def test_a_module_that_was_loaded_by_its_path_travels_by_value(tmp_path):
+    """It stands in `sys.modules`, with a spec; but no finder would find it elsewhere."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "steps.py").write_text(
+        "from __future__ import annotations\n"
+        "import attrs, durable_wf as wf\n"
+        "@attrs.frozen\n"
+        "class Point:\n    x: int = 1\n"
+        "def make(): return Point()\n"
+        "def plain(*_) -> Point: return make()\n"
+        "@wf.task\n"
+        "def as_task(*_) -> Point: return make()\n"
+    )
+    (tmp_path / "loads.py").write_text(LOADED_BY_PATH + SENDS.format(child=CHILD))
+    *named, by_module = run(["loads.py"], tmp_path)
+    assert len(set(named)) == 1
+    assert '"x",1' in named[0]
+    assert by_module == "1"
+
+
+def test_a_module_of_the_same_name_from_another_file_is_another_module(tmp_path, monkeypatch):
+    (tmp_path / "has_a_double.py").write_text("def task(): return 'the wrong one'\n")
+    other = tmp_path / "other.py"
+    other.write_text("def task(): return 'the right one'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = importlib.util.spec_from_file_location("has_a_double", other)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "has_a_double", module)
+    spec.loader.exec_module(module)
+    data = bundle.pack(RunCode(1, "r", "w", "r", [module.task], ["t"]))
+    monkeypatch.delitem(sys.modules, "has_a_double")
+    assert bundle.unpack(data)[0]() == "the right one"
 
 
 def local_functions():

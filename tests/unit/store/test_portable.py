@@ -40,7 +40,7 @@ def store(tmp_path):
 @pytest.fixture
 def other(tmp_path):
     other = open_store(tmp_path / "other", create=True)
-    add_run(other, "here before", ["9"])
+    add_run(other, "here-before", ["9"])
     yield other
     other.close()
 

@@ -1,0 +1,239 @@
+"""Signals to a process that runs an engine: the first ends in order, the second at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from engine_rig import DEADLINE_S, Gate, dwf, finish, gated, kinds, run_python, script, wait_for
+
+import durable_wf as wf
+from durable_wf.core import events as e
+from durable_wf.core.status import RunStatus
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+SCRIPT = """
+import sys, threading, time
+from pathlib import Path
+import durable_wf as wf
+
+store, folder, executor, grace = sys.argv[1], Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+
+def wait():
+    with (folder / "came").open("a") as file:
+        file.write("came\\n")
+    deadline = time.monotonic() + 50
+    while not (folder / "go").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return 1
+
+workflow = (
+    wf.WorkflowBuilder("w")
+    .add_task("first", wait)
+    .add_task("second", lambda first: first + 1).depends_on("first")
+    .build()
+)
+with wf.WorkflowEngine(store, workers=1, executor_type=executor, grace_s=grace) as engine:
+    print(engine.run(workflow, run_id="r")["second"])
+"""
+
+
+def history(store: Path) -> list[str]:
+    with wf.WorkflowEngine(store) as engine:
+        return kinds(engine.history("r"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("executor", ["sequential", "parallel"])
+def test_a_second_interrupt_does_not_wait_for_the_grace_period(
+    executor: str, tmp_path: Path
+) -> None:
+    """Its attempt stays open in the log, so that the next engine knows of it; it is no failure."""
+    store = tmp_path / "s"
+    with script(tmp_path, SCRIPT, store, tmp_path, executor, 500) as process:
+        wait_for((tmp_path / "came").exists)
+        process.send_signal(signal.SIGINT)
+        if executor == "parallel":
+            assert process.stderr is not None
+            assert "interrupted" in process.stderr.readline()
+        else:
+            wait_for(lambda: _pending_signals(process.pid) == 0)
+        process.send_signal(signal.SIGINT)
+        code, _, errors = finish(process)
+
+    assert code not in (0, None)
+    assert "dwf resume r" in errors
+    assert "AttemptFailed" not in history(store)
+    (tmp_path / "go").touch()
+    resumed = dwf(store, "resume", "r")
+    assert resumed.returncode == 0, resumed.stderr
+    assert history(store).count("AttemptStarted") == 3
+    with wf.WorkflowEngine(store) as engine:
+        failed = [r.event for r in engine.history("r") if isinstance(r.event, e.AttemptFailed)]  # type: ignore[union-attr]
+    assert [event.fault.kind.value for event in failed] == ["in_doubt"]
+
+
+def _pending_signals(pid: int) -> int:
+    """Whether SIGINT waits to be taken by the process (Linux); 0 elsewhere."""
+    status = Path(f"/proc/{pid}/status")
+    found = re.search(r"ShdPnd:\s*(\w+)", status.read_text()) if status.exists() else None
+    return int(found[1], 16) & 2 if found else 0
+
+
+@pytest.mark.parametrize("executor", ["sequential", "parallel"])
+def test_one_interrupt_lets_the_running_task_finish(executor: str, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    with script(tmp_path, SCRIPT, store, tmp_path, executor, 50) as process:
+        wait_for((tmp_path / "came").exists)
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: _pending_signals(process.pid) == 0)
+        (tmp_path / "go").touch()
+        code, _, errors = finish(process)
+
+    assert code not in (0, None)
+    assert "dwf resume r" in errors
+    assert history(store)[3:] == ["AttemptStarted", "AttemptSucceeded", "RunReleased"]
+    assert dwf(store, "resume", "r").returncode == 0
+
+
+def test_a_hangup_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    """As nohup asks for it; a run without nohup, interrupted, is the control."""
+    store = tmp_path / "s"
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + SCRIPT
+    with script(tmp_path, ignoring, store, tmp_path, "parallel", 50) as process:
+        wait_for((tmp_path / "came").exists)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: _pending_signals(process.pid) == 0)
+        (tmp_path / "go").touch()
+        code, out, errors = finish(process)
+
+    assert (code, out.strip()) == (0, "2"), errors
+    assert history(store)[-1] == "RunSucceeded"
+
+
+@pytest.fixture
+def engine(tmp_path: Path):
+    with wf.WorkflowEngine(tmp_path / "s", workers=1, grace_s=0.0) as made:
+        yield made
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+def test_handlers_stand_while_a_run_is_waited_for_and_are_restored_after_it(tmp_path: Path) -> None:
+    seen: list[list[object]] = []
+    workflow = wf.WorkflowBuilder("w").add_task("look", lambda: seen.append(handlers())).build()
+    failing = wf.WorkflowBuilder("w").add_task("bad", lambda: 1 // 0).build()
+    before = handlers()
+    with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+        engine.run(workflow)
+        assert handlers() == before
+        with pytest.raises(wf.RunFailed):
+            engine.run(failing)
+        assert handlers() == before
+
+    assert len(seen) == 1
+    assert all(one != other for one, other in zip(seen[0], before, strict=True))
+
+
+def test_off_the_main_thread_no_handler_is_touched(tmp_path: Path) -> None:
+    seen: list[list[object]] = []
+    workflow = wf.WorkflowBuilder("w").add_task("look", lambda: seen.append(handlers())).build()
+
+    def run() -> None:
+        with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+            engine.run(workflow)
+
+    before = handlers()
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(DEADLINE_S)
+
+    assert seen == [before]
+
+
+def interrupt_when(gate: Gate) -> threading.Thread:
+    """Ctrl-C as soon as a task has come to the gate."""
+
+    def press() -> None:
+        gate.wait_for_one()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    return thread
+
+
+def test_an_interrupted_engine_can_go_on_as_in_a_notebook(
+    engine: wf.WorkflowEngine, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path / "gate")
+    pressing = interrupt_when(gate)
+    with pytest.raises(wf.Interrupted, match="dwf resume r"):
+        engine.run(gated(gate), run_id="r")
+    pressing.join(DEADLINE_S)
+    gate.open()
+
+    assert engine.run(gated(gate), run_id="r")["second"] == 2
+
+
+def test_an_interrupt_ends_also_what_the_background_thread_drives(
+    engine: wf.WorkflowEngine, tmp_path: Path
+) -> None:
+    """All runs of the engine are released, in the log, not only the one that was waited for."""
+    other, gate = Gate(tmp_path / "other"), Gate(tmp_path / "gate")
+    submitted = engine.submit(gated(other), run_id="other")
+    other.wait_for_one()
+    pressing = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    pressing.start()
+    with pytest.raises(wf.Interrupted):
+        engine.run(gated(gate), run_id="r")
+    pressing.join(DEADLINE_S)
+
+    with pytest.raises(wf.DurableWorkflowError, match="let go unfinished: interrupted"):
+        submitted.result(DEADLINE_S)
+    assert [kinds(engine.history(run))[-1] for run in ("other", "r")] == ["RunReleased"] * 2  # type: ignore[arg-type]
+
+
+def test_an_interrupt_without_handlers_leaves_the_engine_usable(tmp_path: Path) -> None:
+    """Ctrl-C in the short time before a run is waited for."""
+    engine = wf.WorkflowEngine(tmp_path / "s", executor_type="sequential")
+    workflow = wf.WorkflowBuilder("w").add_task("one", lambda: 1).build()
+    engine.run(workflow)
+    session = engine._session
+    assert session is not None
+
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        session.driver.call(press)
+
+    assert engine.run(workflow)["one"] == 1
+    engine.close()
+
+
+def test_ctrl_c_between_two_runs_is_not_kept_for_the_next(tmp_path: Path) -> None:
+    workflow = wf.WorkflowBuilder("w").add_task("one", lambda: 1).build()
+    with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+        engine.run(workflow)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert engine.run(workflow).status is RunStatus.SUCCEEDED
+
+
+def test_the_interpreters_end_closes_a_forgotten_engine_in_order(tmp_path: Path) -> None:
+    text = """
+import sys, durable_wf as wf
+engine = wf.WorkflowEngine(sys.argv[1], workers=1)
+engine.run(wf.WorkflowBuilder("w").add_task("one", lambda: 1).build())
+"""
+    ended = run_python("-c", text, tmp_path / "s")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert os.listdir(tmp_path / "s" / "locks") == ["writer"]
