@@ -258,6 +258,7 @@ def snapshot(state: RunState) -> dict[str, object]:
         for field in attrs.fields(RunState)
         if field.name not in {"graph", "workflow", "ready"}
     }
+    known["past"] = copy.deepcopy(state.past)  # these change in place
     return known | {"ready": state.all_ready()}
 
 
