@@ -225,6 +225,17 @@ def use_memory(mebibytes, seconds=0.0):
     return len(block)
 
 
+def use_memory_twice(mebibytes, seconds):
+    """With a child that has the same pages, which count for each of the two."""
+    block = b"x" * (mebibytes << 20)
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(seconds)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return len(block)
+
+
 def return_deep():
     deep: list = []
     for _ in range(20_000):

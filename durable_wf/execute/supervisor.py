@@ -246,7 +246,7 @@ class Supervised:
             if now >= kill_at:
                 return Verdict(a.seq, FaultKind.LOST, "was cancelled and did not end in time")
             again = min(again, kill_at)
-        if limits.memory:
+        if limits.memory and not limits.memory_hard:  # a hard limit is the kernel's
             if now >= self._memory_at:
                 self._memory_at = now + MEMORY_PERIOD_S
                 used = processes.rss_kib(self.pid) * 1024
