@@ -182,6 +182,8 @@ def read_options(options: Mapping[str, object]) -> tuple[dict[str, Any], list[st
             problems.append(f"{name} {wrong}")
         except DefinitionError as error:
             problems.append(f"{name}: {error.message}")
+    if fields.get("memory_hard") and fields.get("memory_limit") is None:
+        problems.append("memory_hard needs memory_limit, which says how much")
     if resources:
         fields["resources"] = attrs.evolve(Resources(), **resources)
     return fields, problems
