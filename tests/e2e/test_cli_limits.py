@@ -95,3 +95,37 @@ def test_memory_of_recorded_tasks_counts_against_that_of_the_machine(dwf):
 def test_a_replay_caps_memory():
     workflow = from_wfformat(recording(10**12), Replay(memory=10**9))
     assert {task.resources.memory for task in workflow.tasks} == {10**9}
+
+
+BROKEN = {
+    "a huge whole number": ("1" + "0" * 400, "runtimeInSeconds"),
+    "more digits than are read": ("1" + "0" * 5000, "digits"),
+    "a huge number": ("1e308", "runtimeInSeconds"),
+    "infinite": ("1e999", "runtimeInSeconds"),
+    "negative": ("-1", "runtimeInSeconds"),
+    "no number": ("NaN", "runtimeInSeconds"),
+    "longer than a life": ("1e17", "would take 1e+17 s"),
+    "a huge priority": ('1, "priority": 1' + "0" * 400, "priority"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_recording_with_impossible_numbers_is_refused_in_one_line(dwf, broken):
+    number, words = BROKEN[broken]
+    text = recording(0).replace('"runtimeInSeconds": 1.0', f'"runtimeInSeconds": {number}')
+    (dwf.folder / "broken.json").write_text(text)
+    for scale in ("1", "1e300"):
+        ended = dwf.look("plan", "broken.json", "--time-scale", scale)
+        assert ended.code == Exit.USAGE
+        assert words in ended.err or scale != "1"
+        assert ended.err.count("\n") == 1
+        assert len(ended.err) < 400
+
+
+def test_a_recording_without_a_version_is_told_what_it_is_not(dwf):
+    text = recording(0).replace('"schemaVersion": "1.5", ', "")
+    (dwf.folder / "old.json").write_text(text)
+    ended = dwf.look("plan", "old.json")
+    assert ended.code == Exit.USAGE
+    assert "neither a definition" in ended.err
+    assert "schemaVersion" in ended.err
