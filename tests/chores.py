@@ -342,6 +342,31 @@ def leave_a_child():
     return child.pid
 
 
+def stray(path):
+    """A program without our environment and session; its pid to a file."""
+    with open(path, "w") as file:
+        keyword = subprocess.Popen(["sleep", "300"], env={}, start_new_session=True)
+        positions = subprocess.Popen(["sleep", "300"], -1, None, None, None, None, None)
+        own = subprocess.run(
+            ["sh", "-c", f"echo kept >&{file.fileno()}"], pass_fds=[file.fileno()], timeout=10
+        )
+    note(path, f"{keyword.pid} {positions.pid} {own.returncode}")
+
+
+def stray_and_die(path):
+    stray(path)
+    kill_me()
+
+
+def note_subprocess_after_closing(path):
+    """The lock's descriptor is closed, and its number means another file."""
+    os.closerange(3, 256)
+    for _ in range(20):
+        os.open("/dev/null", os.O_RDONLY)
+    note(path, str(subprocess.run(["true"], timeout=10).returncode))
+    time.sleep(30)
+
+
 def use_multiprocessing():
     with multiprocessing.get_context("fork").Pool(2) as pool:
         return pool.map(abs, [-1, -2])

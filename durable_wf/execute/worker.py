@@ -354,9 +354,11 @@ def main(birth: Birth) -> None:
     with contextlib.suppress(OSError):
         os.chdir(birth.cwd)
     held = locks.create(Path(birth.locks), birth.worker)
-    # A second descriptor of the same lock, which forked children keep: while one of them lives, so
-    # may the attempt.
-    os.set_inheritable(os.dup(held.fd), True)
+    # A second descriptor of the same lock, which children keep: while one of them lives, so may the
+    # attempt.
+    kept = os.dup(held.fd)
+    os.set_inheritable(kept, True)
+    launch.hand_down(kept)
     held.release()
     worker = Worker(birth)
     signal.signal(CANCEL_SIGNAL, worker.on_cancel)

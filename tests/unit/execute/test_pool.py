@@ -360,6 +360,25 @@ def test_the_children_of_a_lost_attempt_are_dead_before_it_is_reported(rig):
     assert [pid for pid in pids if processes.born(pid)] == []
 
 
+@linux_only
+def test_a_program_that_shed_its_environment_and_session_dies_with_its_attempt(rig):
+    path = rig.places.output / "stray"
+    assert kinds([rig.run(chores.stray_and_die, str(path))]) == ["lost"]
+    kept, numbers = path.read_text().splitlines()
+    assert kept == "kept"
+    *pids, code = map(int, numbers.split())
+    assert code == 0
+    assert [pid for pid in pids if processes.born(pid)] == []
+
+
+def test_programs_can_be_started_after_every_descriptor_was_closed(tmp_path):
+    with Rig(tmp_path) as rig:
+        number = rig.start(chores.note_subprocess_after_closing, str(tmp_path / "seen"))
+        wait_for(lambda: os.path.exists(tmp_path / "seen"), "the program")
+        assert (tmp_path / "seen").read_text() == "0\n"
+        assert kinds(rig.wait(number)) == ["lost"]
+
+
 # --- ending ---------------------------------------------------------------------------------------
 
 
