@@ -225,6 +225,17 @@ def use_memory(mebibytes, seconds=0.0):
     return len(block)
 
 
+def use_memory_twice(mebibytes, seconds):
+    """With a child that has the same pages, which count for each of the two."""
+    block = b"x" * (mebibytes << 20)
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(seconds)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return len(block)
+
+
 def return_deep():
     deep: list = []
     for _ in range(20_000):
@@ -329,6 +340,31 @@ def leave_a_thread():
 def leave_a_child():
     child = subprocess.Popen(["sleep", "300"])
     return child.pid
+
+
+def stray(path):
+    """A program without our environment and session; its pid to a file."""
+    with open(path, "w") as file:
+        keyword = subprocess.Popen(["sleep", "300"], env={}, start_new_session=True)
+        positions = subprocess.Popen(["sleep", "300"], -1, None, None, None, None, None)
+        own = subprocess.run(
+            ["sh", "-c", f"echo kept >&{file.fileno()}"], pass_fds=[file.fileno()], timeout=10
+        )
+    note(path, f"{keyword.pid} {positions.pid} {own.returncode}")
+
+
+def stray_and_die(path):
+    stray(path)
+    kill_me()
+
+
+def note_subprocess_after_closing(path):
+    """The lock's descriptor is closed, and its number means another file."""
+    os.closerange(3, 256)
+    for _ in range(20):
+        os.open("/dev/null", os.O_RDONLY)
+    note(path, str(subprocess.run(["true"], timeout=10).returncode))
+    time.sleep(30)
 
 
 def use_multiprocessing():

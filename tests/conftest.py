@@ -15,7 +15,6 @@ ALLOWED_SKIPS = (
     r"this Python's sqlite3 hides the symbols",
     r"root may write everywhere",
     r"no second file system",
-    r"needs the data extra",
 )
 """Reasons (regular expressions, from the start) for which a test may be skipped.
 

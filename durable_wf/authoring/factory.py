@@ -33,8 +33,8 @@ from durable_wf.core.values_classes import Classes, classes_of
 from durable_wf.errors import DefinitionError, NotStorable
 from durable_wf.recovery.rule import NamedRule
 
-_ASYNC: Final = 0x0080 | 0x0200
-"""Flags of code objects: coroutine, asynchronous generator."""
+_ASYNC_GENERATOR: Final = 0x0200
+"""Flag of code objects. A coroutine is fine: whoever runs the task runs it to its end."""
 
 _is_name = re.compile(NAME_PATTERN).fullmatch
 
@@ -61,9 +61,9 @@ class Known:
         self.options = read_options(settings)
         self.problem = ""
         code = getattr(innermost(function), "__code__", None)
-        if code is not None and code.co_flags & _ASYNC:
+        if code is not None and code.co_flags & _ASYNC_GENERATOR:
             self.problem = (
-                "the function is asynchronous; give a plain one, which may call asyncio.run()"
+                "the function is an asynchronous generator; give one that returns its result"
             )
         self.last: tuple[tuple[str, ...], Bound] | None = None
         self._classes: Classes | None = None

@@ -6,10 +6,12 @@ Read next: `loading.py`, which goes the other way.
 
 A fingerprint covers the function's bytecode, constants, argument names and defaults, the simple
 values and functions in its closure, decorators' wrappers together with what they wrap, and in the
-same way every function and class of the same module that it refers to by a global name.
+same way every function and class of the same module that it refers to by a global name; so do
+global constants: numbers, texts, None, enum members, and tuples and frozen sets of these.
 It does not change with comments, line numbers, the file's place, or the docstring of the function.
 
-It does not see: values of global variables; functions and data of other modules, installed
+It does not see: global variables that can be changed in place (lists, dicts, sets, objects) or that
+the function itself assigns; functions and data of other modules, installed
 packages included; what is found at run time only (attributes of objects, `getattr`, strings
 that are imported); the state of an object whose bound method is a task; files, environment.
 Bytecode belongs to one minor version of Python, so another one counts as changed code.
@@ -36,6 +38,7 @@ _SIMPLE: Final = (type(None), bool, int, float, complex, str, bytes, type(...))
 _MAX_ITEMS: Final = 10_000
 _MAX_DEPTH: Final = 12
 _GLOBAL_NAME: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
+_GLOBAL_ASSIGNED: Final = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
 
 
 def function_ref(function: Callable[..., Any]) -> FunctionRef:
@@ -108,6 +111,7 @@ class _CodeFacts:
 
     text: str
     globals: tuple[str, ...]
+    assigned: frozenset[str]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -121,6 +125,12 @@ def _facts(code: types.CodeType) -> _CodeFacts:
         if instruction.opname in _GLOBAL_NAME
     }
     names.update(name for const in nested for name in _facts(const).globals)
+    assigned = {
+        instruction.argval
+        for instruction in dis.get_instructions(code)
+        if instruction.opname in _GLOBAL_ASSIGNED
+    }
+    assigned.update(name for const in nested for name in _facts(const).assigned)
     parts = (
         hashlib.blake2b(code.co_code, digest_size=16).hexdigest(),
         getattr(code, "co_exceptiontable", b"").hex(),
@@ -128,7 +138,7 @@ def _facts(code: types.CodeType) -> _CodeFacts:
         code.co_varnames[:arguments],
         code.co_names,
     )
-    return _CodeFacts(ascii(parts), tuple(sorted(names)))
+    return _CodeFacts(ascii(parts), tuple(sorted(names)), frozenset(assigned))
 
 
 class _Walk:
@@ -191,11 +201,20 @@ class _Walk:
     def _globals(self, function: types.FunctionType) -> None:
         if function.__globals__ is not self._home:
             return
-        for name in _facts(function.__code__).globals:
+        facts = _facts(function.__code__)
+        for name in facts.globals:
             found = function.__globals__.get(name)
             if self._is_home(found):
                 self.parts.append(f"global {name!a}")
                 self.callable(found)
+            elif (
+                name in function.__globals__
+                and name not in facts.assigned
+                and not (name.startswith("__") and name.endswith("__"))  # __file__, __name__
+                and _is_constant(found)
+            ):
+                self.parts.append(f"constant {name!a}")
+                self.value(found)
 
     def _is_home(self, thing: object) -> bool:
         if isinstance(thing, type):
@@ -257,6 +276,15 @@ class _Walk:
             value = sorted(value, key=lambda item: (type(item).__qualname__, repr(item)))
         for item in value:
             self.value(item, depth + 1)
+
+
+def _is_constant(value: object, depth: int = 0) -> bool:
+    """Whether this can only be changed by another assignment, and says all about itself."""
+    if type(value) in _SIMPLE or isinstance(value, Enum):
+        return True
+    if type(value) not in (tuple, frozenset) or depth > _MAX_DEPTH:
+        return False
+    return all(_is_constant(item, depth + 1) for item in value)  # type: ignore[attr-defined]
 
 
 def _functions_of(member: object) -> Iterator[types.FunctionType]:

@@ -212,6 +212,8 @@ def read_options(options: Mapping[str, object]) -> tuple[dict[str, Any], list[st
             problems.append(f"{name}: {error.message}")
     if rules:
         fields["recovery"] = rules
+    if fields.get("memory_hard") and fields.get("memory_limit") is None:
+        problems.append("memory_hard needs memory_limit, which says how much")
     if resources:
         fields["resources"] = attrs.evolve(Resources(), **resources)
     return fields, problems

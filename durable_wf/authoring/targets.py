@@ -162,6 +162,11 @@ def _from_json(file: Path, replay: Replay, *, code: bool) -> Workflow:
     text = read_json_file(file)
     if is_wfformat(text):
         return from_wfformat(text, replay, source=str(file))
+    if '"workflow"' in text and '"durable_wf"' not in text:
+        raise DefinitionError(
+            f'{file} is neither a definition (it has no "durable_wf") nor a recorded execution '
+            '(WfFormat has a "schemaVersion")'
+        )
     try:
         workflow = check(Workflow.from_json(text))
     except DefinitionError as error:

@@ -32,6 +32,11 @@ MAX_BYTES: Final = 64 * 2**20
 _LARGEST: Final = 1e18
 """Seconds, bytes and cores above this are no recording."""
 
+_LONGEST_S: Final = 1e9
+"""A task that would be replayed for more than some thirty years."""
+
+_MOST_URGENT: Final = 2**31
+
 _WORK: Final[Mapping[str, Callable[[float], None]]] = {
     "sleep": replayed.sleep,
     "cpu": replayed.burn,
@@ -243,7 +248,14 @@ class _Import:
         if runtime is None:
             raise _Bad(f"task {key!r} has no runtimeInSeconds")
         seconds = round(float(runtime) * self._replay.time_scale, 9)
+        if not seconds <= _LONGEST_S:
+            raise _Bad(
+                f"task {key!r} would take {seconds:g} s (runtimeInSeconds times the time scale); "
+                f"at most {_LONGEST_S:g} are replayed"
+            )
         name, priority = task.get("name"), executed.get("priority")
+        if isinstance(priority, int) and abs(priority) > _MOST_URGENT:
+            raise _Bad(f"task {key!r}: 'priority' is {priority!r:.40}")
         return Task(
             self._names[key],
             ref,

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, Self, TypeGuard
 
 import attrs
@@ -195,7 +196,8 @@ _DEFAULTS = {
     for field in attrs.fields(cls)
     if field.default is not attrs.NOTHING
 }
-_PLAIN_DEFAULTS = tuple((name, _DEFAULTS[name]) for name in _PLAIN)
+_PLAIN_DEFAULTS = tuple(_DEFAULTS[name] for name in _PLAIN)
+_plain_of = attrgetter(*_PLAIN)
 
 
 def _without_defaults(value: object, names: tuple[str, ...]) -> dict[str, Any]:
@@ -240,10 +242,9 @@ def _write_task(task: Task, functions: dict[FunctionRef, int]) -> dict[str, Any]
             _write_pairs(task.kwargs)
     if task.resources is not DEFAULT_RESOURCES and task.resources != DEFAULT_RESOURCES:
         written["resources"] = _write_flat(task.resources)
-    for name, default in _PLAIN_DEFAULTS:
-        value = getattr(task, name)
-        if value is not default and value != default:
-            written[name] = value
+    if (values := _plain_of(task)) != _PLAIN_DEFAULTS:  # all nine at once: most tasks have none
+        named = zip(_PLAIN, values, _PLAIN_DEFAULTS, strict=True)
+        written |= {name: value for name, value, default in named if value != default}
     if task.tags:
         written["tags"] = task.tags
     if task.metadata:

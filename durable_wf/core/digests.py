@@ -49,6 +49,8 @@ def _digest(head: list[str], parts: Iterable[str]) -> str:
 
 def _structure(task: Task) -> str:
     """One line of ASCII, whatever is in the names: what sorts and joins without doubt."""
+    if not (task.upstream or task.args or task.kwargs):  # the same line, for a third of the time
+        return f"({task.name!a}, [], [], [], {task.optional})"
     arguments = [_shape(source) for source in task.args]
     named = [(name, _shape(source)) for name, source in task.kwargs]
     return ascii((task.name, sorted(task.upstream), arguments, sorted(named), task.optional))
@@ -61,6 +63,8 @@ def _shape(source: Source) -> tuple[object, ...]:
 
 
 def _inputs(task: Task) -> str:
+    if not (task.args or task.kwargs):
+        return ""
     given: list[tuple[object, str]] = [
         (i, source.value) for i, source in enumerate(task.args) if isinstance(source, Literal)
     ]

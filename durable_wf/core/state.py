@@ -139,29 +139,24 @@ class RunState:
 
 def row_of(state: RunState) -> RunRow:
     """The read model of a run, from its state alone."""
-    counts = state.counts
     created = state.created
     if state.status is None or created is None:
         raise ValueError(f"run {state.run_id} has no events")
+    # One after the other, in the order of TaskStatus.
+    pending, running, faulted, waiting, succeeded, failed, skipped, cancelled = (
+        state.counts.values()
+    )
     return RunRow(
         run_id=state.run_id,
         workflow=created.workflow,
         status=state.status,
         n=state.n,
         total=len(state.tasks),
-        counts=Counts(
-            pending=counts[TaskStatus.PENDING],
-            running=counts[TaskStatus.RUNNING] + counts[TaskStatus.FAULTED],
-            waiting=counts[TaskStatus.WAITING],
-            succeeded=counts[TaskStatus.SUCCEEDED],
-            failed=counts[TaskStatus.FAILED],
-            skipped=counts[TaskStatus.SKIPPED],
-            cancelled=counts[TaskStatus.CANCELLED],
-        ),
+        counts=Counts(pending, running + faulted, waiting, succeeded, failed, skipped, cancelled),
         created_at=state.created_at,
         started_at=state.started_at,
         ended_at=state.ended_at,
-        wake_at=min(state.waiting.values(), default=None),
+        wake_at=min(state.waiting.values()) if state.waiting else None,
         engine=state.engine,
         cause=state.cause,
         definition=state.definition,

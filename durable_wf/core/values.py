@@ -76,7 +76,7 @@ def encode(value: Any, classes: Classes = NO_CLASSES, *, name: str = "result") -
         return "true" if value else "false"
     elif kind is dict or kind is list:
         try:
-            if _is_plain(value, MAX_DEPTH, [MAX_PARTS]):
+            if _is_plain(value, MAX_DEPTH - 1, [MAX_PARTS]):
                 text = _to_text(value)
                 if text.isascii() or _has_bytes(text):
                     return text

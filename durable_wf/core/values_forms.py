@@ -70,7 +70,9 @@ class Writer:
         if kind is list:
             return self._inside(value, 1, self._items)
         if kind is dict:
-            return self._inside(value, 3, self._dict)
+            if TAG not in value and all(type(key) is str and is_text(key) for key in value):
+                return self._inside(value, 1, self._plain)
+            return self._inside(value, 3, lambda items: tagged("dict", self._pairs(items)))
         form = FORMS.get(kind)
         if form is not None:
             return tagged(form.tag, form.write(self, value))
@@ -104,17 +106,15 @@ class Writer:
         path.pop()
         return written
 
-    def _dict(self, value: dict[Any, Any]) -> Any:
-        if TAG not in value and all(type(key) is str and is_text(key) for key in value):
-            path = self.path
-            path.append("")
-            written = {}
-            for key, item in value.items():
-                path[-1] = key
-                written[key] = self.write(item)
-            path.pop()
-            return written
-        return tagged("dict", self._pairs(value))
+    def _plain(self, value: dict[str, Any]) -> dict[str, Any]:
+        path = self.path
+        path.append("")
+        written = {}
+        for key, item in value.items():
+            path[-1] = key
+            written[key] = self.write(item)
+        path.pop()
+        return written
 
     def _pairs(self, value: dict[Any, Any]) -> list[Any]:
         path = self.path
@@ -257,7 +257,8 @@ def too_many() -> Refused:
 
 def _too_deep() -> Refused:
     return Refused(
-        f"it is nested more than {MAX_DEPTH} levels deep",
+        f"it is nested too deep: lists and dicts may have {MAX_DEPTH} levels, and one of anything "
+        "else counts for up to four",
         "return a flatter value, or write a file and return its path",
     )
 

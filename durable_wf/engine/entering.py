@@ -20,7 +20,7 @@ from durable_wf.core import inputs as i
 from durable_wf.core.definition import Workflow
 from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
 from durable_wf.core.events import Recorded, RunCreated
-from durable_wf.core.resources import Resources
+from durable_wf.core.resources import Capacity, Resources
 from durable_wf.core.state import RunState
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
@@ -327,7 +327,8 @@ def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorTy
     for task in workflow.tasks:
         kind = executor_type(task.executor) if task.executor else default
         if task.resources not in seen:
-            seen[task.resources] = capacity.lacks(task.resources)
+            lacks = capacity.lacks(task.resources) or _unknown_pool(task.resources, capacity)
+            seen[task.resources] = lacks
             if seen[task.resources]:
                 problems.append(f"task {task.name!r} needs {seen[task.resources]}")
         limited = task.timeout_s is not None or task.memory_limit is not None or task.resources.gpu
@@ -342,8 +343,15 @@ def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorTy
             f"workflow {workflow.name!r} cannot run on this engine:\n  - "
             + "\n  - ".join(problems[:8])
             + more,
-            hint="give the engine more (cpus=, memory=, gpus=, pools=) or ask for less",
+            hint="ask for less, or give the engine more: WorkflowEngine(cpus=, memory=, gpus=, "
+            "pools={'name': n}), or for dwf --cpus, --memory, --gpus, --pool NAME=N",
         )
+
+
+def _unknown_pool(need: Resources, capacity: Capacity) -> str:
+    """A pool without a limit would guard nothing, without a word."""
+    unknown = [pool for pool, _ in need.pools if pool not in capacity.pools]
+    return f"pool {unknown[0]!r}, which the engine was not given" if unknown else ""
 
 
 def _adopt(session: Session, live: LiveRun, events: list[Recorded]) -> RunHandle:

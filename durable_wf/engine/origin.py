@@ -68,7 +68,7 @@ def started_by(target: str) -> Iterator[None]:
 
 def start() -> Start:
     """How the run that is to be created now is started."""
-    if target := _target.get():
+    if target := _target.get(""):
         return Start(target)
     script = script_of_main()
     if not script:

@@ -41,6 +41,11 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def machine_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 @attrs.frozen
 class Settings:
     """`workers` processes share `capacity`; `grace_s` is what running attempts get at the end.

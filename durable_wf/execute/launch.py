@@ -3,6 +3,7 @@
 Owns: a fork server of our own (the one that `multiprocess` shares with user code stays as it is)
 and the start of a process in it. The script or notebook of the user is not imported again in a
 worker, so no `if __name__ == "__main__"` is asked of it.
+What children of a worker inherit is said here, too.
 Must never: fork the engine's process; that would carry its locks and descriptors along.
 Read next: `nursery.py` (what the fork server has loaded), `supervisor.py`.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+from functools import wraps
 from typing import Any
 
 from multiprocess import context, forkserver, popen_forkserver, process, spawn, util
@@ -86,3 +89,31 @@ def leave_fork_server() -> None:
         os.close(shared._forkserver_alive_fd)
     shared.__init__()
     process.current_process()._config["daemon"] = False  # a daemon may not have children
+
+
+_POSITIONS = 7
+"""Arguments of `Popen` before `close_fds`; whoever gives more by position speaks for himself."""
+
+
+def hand_down(lock: int) -> None:
+    """Called in a new worker: let programs that its tasks start inherit its lock, as forks do.
+
+    `subprocess` closes what it is not told of. A program without the worker's environment, group
+    and session would then not be known as the worker's; by the lock it is.
+    """
+    known = os.fstat(lock)
+    start = subprocess.Popen.__init__
+
+    def is_there() -> bool:
+        try:
+            return os.path.samestat(os.fstat(lock), known)  # a task may have closed it
+        except OSError:
+            return False
+
+    @wraps(start)
+    def inheriting(self: Any, *args: Any, **more: Any) -> None:
+        if len(args) <= _POSITIONS and more.get("close_fds", True) and is_there():
+            more["pass_fds"] = (*more.get("pass_fds", ()), lock)
+        start(self, *args, **more)
+
+    subprocess.Popen.__init__ = inheriting  # type: ignore[method-assign]

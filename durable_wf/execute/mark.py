@@ -22,7 +22,7 @@ PAGE_SIZE = SIZE - PAGE_AT
 UNKNOWN = sys.maxsize
 """What `read_mark` says when nothing is known: every attempt may have begun."""
 
-_SEQ, _AT_NS, _OFFSET, _BOOT, _USED = range(5)
+_SEQ, _AT_NS, _OFFSET, _BOOT, _USED, _LOADING = range(6)
 
 
 def path_of(locks: Path | str, worker: str) -> str:
@@ -78,6 +78,20 @@ class BegunMark:
     def boot(self) -> int:
         """The boot in which the mark was made."""
         return self.words[_BOOT]
+
+    def set_loading(self, *, loading: bool) -> None:
+        """Say whether the attempt still waits for its code, which is not the task's own time.
+
+        Said before the attempt begins, and taken back after it has begun anew.
+        """
+        self.words[_LOADING] = loading
+
+    @property
+    def loading(self) -> bool:
+        """Whether the begun attempt still waits for its code. Ask before `at_ns`: a false answer
+        vouches for that.
+        """
+        return bool(self.words[_LOADING])
 
     def set_used(self, used: int) -> None:
         """Say how many bytes of the page hold reports that were not sent."""

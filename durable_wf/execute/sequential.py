@@ -134,9 +134,9 @@ class SequentialExecutor:
     # --- inside -----------------------------------------------------------------------------------
 
     def _count(self) -> None:
-        seat = self._seat
-        seat.queued = len(self._queue)
-        seat.queued_us = sum([a.estimate_us or UNKNOWN_US for a in self._queue])
+        seat, queue = self._seat, self._queue
+        seat.queued = len(queue)
+        seat.queued_us = sum([a.estimate_us or UNKNOWN_US for a in queue]) if queue else 0
 
     def _attempt(self, a: Assignment) -> tuple[Report, int]:
         """Run one attempt; its report, and the monotonic clock (ns) at its end."""

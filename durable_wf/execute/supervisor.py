@@ -35,6 +35,12 @@ RECALL_S = 0.05
 MEMORY_PERIOD_S = 0.2
 """How often the memory of an attempt with a limit is looked at."""
 
+LOADING_S = 600.0
+"""How long the code of a run may take to be imported, which is no task's own time, in seconds."""
+
+LOADED_PERIOD_S = 0.05
+"""How often it is asked whether it is there, for an attempt whose time is limited."""
+
 CLEAR_S = 5.0
 """How long the end of what a dead worker has started is waited for."""
 
@@ -219,13 +225,19 @@ class Supervised:
         if a is None:
             self.check_at = now + RECALL_S
             return None
+        loading = self.mark.loading
         began = self.mark.at_ns / 1e9
-        return self._judge(a, began, now)
+        return self._judge(a, began, now, loading=loading)
 
-    def _judge(self, a: Assignment, began: float, now: float) -> Verdict | None:
+    def _judge(self, a: Assignment, began: float, now: float, *, loading: bool) -> Verdict | None:
         again = inf
         limits = a.limits
-        if limits.timeout_s is not None:
+        if loading:
+            if now >= began + LOADING_S:
+                text = f"spent more than {LOADING_S:g} s on importing its code"
+                return Verdict(a.seq, FaultKind.TIMEOUT, text)
+            again = now + LOADED_PERIOD_S if limits.timeout_s is not None else began + LOADING_S
+        elif limits.timeout_s is not None:
             again = began + limits.timeout_s
             if now >= again:
                 text = f"ran longer than its timeout of {limits.timeout_s:g} s"
@@ -234,7 +246,7 @@ class Supervised:
             if now >= kill_at:
                 return Verdict(a.seq, FaultKind.LOST, "was cancelled and did not end in time")
             again = min(again, kill_at)
-        if limits.memory:
+        if limits.memory and not limits.memory_hard:  # a hard limit is the kernel's
             if now >= self._memory_at:
                 self._memory_at = now + MEMORY_PERIOD_S
                 used = processes.rss_kib(self.pid) * 1024

@@ -241,28 +241,31 @@ class Worker:
 
     def _attempt(self, work: wire.Work) -> None:
         seq, run, attempt, task, _, _, _, _, _, limits = work
+        code = self._codes.get(run)
+        if code is None:  # the run was dropped meanwhile
+            self._reports.add(wire.returned_line(seq))
+            return
         began_at = time.time_ns() // 1000
         began = time.monotonic_ns()
+        if code.functions is None:
+            self._mark.set_loading(loading=True)
         self._mark.begin(seq, began, self._spool.offset)
         outcome: calls.Done | calls.Broken
         try:
-            code = self._codes[run]
             if code.told is not self._surroundings.told:
                 self._surroundings.enter(code.told)
             if code.functions is None:
-                code.functions = bundle.unpack(code.data)
-                code.data = b""
-                self._surroundings.keep()
-                began = time.monotonic_ns()  # imports are not the task's own time
+                began = self._load(code, seq)
             ends_at = began / 1e9 + limits[0] if limits and limits[0] is not None else None
             me = context.Attempt(code.run_id, code.workflow, code.key_base, task, attempt, ends_at)
             token = context.enter(me)
             try:
-                outcome = self._perform(code.functions, work)
+                outcome = self._perform(code.functions, work)  # type: ignore[arg-type]
             finally:
                 context.leave(me, token)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is this attempt's end
             outcome = calls.Broken(fault_of(error))
+            self._mark.set_loading(loading=False)
         if self._forked:
             os._exit(1)  # the task forked, and its child came back here
         if self._surroundings.changed:
@@ -277,6 +280,18 @@ class Worker:
         self._reports.add(line)
         if spent[1] > TINY_US:
             self._settle()
+
+    def _load(self, code: _Code, seq: int) -> int:
+        """Make functions of a run's bytes. The attempt begins anew when they are there, because
+        imports are not the task's own time.
+        """
+        code.functions = bundle.unpack(code.data)
+        code.data = b""
+        self._surroundings.keep()
+        began = time.monotonic_ns()
+        self._mark.begin(seq, began, self._spool.offset)
+        self._mark.set_loading(loading=False)
+        return began
 
     def _perform(self, functions: calls.Functions, work: wire.Work) -> calls.Done | calls.Broken:
         seq, _, _, task, function, args, kwargs, codec, _, limits = work
@@ -339,9 +354,11 @@ def main(birth: Birth) -> None:
     with contextlib.suppress(OSError):
         os.chdir(birth.cwd)
     held = locks.create(Path(birth.locks), birth.worker)
-    # A second descriptor of the same lock, which forked children keep: while one of them lives, so
-    # may the attempt.
-    os.set_inheritable(os.dup(held.fd), True)
+    # A second descriptor of the same lock, which children keep: while one of them lives, so may the
+    # attempt.
+    kept = os.dup(held.fd)
+    os.set_inheritable(kept, True)
+    launch.hand_down(kept)
     held.release()
     worker = Worker(birth)
     signal.signal(CANCEL_SIGNAL, worker.on_cancel)

@@ -16,11 +16,12 @@ from typing import Protocol
 import attrs
 
 from durable_wf.core.events import Recorded, StoreEvent
+from durable_wf.core.hot import hot
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 
 
-@attrs.frozen
+@hot
 class RunAppend:
     """What one run adds in this transaction.
 
@@ -66,7 +67,7 @@ class LeaseDrop:
     units: int = 1
 
 
-@attrs.frozen
+@hot
 class Batch:
     """Everything that one turn of an engine's loop decided: one transaction."""
 
@@ -78,7 +79,7 @@ class Batch:
     drops: Sequence[LeaseDrop] = ()
 
 
-@attrs.frozen
+@hot
 class Appended:
     """What became durable.
 
@@ -93,7 +94,7 @@ class Appended:
     conflicts: frozenset[str] = frozenset()
 
 
-@attrs.frozen
+@hot
 class Stored:
     """An event as it stands in the log, undecoded. `run` 0 is the store's own stream."""
 

@@ -1,7 +1,8 @@
-"""Pruning: deleting payloads and output that no event names. Nothing else in durable_wf deletes.
+"""Pruning: deleting payloads and output that no event names, and locks and marks of the dead.
 
 Owns: what counts as garbage: named by no event of any run, older than a given age, and (for
-output) of a worker that is no longer alive; and a Pruned event that says what went.
+output) of a worker that is no longer alive. A lock or mark goes when its engine is dead and no
+unfinished run names it. A Pruned event says what went. Nothing else in durable_wf deletes.
 Must never: delete what a running attempt may still name. Payload files are deleted under a lock
 that their writers share, and a writer that finds its file already there makes it young again.
 Read next: `references.py`, `payload_files.py`.
@@ -12,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +27,9 @@ from durable_wf.store.opening import Store
 from durable_wf.store.port import Batch
 from durable_wf.store.references import Mentioned, mentioned
 
+_of_engine = re.compile(r"(?P<lock>[ew]-(?P<engine>[0-9a-f]{8})(?:-[0-9]+)?)(?:\.begun)?").fullmatch
+_engines_in = re.compile(r"(?<![0-9a-z])[ew]-([0-9a-f]{8})(?![0-9a-f])").findall
+
 DEFAULT_AGE_S = 24 * 3600.0
 
 
@@ -34,9 +40,11 @@ def prune(store: Store, actor: str = "", min_age_s: float = DEFAULT_AGE_S) -> Pr
     """
     folder = store.folder
     young = time.time() - min_age_s
+    dead = _dead(folder.locks)  # before the log is read: who is dead now writes no names any more
     # The long look at the log is taken before the lock, so that engines do not wait for it.
     with closing(connections.open_reader(folder.db)) as connection:
         known = mentioned(connection, folder.payloads)
+        needed = _needed(connection)
     with store.log.transaction() as connection:
         known = mentioned(connection, folder.payloads, known)
         garbage = [
@@ -51,6 +59,9 @@ def prune(store: Store, actor: str = "", min_age_s: float = DEFAULT_AGE_S) -> Pr
         )
         sizes = list(_prune_payload_files(folder.payloads, known, young))
         sizes += _prune_output(folder.output, folder.locks, known, young)
+    for path, engine in dead:
+        if engine not in needed:
+            sizes += _delete_old(path, young)
     done = Pruned(
         actor=actor,
         files=len(sizes),
@@ -86,6 +97,41 @@ def _prune_output(output: Path, locks_folder: Path, known: Mentioned, young: flo
             continue
         deleted += _delete_old(path, young)
     return deleted
+
+
+def _dead(locks_folder: Path) -> list[tuple[Path, str]]:
+    """Locks and marks of dead engines and of their workers, each with the engine's hex digits.
+
+    Who probes a lock that is gone is told the same as before: nobody holds it. One without a pid
+    may have been made this moment, and is not held yet.
+    """
+    found = []
+    for path in sorted(locks_folder.iterdir()):
+        parts = _of_engine(path.name)
+        if parts is None:
+            continue
+        lock, engine = parts["lock"], parts["engine"]
+        with contextlib.suppress(OSError):  # no plain file: not ours
+            held = locks.is_held(locks_folder, f"e-{engine}") or locks.is_held(locks_folder, lock)
+            if not held and not _is_new(locks_folder / lock):
+                found.append((path, engine))
+    return found
+
+
+def _is_new(lock: Path) -> bool:
+    try:
+        return lock.lstat().st_size == 0
+    except FileNotFoundError:
+        return False
+
+
+def _needed(connection: sqlite3.Connection) -> set[str]:
+    """Hex digits of the engines that unfinished runs name: their marks tell what had begun."""
+    bodies = connection.execute(
+        "SELECT body FROM events JOIN runs USING (run) WHERE ended_at IS NULL "
+        "UNION ALL SELECT engine FROM runs WHERE ended_at IS NULL"
+    )
+    return {name for (body,) in bodies for name in _engines_in(body)}
 
 
 def _delete_old(path: Path, young: float) -> Iterator[int]:

@@ -24,6 +24,7 @@ from durable_wf.core import inputs as i
 from durable_wf.core.decide import decide
 from durable_wf.core.state import row_of
 from durable_wf.core.status import RunStatus
+from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.view import load_state, row_or_raise
 from durable_wf.errors import DiskFull, StoreBusy, StoreFailed
 from durable_wf.store.locks import is_held
@@ -403,10 +404,12 @@ def test_a_lost_payload_pauses_the_run_and_names_the_task_that_made_it(
     check_log(tmp_path / "s", RUN)
 
 
-def test_a_payload_lost_from_the_table_pauses_the_run_too(tmp_path: Path) -> None:
+def test_a_payload_lost_from_the_table_pauses_the_run_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PayloadCache, "keep", lambda *_: None)
     with a_run_at_its_gate(tmp_path, 10_000, workers=1) as (engine, gate, handle, _):
         log = engine._open().store.log
-        engine._session.loop._fetched.clear()
         with log.transaction() as connection:
             rows = connection.execute("SELECT digest, data FROM payloads").fetchall()
             (lost,) = [(digest, data) for digest, data in rows if data.startswith(b'"bbb')]

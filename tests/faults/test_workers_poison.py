@@ -86,6 +86,16 @@ def test_the_hard_memory_limit_is_a_memory_error_and_is_lifted_after_the_attempt
         assert rig.value(chores.about_here)["pid"] == pid
 
 
+def test_a_hard_memory_limit_is_the_kernels_alone(tmp_path):
+    """The sum over processes, which the watched limit looks at, ends nothing."""
+    with Rig(tmp_path) as rig:
+        limits = Limits(memory=700 << 20, memory_hard=True)
+        assert rig.value(chores.use_memory_twice, 400, 0.7, limits=limits) == 400 << 20
+        report = rig.run(chores.use_memory_twice, 400, 0.7, limits=Limits(memory=700 << 20))
+        assert isinstance(report, Failed)
+        assert report.fault.kind.value == "memory"
+
+
 def test_memory_over_the_watched_limit_is_killed_and_named(tmp_path):
     with Rig(tmp_path) as rig:
         assert rig.value(chores.use_memory, 10, limits=Limits(memory=500 << 20)) == 10 << 20

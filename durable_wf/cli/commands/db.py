@@ -208,7 +208,8 @@ def backup(settings: Settings, *, file: Path, as_json: bool) -> int:
 def prune(settings: Settings, *, older_than: str, trust: bool, as_json: bool) -> None:
     """Delete payloads and output that no run names. Nothing else is ever deleted.
 
-    They are left behind by attempts that were killed. Runs, their results and what they printed
+    They are left behind by attempts that were killed, as are the locks of dead engines that no
+    unfinished run names, which go too. Runs, their results and what they printed
     stay. What was deleted is recorded in the log (dwf events @store).
     """
     now = time.time_ns() // 1000

@@ -8,6 +8,7 @@ Read next: `control.py`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
@@ -22,6 +23,7 @@ from durable_wf.cli.context import (
     run_argument,
 )
 from durable_wf.cli.exits import Exit
+from durable_wf.cli.limits import Limits, capacity, recorded_limits
 from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.picking import pick
 from durable_wf.cli.progress import teller
@@ -52,12 +54,14 @@ def resume(
     trust: bool,
     as_json: bool,
     quiet: bool,
+    **limits: Unpack[Limits],
 ) -> int:
     """Continue an interrupted or paused run, in this process, until it ends.
 
     Finished tasks are not run again. The code is loaded from the file or module that the run
     names; if the code of unfinished tasks has changed since, this says which, and asks for
-    --accept-changes. A paused run whose engine is alive goes on there.
+    --accept-changes. A paused run whose engine is alive goes on there. Cores, memory, devices and
+    pools are those that the run was given at first, unless they are given here.
 
     Exit code: 0 succeeded, 1 failed, 4 cannot be resumed, 7 paused, 8 cancelled, 130 interrupted.
     """
@@ -65,11 +69,12 @@ def resume(
         row = pick(store.log, run)
         alive = alive_in(store, row)
         path = store.folder.path
+        use = capacity(limits, [recorded_limits(store.log, row)])
     if alive and row.status is RunStatus.PAUSED:
         return tell(settings, row.run_id, Verb.RESUME, "", trust=trust, as_json=as_json)
     with (
         teller(quiet=as_json or quiet) as on_progress,
-        WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust) as engine,
+        WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust, **use) as engine,
     ):
         result = engine.resume(
             row.run_id, check=False, accept_changes=accept_changes, on_progress=on_progress
@@ -95,19 +100,23 @@ def recover(
     trust: bool,
     as_json: bool,
     quiet: bool,
+    **limits: Unpack[Limits],
 ) -> int:
     """Continue every run whose engine is gone, until all have ended.
 
     Paused runs stay paused. A run that cannot be continued (its code is gone or has changed) is
-    named, and the others go on.
+    named, and the others go on. Cores, memory, devices and pools are those that the runs were given
+    at first, unless they are given here.
 
     Exit code: that of the worst outcome: 1 failed, 4 not continued, 8 cancelled, 7 paused, 0.
     """
     with settings.reading() as store:
         path = store.folder.path
+        rows = store.log.rows(status=frozenset(RunStatus) - RUN_FINAL)
+        use = capacity(limits, [recorded_limits(store.log, row) for row in rows])
     with (
         teller(quiet=as_json or quiet) as on_progress,
-        WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust) as engine,
+        WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust, **use) as engine,
     ):
         results = engine.recover(accept_changes=accept_changes, on_progress=on_progress)
     codes = {tell_outcome(result, out(), as_json=as_json) for result in results}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import click
 
@@ -25,12 +25,13 @@ from durable_wf.cli.context import (
     pass_settings,
     trust_option,
 )
+from durable_wf.cli.limits import Limits, capacity, limit_options
 from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.progress import teller
 from durable_wf.core.definition import Workflow
 from durable_wf.engine.facade import WorkflowEngine
 from durable_wf.engine.origin import started_by
-from durable_wf.engine.settings import ExecutorType, usable_cpus
+from durable_wf.engine.settings import ExecutorType, machine_memory, usable_cpus
 from durable_wf.store.folder import default_store, find_store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,6 +55,7 @@ def engine_options(command: F) -> F:
             metavar="N",
             help="Worker processes. Default: one for each core.",
         ),
+        limit_options,
         click.option(
             "--accept-changes",
             is_flag=True,
@@ -113,6 +115,7 @@ def run(
     trust: bool,
     as_json: bool,
     quiet: bool,
+    **limits: Unpack[Limits],
 ) -> int:
     """Run a workflow and show its progress until it ends.
 
@@ -124,7 +127,10 @@ def run(
 
     Exit code: 0 succeeded, 1 failed, 7 paused, 8 cancelled, 130 interrupted.
     """
-    workflow = load_target(target, time_scale, work, workers)
+    memory = limits["memory"] or machine_memory()
+    workflow = load_target(target, time_scale, work, limits["cpus"] or workers, memory)
+    if "wfformat" in workflow.tags:
+        limits["memory"] = memory
     store = settings.store or find_store()
     if store is None:
         store = default_store()
@@ -132,7 +138,9 @@ def run(
     began = time.time_ns() // 1000
     with (
         teller(quiet=as_json or quiet) as on_progress,
-        WorkflowEngine(store, executor_type=executor, workers=workers, trust=trust) as engine,
+        WorkflowEngine(
+            store, executor_type=executor, workers=workers, trust=trust, **capacity(limits)
+        ) as engine,
         started_by(lasting(target)),
     ):
         result = engine.run(
@@ -153,12 +161,14 @@ def load_target(
     target: str,
     time_scale: float | None = None,
     work: str | None = None,
-    cpus: int | None = None,
+    cpus: float | None = None,
+    memory: int | None = None,
     *,
     code: bool = True,
 ) -> Workflow:
-    """The workflow that TARGET names. Recorded tasks ask for no more cores than there are.
-    Without `code`, a .json definition is read and nothing that it names is executed.
+    """The workflow that TARGET names. Recorded tasks ask for no more than these cores and this
+    memory; by default those of the machine. Without `code`, a .json definition is read and nothing
+    that it names is executed.
     """
     wfformat = target.endswith(".json")
     if not wfformat and (time_scale is not None or work is not None):
@@ -167,5 +177,6 @@ def load_target(
         time_scale=1.0 if time_scale is None else time_scale,
         work=work or "sleep",
         cores=float(cpus or usable_cpus()),
+        memory=memory or machine_memory(),
     )
     return load(target, replay, code=code)

@@ -164,10 +164,25 @@ def test_parameters_are_taken_when_they_are_given():
     assert builder.build().tasks[0].kwargs == (("source", Literal("[1]")),)
 
 
-def test_asynchronous_functions_are_refused():
-    async def fetch(): ...
+def test_coroutine_functions_are_tasks_and_asynchronous_generators_are_not():
+    async def fetch():
+        return 1
 
-    assert "asynchronous" in refused(WorkflowBuilder("w").add_task("a", fetch))[0]
+    async def stream():
+        yield 1
+
+    assert WorkflowBuilder("w").add_task("a", fetch).build().tasks[0].name == "a"
+    problems = refused(WorkflowBuilder("w").add_task("a", stream))
+    assert "asynchronous generator" in problems[0]
+
+
+def test_a_hard_limit_of_memory_needs_a_limit():
+    def work(): ...
+
+    problems = refused(WorkflowBuilder("w").add_task("a", work, memory_hard=True))
+    assert "memory_hard needs memory_limit" in problems[0]
+    soft = WorkflowBuilder("w").add_task("a", work, memory_hard=True, memory_limit="1GB")
+    assert soft.build().tasks[0].memory_hard
 
 
 def test_building_twice_gives_equal_workflows_and_more_may_follow():

@@ -114,6 +114,48 @@ def test_a_change_shows_in_every_function_that_it_reaches(old, new, changed):
     assert {name for name in before if before[name] != after[name]} == changed
 
 
+CONSTANTS = """
+import enum
+class Mode(enum.Enum):
+    FAST = 1
+    SLOW = 2
+FACTOR = 2
+NAMES = ("a", ("b", None))
+KINDS = frozenset({"x", "y"})
+MODE = Mode.FAST
+UNREAD = 1
+CACHE = {}
+COUNT = 0
+def helper(x): return x * FACTOR, MODE
+def target(x):
+    global COUNT
+    COUNT += 1
+    return [helper(i) for i in NAMES if i in KINDS], CACHE, COUNT, __name__
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ("FACTOR = 2", "FACTOR = 99", True),
+        ("FACTOR = 2", "FACTOR = 2.0", True),
+        ("FACTOR = 2", "FACTOR = [2]", True),
+        ('("b", None)', '("b", True)', True),
+        ('{"x", "y"}', '{"x", "z"}', True),
+        ('{"x", "y"}', '{"y", "x"}', False),
+        ("Mode.FAST", "Mode.SLOW", True),
+        ("UNREAD = 1", "UNREAD = 2", False),
+        ("CACHE = {}", "CACHE = {1: 2}", False),
+        ("COUNT = 0", "COUNT = 7", False),
+    ],
+)
+def test_constants_that_a_function_reads_are_code_and_variables_are_not(old, new, changes):
+    before, after = loaded(CONSTANTS), loaded(CONSTANTS.replace(old, new))
+    assert (fingerprint(before.target) != fingerprint(after.target)) is changes
+    before.target("ab")
+    assert fingerprint(before.target) == fingerprint(loaded(CONSTANTS).target)
+
+
 def test_functions_that_call_each_other_have_fingerprints():
     source = "def a(n): return n and b(n - 1)\ndef b(n): return n and a(n - 1)\n"
     before, after = loaded(source), loaded(source.replace("and a", "or a"))

@@ -435,6 +435,17 @@ def test_classes_that_extend_built_in_ones_are_refused(value):
         encode(value, Classes(known=(type(value),)))
 
 
+@pytest.mark.parametrize("leaf", [1, math.nan, 1 << 300], ids=["plain", "nan", "big"])
+@pytest.mark.parametrize("wrap", [lambda v: {"k": v}, lambda v: [v]], ids=["dict", "list"])
+def test_lists_and_dicts_have_the_same_depth_whatever_is_in_them(wrap, leaf):
+    value = leaf
+    for _ in range(values.MAX_DEPTH):
+        value = wrap(value)
+    assert encode(decode(encode(value))) == encode(value)
+    with pytest.raises(NotStorable, match=rf"nested too deep.* {values.MAX_DEPTH} levels"):
+        encode(wrap(value))
+
+
 def test_the_deepest_value_that_is_stored_can_be_read():
     value = nested(190, lambda v: [v])
     assert decode(encode(value)) == value

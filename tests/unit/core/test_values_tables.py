@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from durable_wf.core.values import decode, decode_payload, encode, encode_result
 from durable_wf.errors import NotReadable, NotStorable
-
-REASON = "needs the data extra"
-pa = pytest.importorskip("pyarrow", reason=REASON)
-pd = pytest.importorskip("pandas", reason=REASON)
-pl = pytest.importorskip("polars", reason=REASON)
 
 UTC = dt.UTC
 FRAMES = [

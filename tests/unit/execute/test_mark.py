@@ -21,6 +21,9 @@ def test_what_is_written_is_seen_by_another_mapping_at_once(tmp_path):
     mark.page[:3] = b"abc"
     mark.set_used(3)
     assert other.unsent() == b"abc"
+    assert not other.loading
+    mark.set_loading(loading=True)
+    assert other.loading
     mark.close()
     other.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from pool_rig import Rig, kinds, wait_for
 
 from durable_wf.core.inputs import Failed, Returned, Succeeded
-from durable_wf.execute import processes
+from durable_wf.execute import processes, supervisor
 from durable_wf.execute.mark import read_mark
 from durable_wf.execute.port import Limits
 from durable_wf.store.locks import is_held
@@ -289,6 +290,64 @@ def test_a_deadline_counts_from_the_begin_of_its_attempt_not_from_its_turn_in_th
     raise AssertionError("called back each time")
 
 
+SLOW_IN_A_WORKER = """
+import os, time
+if "DURABLE_WF_WORKER" in os.environ:
+    time.sleep({seconds})
+def nap(seconds=0.0):
+    time.sleep(seconds)
+    return "slept"
+"""
+
+
+@pytest.fixture
+def slow_module(tmp_path, monkeypatch):
+    """A module that takes as long to import in a worker as the test says."""
+
+    def make(name, seconds):
+        (tmp_path / f"{name}.py").write_text(SLOW_IN_A_WORKER.format(seconds=seconds))
+        monkeypatch.syspath_prepend(tmp_path)
+        return importlib.import_module(name)
+
+    return make
+
+
+def test_imports_do_not_count_for_the_timeout_of_the_first_attempt(tmp_path, slow_module):
+    module = slow_module("slow_to_import", 0.6)
+    with Rig(tmp_path) as rig:
+        report = rig.run(module.nap, limits=Limits(timeout_s=0.3))
+        assert kinds([report]) == ["ok"]
+        assert report.wall_us < 300_000
+
+
+def test_a_timeout_holds_after_long_imports(tmp_path, slow_module):
+    module = slow_module("slow_to_import_too", 0.4)
+    with Rig(tmp_path) as rig:
+        report = rig.run(module.nap, 30.0, limits=Limits(timeout_s=0.3))
+        assert kinds([report]) == ["timeout"]
+        assert "its timeout of 0.3 s" in report.fault.message
+
+
+def test_an_import_that_hangs_is_ended_by_a_limit_of_its_own(tmp_path, slow_module, monkeypatch):
+    monkeypatch.setattr(supervisor, "LOADING_S", 0.3)
+    module = slow_module("hangs_in_import", 60.0)
+    with Rig(tmp_path) as rig:
+        report = rig.run(module.nap)
+        assert kinds([report]) == ["timeout"]
+        assert "importing its code" in report.fault.message
+        assert rig.value(chores.add, 1, 2) == 3
+
+
+def test_code_that_cannot_be_imported_does_not_lift_the_timeout_of_others(tmp_path, slow_module):
+    module = slow_module("fails_to_import", "'no number'")
+    with Rig(tmp_path) as rig:
+        assert kinds([rig.run(module.nap)]) == ["error"]
+        rig.value(chores.nothing)
+        report = rig.run(chores.write_pid_and_sleep, str(tmp_path / "x"), limits=Limits(0.2))
+        assert kinds([report]) == ["timeout"]
+        assert "its timeout" in report.fault.message
+
+
 def test_an_attempt_within_its_timeout_succeeds(rig):
     assert rig.value(chores.add, 1, 2, limits=Limits(timeout_s=30.0)) == 3
 
@@ -299,6 +358,25 @@ def test_the_children_of_a_lost_attempt_are_dead_before_it_is_reported(rig):
     pids = [int(pid) for pid in (rig.places.output / "family").read_text().split()]
     assert len(pids) == 6
     assert [pid for pid in pids if processes.born(pid)] == []
+
+
+@linux_only
+def test_a_program_that_shed_its_environment_and_session_dies_with_its_attempt(rig):
+    path = rig.places.output / "stray"
+    assert kinds([rig.run(chores.stray_and_die, str(path))]) == ["lost"]
+    kept, numbers = path.read_text().splitlines()
+    assert kept == "kept"
+    *pids, code = map(int, numbers.split())
+    assert code == 0
+    assert [pid for pid in pids if processes.born(pid)] == []
+
+
+def test_programs_can_be_started_after_every_descriptor_was_closed(tmp_path):
+    with Rig(tmp_path) as rig:
+        number = rig.start(chores.note_subprocess_after_closing, str(tmp_path / "seen"))
+        wait_for(lambda: os.path.exists(tmp_path / "seen"), "the program")
+        assert (tmp_path / "seen").read_text() == "0\n"
+        assert kinds(rig.wait(number)) == ["lost"]
 
 
 # --- ending ---------------------------------------------------------------------------------------

@@ -103,6 +103,76 @@ def test_a_file_written_again_is_young_again(store) -> None:
     assert has_file(store.folder.payloads, ref.digest)
 
 
+def lock_of_the_dead(store, name: str, *, mark: bool = False):
+    held = locks.create(store.folder.locks, name)
+    held.release()
+    made = [held.path]
+    if mark:
+        made.append(held.path.with_name(f"{name}.begun"))
+        made[-1].write_bytes(b"mark")
+    for path in made:
+        age(path)
+    return made
+
+
+def test_locks_and_marks_of_the_dead_go(store) -> None:
+    """The run `one`, which has ended, names this engine: nobody asks for its worker's mark."""
+    gone = lock_of_the_dead(store, "e-12345678")
+    gone += lock_of_the_dead(store, "w-12345678-0", mark=True)
+    gone += lock_of_the_dead(store, "w-12345678-17", mark=True)
+    done = prune(store)
+    assert [path.name for path in gone if path.exists()] == []
+    assert done.files == len(gone)
+    assert (store.folder.locks / "writer").exists()
+    assert not locks.is_held(store.folder.locks, "w-12345678-0")
+
+
+def test_a_mark_whose_lock_went_before_goes_too(store) -> None:
+    lock, mark = lock_of_the_dead(store, "w-0badcafe-1", mark=True)
+    lock.unlink()
+    prune(store)
+    assert not mark.exists()
+
+
+def test_locks_and_marks_that_an_unfinished_run_names_stay(store) -> None:
+    """Whoever goes on with it asks the mark what had begun."""
+    add_run(store, "two", finished=False)
+    kept = lock_of_the_dead(store, "e-12345678")
+    kept += lock_of_the_dead(store, "w-12345678-0", mark=True)
+    prune(store)
+    assert all(path.exists() for path in kept)
+
+
+def test_locks_of_the_living_stay_with_those_of_their_dead_workers(store) -> None:
+    living = locks.create(store.folder.locks, "e-99999999")
+    orphan = locks.create(store.folder.locks, "w-88888888-1")
+    for held in (living, orphan):
+        age(held.path)
+    kept = lock_of_the_dead(store, "w-99999999-1", mark=True)
+    prune(store)
+    assert all(path.exists() for path in (living.path, orphan.path, *kept))
+    living.release()
+    orphan.release()
+    prune(store)
+    assert not any(path.exists() for path in (living.path, orphan.path, *kept))
+
+
+def test_a_lock_that_is_being_made_a_young_one_and_other_files_stay(store) -> None:
+    """Between its creation and its lock a file says nothing of its maker's life."""
+    empty = store.folder.locks / "e-77777777"
+    empty.touch()
+    age(empty)
+    held = locks.create(store.folder.locks, "e-66666666")
+    held.release()
+    other = store.folder.locks / "notes.txt"
+    other.write_text("of somebody else")
+    age(other)
+    link = store.folder.locks / "w-55555555-1"
+    link.symlink_to(other)
+    assert prune(store).files == 0
+    assert all(path.exists() for path in (empty, held.path, other, link))
+
+
 def test_a_file_is_not_pruned_under_its_writer(store) -> None:
     """A writer that finds its old file there, and a pruner, at the same time, many times."""
     done = threading.Event()
