@@ -13,9 +13,9 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
-from durable_wf.authoring.units import parse_size
 from durable_wf.core.events import RunCreated
 from durable_wf.core.summary import RunRow
+from durable_wf.core.units import parse_size
 from durable_wf.errors import DefinitionError
 from durable_wf.store.port import Log
 
