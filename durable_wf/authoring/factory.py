@@ -9,7 +9,6 @@ Read next: `builder.py`.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Unpack, cast
 
@@ -22,13 +21,13 @@ from durable_wf.authoring.signature import Shape, shape_of
 from durable_wf.authoring.task import TaskFunction
 from durable_wf.core import values
 from durable_wf.core.definition import (
-    NAME_PATTERN,
     FunctionRef,
     Literal,
     Source,
     Task,
     Upstream,
 )
+from durable_wf.core.names import ALLOWED, composed_form, is_name
 from durable_wf.core.values_classes import Classes, classes_of
 from durable_wf.errors import DefinitionError, NotStorable
 from durable_wf.recovery.rule import NamedRule
@@ -36,17 +35,14 @@ from durable_wf.recovery.rule import NamedRule
 _ASYNC_GENERATOR: Final = 0x0200
 """Flag of code objects. A coroutine is fine: whoever runs the task runs it to its end."""
 
-_is_name = re.compile(NAME_PATTERN).fullmatch
-
 
 def name_problem(what: str, name: object) -> str:
     """What is wrong with a name of a task or workflow, or ""."""
-    if isinstance(name, str) and _is_name(name):
+    if isinstance(name, str) and is_name(name):
         return ""
-    return (
-        f"{what} {name!r:.220} is no usable name: up to 200 of letters, digits, '_', and inside "
-        "also '.', '-', '~', '[', ']', '/', ' '"
-    )
+    if isinstance(name, str) and name.isprintable() and is_name(composed := composed_form(name)):
+        return f"{what} {name!a:.220} is not in Unicode's form NFC, which is {composed!a}"
+    return f"{what} {name!r:.220} is no usable name: {ALLOWED}"
 
 
 class Known:

@@ -20,7 +20,8 @@ import attrs
 
 from durable_wf.authoring import replayed
 from durable_wf.authoring.fingerprint import function_ref
-from durable_wf.core.definition import NAME_PATTERN, FunctionRef, Literal, Task, Workflow
+from durable_wf.core.definition import FunctionRef, Literal, Task, Workflow
+from durable_wf.core.names import is_name
 from durable_wf.core.resolver import DependencyResolver, nearest
 from durable_wf.core.resources import DEFAULT_RESOURCES, Resources
 from durable_wf.errors import DefinitionError, NotFound
@@ -41,7 +42,6 @@ _WORK: Final[Mapping[str, Callable[[float], None]]] = {
     "sleep": replayed.sleep,
     "cpu": replayed.burn,
 }
-_is_name = re.compile(NAME_PATTERN).fullmatch
 _NO_EXECUTION: Final[dict[str, Any]] = {}
 
 
@@ -168,10 +168,10 @@ class _Import:
 
     def _usable_names(self) -> dict[str, str]:
         names: dict[str, str] = {}
-        taken = {key for key in self._tasks if _is_name(key)}
+        taken = {key for key in self._tasks if is_name(key)}
         for key in self._tasks:
             name = key
-            if not _is_name(key):
+            if not is_name(key):
                 base = name = "t" + re.sub(r"[^A-Za-z0-9_.\-]", "_", key)[:180]
                 count = 1
                 while name in taken:
@@ -203,7 +203,7 @@ class _Import:
 
     def _own_name(self) -> str:
         name = str(self._data.get("name") or "")
-        return name if _is_name(name) else "w" + re.sub(r"[^A-Za-z0-9_.\-]", "_", name)[:180]
+        return name if is_name(name) else "w" + re.sub(r"[^A-Za-z0-9_.\-]", "_", name)[:180]
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         replay = self._replay

@@ -26,12 +26,6 @@ from durable_wf.core.plan import ExecutionPlan, plan
 from durable_wf.core.resources import DEFAULT_RESOURCES, Capacity, Resources
 from durable_wf.errors import DefinitionError
 
-NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.\-~\[\]/ ]{0,199}"
-"""Names of workflows and tasks (regular expression, whole match)."""
-
-RUN_ID_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}"
-"""Run ids (regular expression, whole match): they stand in paths, commands and URLs."""
-
 
 @attrs.frozen
 class PayloadRef:

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 import attrs
 
 from durable_wf.authoring.fingerprint import script_of_main
-from durable_wf.core.definition import RUN_ID_PATTERN
+from durable_wf.core.names import RUN_ID_PATTERN
 from durable_wf.errors import CallerError
 
 

@@ -13,13 +13,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from durable_wf.core.definition import NAME_PATTERN, RUN_ID_PATTERN
+from durable_wf.core.names import RUN_ID_PATTERN, is_name
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import Counts, RunRow
 from durable_wf.errors import HistoryError
 
 _is_run_id = re.compile(RUN_ID_PATTERN).fullmatch
-_is_name = re.compile(NAME_PATTERN).fullmatch
 
 # The statements below hold nothing but these names.
 COLUMNS = (
@@ -66,7 +65,7 @@ def from_columns(columns: tuple[Any, ...]) -> RunRow:
             f"a run in the log has an id that no engine gives: {row.run_id!r:.160}",
             hint="the log was changed by hand, or made by another program: dwf audit verify",
         )
-    if not _is_name(row.workflow):
+    if not is_name(row.workflow):
         raise HistoryError(
             f"run {row.run_id}: its workflow has an impossible name: {row.workflow!r:.160}",
             hint="the log was changed by hand, or made by another program: dwf audit verify",

@@ -162,6 +162,26 @@ def test_a_run_can_be_watched_and_followed_while_it_goes(dwf):
     assert [e["n"] for e in followed.lines] == list(range(1, len(followed.lines) + 1))
 
 
+def test_a_program_can_watch_a_run_and_read_its_graph(dwf):
+    process = dwf.start("run", "pipeline.py:steps", "--id", "s")
+    dwf.wait_for_marks(4)
+    watcher = dwf.start("watch", "s", "--json")
+    tasks = {task["task"]: task for task in dwf("graph", "s", "--json").document["tasks"]}
+    assert tasks["step2"] == {"task": "step2", "upstream": ["step1"], "status": "succeeded"}
+    assert tasks["step5"]["status"] == "pending"
+    assert tasks["step3"]["status"] == "running"
+    dwf.go()
+    assert end(process).code == 0
+    watched = end(watcher)
+    assert watched.code == 0
+    assert watched.lines[-1]["status"] == "succeeded"
+    assert {line["run_id"] for line in watched.lines} == {"s"}
+    assert dwf("export", "s", "s.dwf").code == 0
+    info = dwf("db", "info", "--json", "--store", "s.dwf").document
+    file = dwf.folder / "s.dwf"
+    assert (info["path"], info["bytes"]) == (str(file), file.stat().st_size)
+
+
 # --- recorded workflows and many tasks ------------------------------------------------------------
 
 

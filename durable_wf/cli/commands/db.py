@@ -59,7 +59,8 @@ def db() -> None:
 def info(settings: Settings, *, as_json: bool) -> None:
     """Say where the store is, what it holds and how large it is."""
     with settings.reading() as store:
-        document = _info(store)
+        given = Path(settings.store) if settings.store else None
+        document = _info(store, given if given and given.is_file() else store.folder.path)
     if as_json:
         say(dumps(document))
         return
@@ -81,7 +82,7 @@ def _readable(value: object) -> str:
             return str(value)
 
 
-def _info(store: Store) -> Document:
+def _info(store: Store, path: Path) -> Document:
     states: Counter[str] = Counter()
     engines = set()
     for row in store.log.rows():
@@ -89,9 +90,8 @@ def _info(store: Store) -> Document:
         states[shown_run(row.status, alive=alive).value] += 1
         if alive and row.status not in RUN_FINAL:
             engines.add(row.engine)
-    path = store.folder.path
     return {
-        "path": str(path),
+        "path": str(path.absolute()),
         "store_id": store.id,
         "trusted": is_trusted(store.id),
         "runs": dict(states),

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from durable_wf.cli.context import Settings, examples, out, pass_settings, say
+from durable_wf.cli.context import Settings, examples, json_option, out, pass_settings, say
+from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.drawing.ascii import ascii_art, listing
 from durable_wf.cli.drawing.picture import DEFAULT_LIMIT, picture
 from durable_wf.cli.drawing.svg import svg
@@ -56,8 +57,9 @@ _FOLDS = (DEFAULT_LIMIT, 24, 12, 6)
     metavar="N",
     help=f"Fold tasks that are alike until there are at most N boxes.  [default: {DEFAULT_LIMIT}]",
 )
+@json_option("Print all tasks, unfolded, with what they come after, as one JSON document.")
 @pass_settings
-def graph(settings: Settings, *, what: str, form: str, limit: int | None) -> None:
+def graph(settings: Settings, *, what: str, form: str, limit: int | None, as_json: bool) -> None:
     """Draw a workflow, or a run with the states of its tasks.
 
     Big fan-outs are folded into one box that says how many tasks it stands for. A drawing in
@@ -65,11 +67,28 @@ def graph(settings: Settings, *, what: str, form: str, limit: int | None) -> Non
     States are told by symbol, word, line and colour.
     """
     workflow, states, title = _subject(settings, what)
+    if as_json:
+        say(dumps(_document(workflow, states)))
+        return
     if form == "ascii":
         say(_characters(workflow, states, title, limit, out()))
         return
     drawn = picture(workflow, states, limit=limit or DEFAULT_LIMIT, title=title)
     say({"mermaid": mermaid, "dot": dot, "svg": svg}[form](drawn))
+
+
+def _document(workflow: Workflow, states: Mapping[str, TaskShown] | None) -> Document:
+    return {
+        "workflow": workflow.name,
+        "tasks": [
+            {
+                "task": task.name,
+                "upstream": list(task.upstream),
+                "status": states[task.name].value if states else None,
+            }
+            for task in workflow.tasks
+        ],
+    }
 
 
 def _subject(settings: Settings, what: str) -> tuple[Workflow, Mapping[str, TaskShown] | None, str]:

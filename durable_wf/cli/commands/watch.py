@@ -14,7 +14,16 @@ import time
 import attrs
 import click
 
-from durable_wf.cli.context import RunName, Settings, examples, note, pass_settings, say
+from durable_wf.cli.context import (
+    RunName,
+    Settings,
+    examples,
+    json_option,
+    note,
+    pass_settings,
+    say,
+)
+from durable_wf.cli.documents import dumps, run_document
 from durable_wf.cli.exits import code_of_run
 from durable_wf.cli.facts import RunFacts, next_step, why
 from durable_wf.cli.picking import LAST, pick
@@ -37,11 +46,13 @@ _NAMES = 8
         ("dwf watch", "the newest run"),
         ("dwf watch etl-2026", ""),
         ("dwf watch @last && ./publish", "go on when it has succeeded"),
+        ("dwf watch @last --json", "for a program: a line at each change"),
     ),
 )
 @click.argument("run", metavar="[RUN]", type=RunName(), default=LAST)
+@json_option("Print JSON Lines: the run at each change, as dwf list --json shows it.")
 @pass_settings
-def watch(settings: Settings, *, run: str) -> int:
+def watch(settings: Settings, *, run: str, as_json: bool) -> int:
     """Watch a run until it ends; RUN is the newest one if left out.
 
     Ends with the exit code of the run: 0 succeeded, 1 failed, 8 cancelled, 7 paused; 4 when its
@@ -52,6 +63,8 @@ def watch(settings: Settings, *, run: str) -> int:
         names = tuple(task.name for task in load_definition(store.log, row).tasks)
         watched = Watched(store, row.run_id, names)
         look = look_at(sys.stdout)
+        if as_json:
+            return code_of_run(_documents(watched).shown)
         facts = _live(watched, look) if look.live else _lines(watched, look)
     shown = facts.shown
     state = look.paint(state_text(shown, look), MARKS[shown].colour, "bold")
@@ -65,6 +78,21 @@ def watch(settings: Settings, *, run: str) -> int:
 def _over(facts: RunFacts) -> bool:
     """Whether nothing more will happen by itself."""
     return facts.row.status in RUN_FINAL or not facts.alive
+
+
+def _documents(watched: Watched) -> RunFacts:
+    """The run as JSON, a line whenever something has changed; the last one is how it ended."""
+    told = ""
+    while True:
+        facts = watched.look()
+        line = dumps(run_document(facts.row, alive=facts.alive))
+        if line != told:
+            say(line)
+            sys.stdout.flush()
+            told = line
+        if _over(facts):
+            return facts
+        time.sleep(_POLL_S)
 
 
 def _lines(watched: Watched, look: Look) -> RunFacts:

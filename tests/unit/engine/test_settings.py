@@ -1,0 +1,97 @@
+"""settings: what an engine was asked to use, checked and completed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from durable_wf.engine import settings as module
+from durable_wf.engine.settings import ExecutorType, executor_type, settings, usable_cpus
+from durable_wf.errors import CallerError
+
+GIVEN = {
+    "executor": "parallel", "workers": None, "cpus": None, "memory": None, "gpus": 0,
+    "pools": None, "grace_s": 10.0, "trust": False,
+}  # fmt: skip
+
+
+def made(**given):
+    return settings(**{**GIVEN, **given})
+
+
+def test_without_a_word_the_engine_takes_what_the_machine_has():
+    found = made()
+    assert found.executor is ExecutorType.PARALLEL
+    assert found.workers == usable_cpus()
+    assert found.capacity.cpu == usable_cpus()
+    assert found.capacity.memory is None
+    assert found.given == ()
+
+
+def test_cores_say_how_many_workers_and_the_other_way_round(monkeypatch):
+    monkeypatch.setattr(module, "usable_cpus", lambda: 4)
+    assert made(cpus=2.9).workers == 2
+    assert made(cpus=0.5).workers == 1
+    assert made(workers=2).capacity.cpu == 4
+    assert made(workers=9).capacity.cpu == 9
+    both = made(workers=3, cpus=1.5)
+    assert (both.workers, both.capacity.cpu) == (3, 1.5)
+
+
+def test_what_was_asked_for_is_recorded_and_nothing_else():
+    """What the machine has is not a limit that somebody gave."""
+    found = made(cpus=1.5, memory=10**10, gpus=2, pools={"web": 3, "db": 1})
+    assert found.given == (
+        ("cpus", "1.5"),
+        ("memory", "10000000000"),
+        ("gpus", "2"),
+        ("pool:db", "1"),
+        ("pool:web", "3"),
+    )
+    assert made(workers=3).given == ()
+
+
+def test_later_changes_of_the_given_pools_change_nothing():
+    pools = {"db": 1}
+    found = made(pools=pools)
+    pools["db"] = 7
+    assert found.capacity.pools == {"db": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"workers": 0}, "workers=0"),
+        ({"workers": -1}, "workers=-1"),
+        ({"cpus": 0}, "cpus"),
+        ({"cpus": -1}, "cpus"),
+        ({"cpus": math.nan}, "numbers"),
+        ({"cpus": math.inf}, "numbers"),
+        ({"cpus": "2"}, "numbers"),
+        ({"memory": 0}, "memory"),
+        ({"memory": "1G"}, "numbers"),
+        ({"gpus": -1}, "gpus"),
+        ({"grace_s": -0.1}, "grace_s"),
+        ({"grace_s": math.nan}, "numbers"),
+        ({"pools": {"db": 0}}, "pool 'db'"),
+        ({"pools": {"db": 1.5}}, "pool 'db'"),
+        ({"pools": {"db": True}}, "pool 'db'"),
+        ({"executor": "threads"}, "no executor 'threads'"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(given, said):
+    with pytest.raises(CallerError, match=said):
+        made(**given)
+
+
+def test_executors_are_found_by_name_and_the_error_lists_them():
+    assert executor_type("sequential") is ExecutorType.SEQUENTIAL
+    with pytest.raises(CallerError) as caught:
+        executor_type("Parallel")
+    assert "'sequential', 'parallel'" in str(caught.value)
+
+
+def test_a_machine_has_memory_and_cores():
+    assert module.machine_memory() > 1 << 20
+    assert usable_cpus() >= 1
