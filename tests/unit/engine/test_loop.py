@@ -167,6 +167,16 @@ def test_a_payload_is_committed_with_the_result_that_names_it():
     assert [*rig.log.batches[2].payloads] == []
 
 
+def test_a_payload_that_was_just_committed_is_not_read_back(monkeypatch):
+    rig = Rig()
+    rig.enter(READS_A)
+    rig.turn()
+    rig.executor.ends("a", PayloadRef("d" * 32, 3), payload=b"[1]")
+    monkeypatch.setattr(rig.log, "payload", lambda digest: pytest.fail("read back"))
+    rig.turn()
+    assert rig.executor.given("b").args[0].payload == b"[1]"
+
+
 def test_a_lost_payload_pauses_the_run_and_blames_no_task():
     """The task whose input is gone has not failed; it is given back."""
     rig = Rig()
