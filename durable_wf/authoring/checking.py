@@ -12,7 +12,6 @@ from durable_wf.core.definition import Task, Upstream, Workflow
 from durable_wf.core.resolver import DependencyResolver
 from durable_wf.errors import DefinitionError
 
-
 _MOST_TOLD = 20
 
 
