@@ -168,11 +168,14 @@ class FakeExecutor:
 class Rig:
     """One engine's loop over one shelf."""
 
-    def __init__(self, shelf: Shelf | None = None, *, seats: int = 4, **pools: int) -> None:
+    def __init__(
+        self, shelf: Shelf | None = None, *, seats: int = 4, engine: str = ENGINE, **pools: int
+    ) -> None:
+        self.engine = engine
         self.log = TellingLog(shelf)
         self.clock = FakeClock()
         self.settled: list[str] = []
-        self.loop = Loop(self.log, self.clock, ENGINE, pools, self._settle)
+        self.loop = Loop(self.log, self.clock, engine, pools, self._settle)
         self.executor = FakeExecutor([Seat(f"w-1-{k}", 100 + k, 7) for k in range(seats)])
         ledger = Ledger(Capacity(float(seats), pools=pools))
         self.loop.add_executor("fake", self.executor, ledger)
@@ -186,7 +189,7 @@ class Rig:
         state = RunState.of(run_id, workflow)
         created = e.RunCreated(workflow.name, digest_of(text), len(workflow.tasks))
         claimed = Claimed(state)
-        claimed.give(i.Create(created, ENGINE), self.clock.now_us())
+        claimed.give(i.Create(created, self.engine), self.clock.now_us())
         live = live_of(state, key=key, pending=claimed.events)
         self.loop.keep_payload(digest_of(text), text)
         self.loop.adopt(live)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from durable_wf.cli.terminal import Look, cells, one_line, pad, shorten
+from durable_wf.cli.terminal import Look, cells, one_line, shorten
 
 
 @attrs.frozen
@@ -66,13 +66,3 @@ def _line(row: Sequence[Cell], columns: Sequence[Column], widths: Sequence[int],
         last = i == len(row) - 1
         parts.append(gap + painted if column.right else painted + ("" if last else gap))
     return "  ".join(parts).rstrip()
-
-
-def columns_of(items: Sequence[str], look: Look) -> list[str]:
-    """Short texts side by side, as many in a line as fit (80 cells off a terminal)."""
-    if not items:
-        return []
-    width = max(cells(item) for item in items) + 2
-    each = max(1, (look.width or 80) // width)
-    lines = [items[i : i + each] for i in range(0, len(items), each)]
-    return ["".join(pad(item, width) for item in line).rstrip() for line in lines]

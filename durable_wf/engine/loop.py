@@ -355,7 +355,7 @@ class Loop:
     # --- the commit -----------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        if not (self._changed or self._store_events or self._answers):
+        if not (self._changed or self._store_events or self._answers or self._pools.owes):
             return
         appends = []
         for live in self._changed.values():
@@ -364,7 +364,7 @@ class Loop:
                 appends.append(
                     RunAppend(live.run, live.run_id, live.committed_n, live.pending, row)
                 )
-        if not (appends or self._store_events or self._answers):
+        if not (appends or self._store_events or self._answers or self._pools.owes):
             self._changed.clear()
             return
         batch = Batch(

@@ -62,6 +62,11 @@ class PoolLeases:
         for pool, units in self._held.pop(place, ()):
             self._drops.append(LeaseDrop(_key(pool), self._engine, units))
 
+    @property
+    def owes(self) -> bool:
+        """Whether units wait to be given back, though nothing else may be there to record."""
+        return bool(self._drops)
+
     def released(self) -> list[LeaseDrop]:
         """What is to be given back, once."""
         drops, self._drops = self._drops, []

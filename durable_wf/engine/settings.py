@@ -76,12 +76,15 @@ def settings(
     given = [limit for limit in limits if limit is not None]
     if not all(isinstance(limit, int | float) and math.isfinite(limit) for limit in given):
         raise CallerError("workers, cpus, memory, gpus and grace_s must be numbers")
+    for name, number in (("workers", workers), ("memory", memory), ("gpus", gpus)):
+        if number is not None and type(number) is not int:
+            raise CallerError(f"{name}={number!r}: a whole number is needed")
     count = workers if workers is not None else max(1, int(cpus or usable_cpus()))
     if count < 1:
         raise CallerError(f"workers={count}: at least one is needed")
     cores = float(cpus if cpus is not None else max(usable_cpus(), count))
     if cores <= 0 or gpus < 0 or grace_s < 0 or (memory is not None and memory <= 0):
-        raise CallerError("cpus, memory, gpus and grace_s must not be negative")
+        raise CallerError("cpus and memory must be more than 0, gpus and grace_s not negative")
     for pool, units in (pools or {}).items():
         if type(units) is not int or units < 1:
             raise CallerError(f"pool {pool!r} has {units} units: at least one is needed")

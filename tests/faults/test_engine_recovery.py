@@ -262,15 +262,8 @@ class End(Enum):
 KILLS = 100 if TORTURE else 30
 
 
-def test_workers_killed_under_an_engine_cost_only_the_attempts_that_had_begun(
-    tmp_path: Path,
-) -> None:
-    """300 optional tasks of some milliseconds; a random worker is killed again and again."""
-    seed = random.SystemRandom().randrange(1 << 30)
-    rng = random.Random(seed)
-    print(f"seed {seed}")
-    marks = tmp_path / "marks"
-    tasks = 300 if not TORTURE else 1000
+def _optional_tasks(marks: Path, tasks: int) -> wf.Workflow:
+    """Optional tasks of some milliseconds, each leaving a mark."""
 
     def work(k: int) -> int:
         fd = os.open(marks, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -282,6 +275,18 @@ def test_workers_killed_under_an_engine_cost_only_the_attempts_that_had_begun(
     builder = wf.WorkflowBuilder("w")
     for k in range(tasks):
         builder.add_task(f"t{k}", work, parameters={"k": k}).optional()
+    return builder.build()
+
+
+def test_workers_killed_under_an_engine_cost_only_the_attempts_that_had_begun(
+    tmp_path: Path,
+) -> None:
+    """300 optional tasks of some milliseconds; a random worker is killed again and again."""
+    seed = random.SystemRandom().randrange(1 << 30)
+    rng = random.Random(seed)
+    print(f"seed {seed}")
+    marks = tmp_path / "marks"
+    tasks = 300 if not TORTURE else 1000
     kills = 0
     with wf.WorkflowEngine(tmp_path / "s", workers=2) as engine:
         gate, warm = Gate(tmp_path / "gate"), wf.WorkflowBuilder("warm")
@@ -296,7 +301,7 @@ def test_workers_killed_under_an_engine_cost_only_the_attempts_that_had_begun(
         executor: Any = session.loop.executors()["parallel"]
         assert len(executor._workers) == 2
         fds = _open_files()
-        handle = engine.submit(builder.build(), run_id=RUN)
+        handle = engine.submit(_optional_tasks(marks, tasks), run_id=RUN)
         while not handle.done() and kills < KILLS:
             ready = [w.pid for w in list(executor._workers.values()) if w.mark is not None]
             busy = [w.pid for w in list(executor._workers.values()) if w.queue]

@@ -31,6 +31,8 @@ from durable_wf.cli.states import INTERRUPTED, shown_run
 from durable_wf.cli.stores import alive_in, open_for_reading
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.engine.facade import WorkflowEngine
+from durable_wf.engine.session import warm_up
+from durable_wf.engine.settings import executor_type
 from durable_wf.store.port import Verb
 
 
@@ -65,6 +67,7 @@ def resume(
 
     Exit code: 0 succeeded, 1 failed, 4 cannot be resumed, 7 paused, 8 cancelled, 130 interrupted.
     """
+    warm_up(executor_type(executor))
     with settings.reading() as store:
         row = pick(store.log, run)
         alive = alive_in(store, row)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_wf.cli.tables import Cell, Column, columns_of, table
+from durable_wf.cli.tables import Cell, Column, table
 from durable_wf.cli.terminal import Look, cells, clean, look_at, one_line, pad, shorten
 
 POISON = {
@@ -112,8 +112,3 @@ def test_a_table_fits_the_terminal_by_shortening_what_may_be_short():
 
 def test_a_cell_stays_on_its_line():
     assert table((Column("X"),), [("one\ntwo\x1b[2J",)], Look())[1] == "one two"
-
-
-def test_columns_fill_the_width():
-    assert columns_of(["aa", "bb", "cc"], Look(width=9)) == ["aa  bb", "cc"]
-    assert columns_of([], Look()) == []

@@ -45,9 +45,12 @@ def test_units_come_back_with_the_transaction_that_records_the_end():
     """Not before, and once."""
     (log, _), (one, two) = engines(db=1)
     one.take([((1, 0), DB)])
+    assert not one.owes
     one.end((1, 0))
+    assert one.owes
     assert two.take([((1, 0), DB)]) == set()
     give_back(log, one)
+    assert not one.owes
     assert two.take([((1, 0), DB)]) == {(1, 0)}
     one.end((1, 0))
     assert one.released() == []

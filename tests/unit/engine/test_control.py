@@ -1,0 +1,239 @@
+"""control: commands to a run, wherever it is: here, with another engine, or with nobody."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from histories_of import BOTH_DONE, CLAIMED, CREATED, PAUSED, RELEASED, STARTED, SUCCEEDED, begun
+from loop_rig import Rig, put
+
+from durable_wf.core.status import RunStatus
+from durable_wf.engine import control
+from durable_wf.engine.control import command_if_live, command_live, send
+from durable_wf.engine.view import load_state
+from durable_wf.errors import NotFound, NotTrusted, OwnedElsewhere, WrongState
+from durable_wf.store import locks
+from durable_wf.store.opening import open_store
+from durable_wf.store.port import Answer, Batch, RunAppend, Verb
+
+BEGUN = (CREATED, CLAIMED, STARTED)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = open_store(tmp_path / "store", create=True)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def living(store):
+    """Engine e-1, which the histories name, is alive."""
+    lock = locks.create(store.folder.locks, "e-1")
+    yield lock
+    lock.release()
+
+
+class Around:
+    """A log around another: `then` is called after each command that is posted."""
+
+    def __init__(self, log, then):
+        self._log = log
+        self._then = then
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    def post(self, *given):
+        number = self._log.post(*given)
+        self._then(number)
+        return number
+
+
+def kinds(store, after=3):
+    row = store.log.row("r")
+    return [type(one.event).__name__ for one in store.log.history(row.run, after)]
+
+
+def lock_names(store):
+    return {path.name for path in store.folder.locks.iterdir() if path.name.startswith("e-")}
+
+
+# --- nobody runs it -----------------------------------------------------------------------------
+
+
+def test_with_no_engine_alive_a_cancel_is_decided_alone(store):
+    """Claimed, cancelled and ended, in one transaction; what ended needs no release."""
+    put(store.log, *BEGUN)
+    answer = send(store, "r", Verb.CANCEL, "ann", "enough")
+    assert answer == Answer(0, "r", True, "cancel accepted")
+    assert kinds(store) == ["RunClaimed", "RunDraining", "TasksClosed", "RunCancelled"]
+    assert store.log.row("r").status is RunStatus.CANCELLED
+    assert store.log.inbox() == []
+
+
+def test_with_no_engine_alive_a_pause_lets_go_of_the_run_again(store):
+    put(store.log, *BEGUN)
+    send(store, "r", Verb.PAUSE, "ann", "lunch")
+    assert kinds(store) == ["RunClaimed", "RunPaused", "RunReleased"]
+    row = store.log.row("r")
+    assert (row.status, row.engine) == (RunStatus.PAUSED, "")
+    state = load_state(store.log, "r")
+    assert (state.n, state.status) == (6, RunStatus.PAUSED)
+
+
+def test_what_was_open_is_decided_with_it(store):
+    put(store.log, *BEGUN, begun())
+    send(store, "r", Verb.CANCEL, "ann")
+    assert kinds(store, 4) == [
+        "RunClaimed", "AttemptFailed", "TaskRetryScheduled", "TaskWoken", "RunDraining",
+        "TasksClosed", "RunCancelled",
+    ]  # fmt: skip
+
+
+def test_deciding_alone_leaves_no_lock_behind(store):
+    put(store.log, *BEGUN)
+    send(store, "r", Verb.PAUSE, "ann")
+    assert lock_names(store) == set()
+    with pytest.raises(WrongState):
+        send_to_ended(store)
+    assert lock_names(store) == set()
+
+
+def send_to_ended(store):
+    """What is claimed has ended by the claim itself: all its tasks had."""
+    put(store.log, *BEGUN, *BOTH_DONE, run_id="s")
+    send(store, "s", Verb.CANCEL, "ann")
+
+
+def test_a_command_that_is_refused_writes_nothing(store):
+    """Though the claim alone would have ended the run: the next engine does that."""
+    with pytest.raises(WrongState, match="run s is succeeded and cannot be cancelled"):
+        send_to_ended(store)
+    row = store.log.row("s")
+    assert (row.n, row.status) == (7, RunStatus.RUNNING)
+
+
+def test_a_resume_starts_tasks_so_it_waits_for_an_engine(store):
+    put(store.log, *BEGUN, PAUSED, RELEASED)
+    answer = send(store, "r", Verb.RESUME, "ann")
+    assert not answer.accepted
+    assert answer.text == "no engine is alive; continue with: dwf resume r"
+    (command,) = store.log.inbox()
+    assert (command.id, command.verb, command.actor) == (answer.command, Verb.RESUME, "ann")
+    assert kinds(store, 5) == []
+
+
+def test_who_claims_in_between_wins(store, monkeypatch):
+    put(store.log, *BEGUN)
+    real = control.claim
+
+    def late(log, folder, row, state, engine, why, at):
+        claimed = real(log, folder, row, state, engine, why, at)
+        other = real(log, folder, row, load_state(log, "r"), "e-9", "recover", at)
+        append = RunAppend(row.run, "r", row.n, other.events, attrs.evolve(row, n=row.n + 1))
+        assert not log.append(Batch([append])).conflicts
+        return claimed
+
+    monkeypatch.setattr(control, "claim", late)
+    with pytest.raises(OwnedElsewhere, match="just been taken"):
+        send(store, "r", Verb.PAUSE, "ann")
+    assert kinds(store) == ["RunClaimed"]
+    assert lock_names(store) == set()
+
+
+# --- another engine runs it ---------------------------------------------------------------------
+
+
+def test_the_engine_that_runs_it_answers(store, living):
+    put(store.log, *BEGUN)
+
+    def answers(number):
+        store_log.append(Batch(answers=[Answer(number, "r", True, "pause accepted")]))
+
+    store_log = store.log
+    store.log = Around(store_log, answers)
+    answer = send(store, "r", Verb.PAUSE, "ann", "lunch", 30.0)
+    assert (answer.accepted, answer.text) == (True, "pause accepted")
+    assert store_log.command(answer.command).reason == "lunch"
+    assert kinds(store) == []
+
+
+def test_its_refusal_is_an_error_with_its_words(store, living):
+    put(store.log, *BEGUN)
+    store_log = store.log
+    refusal = lambda number: store_log.append(Batch(answers=[Answer(number, "r", False, "no")]))
+    store.log = Around(store_log, refusal)
+    with pytest.raises(WrongState, match="no"):
+        send(store, "r", Verb.PAUSE, "ann", wait_s=30.0)
+
+
+def test_without_an_answer_in_time_the_command_waits(store, living):
+    put(store.log, *BEGUN)
+    answer = send(store, "r", Verb.PAUSE, "ann", wait_s=0.0)
+    assert not answer.accepted
+    assert "engine e-1 has not answered" in answer.text
+    assert [command.id for command in store.log.inbox()] == [answer.command]
+
+
+def test_an_engine_that_dies_unasked_leaves_the_decision_to_us(store, living):
+    """And the command is consumed, so that nobody obeys it twice."""
+    put(store.log, *BEGUN)
+    store.log = Around(store.log, lambda number: living.release())
+    answer = send(store, "r", Verb.CANCEL, "ann", wait_s=30.0)
+    assert answer.text == "cancel accepted"
+    assert kinds(store)[0] == "RunClaimed"
+    assert store.log.inbox() == []
+    assert store.log.command(1).answer == "nobody runs it any more"
+
+
+# --- nobody may ---------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_not_there_is_not_found(store):
+    with pytest.raises(NotFound):
+        send(store, "r", Verb.CANCEL, "ann")
+
+
+def test_a_run_that_has_ended_takes_no_commands(store):
+    put(store.log, *BEGUN, *BOTH_DONE, SUCCEEDED)
+    with pytest.raises(WrongState, match="has ended"):
+        send(store, "r", Verb.CANCEL, "ann")
+
+
+def test_a_store_that_may_only_be_read_takes_no_commands(store):
+    put(store.log, *BEGUN)
+    store.writable = False
+    with pytest.raises(NotTrusted):
+        send(store, "r", Verb.CANCEL, "ann")
+    assert kinds(store) == []
+
+
+# --- this engine runs it ------------------------------------------------------------------------
+
+
+def test_a_run_held_here_is_commanded_at_once():
+    rig = Rig()
+    rig.enter()
+    rig.turn()
+    answer = command_live(rig.loop, "r", Verb.PAUSE, "ann", "lunch")
+    assert answer == Answer(0, "r", True, "pause accepted")
+    rig.turn()
+    assert rig.log.kinds()[-1] == "RunPaused"
+
+
+def test_what_its_state_does_not_allow_is_an_error():
+    rig = Rig()
+    live = rig.enter()
+    rig.turn()
+    command_live(rig.loop, "r", Verb.CANCEL, "ann", "")
+    assert live.state.status is RunStatus.DRAINING
+    with pytest.raises(WrongState, match="cannot be paused"):
+        command_live(rig.loop, "r", Verb.PAUSE, "ann", "")
+
+
+def test_a_run_that_has_just_ended_is_an_error_for_who_waits_only():
+    rig = Rig()
+    with pytest.raises(WrongState, match="has just ended"):
+        command_live(rig.loop, "r", Verb.CANCEL, "ann", "")
+    assert command_if_live(rig.loop, "r", Verb.CANCEL, "ann", "") is None
