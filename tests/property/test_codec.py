@@ -50,6 +50,7 @@ FIELDS = {
     "argv": st.lists(any_text, max_size=3).map(tuple),
     "tasks": st.lists(any_text, max_size=3).map(tuple),
     "metadata": st.lists(st.tuples(any_text, any_text), max_size=3).map(tuple),
+    "limits": st.lists(st.tuples(any_text, any_text), max_size=3).map(tuple),
 }
 
 
