@@ -68,10 +68,9 @@ def decode(kind: str, task: str, attempt: int, body: str) -> Event:
         if found is not None:
             return _succeeded(task, attempt, found)
     elif kind == "AttemptStarted":
-        found = _STARTED(body)
-        if found is not None:
-            worker, pid, born = found.groups()
-            return AttemptStarted(task, attempt, worker, int(pid), int(born))
+        process = _started_process(body)
+        if process is not None:
+            return AttemptStarted(task, attempt, *process)
     return GENERAL.decode(kind, task, attempt, body)
 
 
@@ -81,6 +80,16 @@ def decode(kind: str, task: str, attempt: int, body: str) -> Event:
 @lru_cache(maxsize=256)
 def _started_body(worker: str, pid: int, born: int) -> str:
     return _readable(f'{{"worker":{encode_basestring(worker)},"pid":{pid},"born":{born}}}')
+
+
+@lru_cache(maxsize=256)
+def _started_process(body: str) -> tuple[str, int, int] | None:
+    """Worker, pid and born: the same few for all attempts of a run."""
+    found = _STARTED(body)
+    if found is None:
+        return None
+    worker, pid, born = found.groups()
+    return worker, int(pid), int(born)
 
 
 def _succeeded_body(event: AttemptSucceeded) -> str:

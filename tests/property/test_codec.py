@@ -53,6 +53,7 @@ FIELDS = {
     "facts": st.lists(st.tuples(any_text, st.integers(-9, 2**60)), max_size=3).map(tuple),
     "keep_going": st.booleans(),
     "metadata": st.lists(st.tuples(any_text, any_text), max_size=3).map(tuple),
+    "limits": st.lists(st.tuples(any_text, any_text), max_size=3).map(tuple),
 }
 
 
