@@ -17,12 +17,12 @@ from durable_wf.core import events as e
 from durable_wf.core import inputs as i
 from durable_wf.core.definition import Value, Workflow
 from durable_wf.core.evolve import replay
+from durable_wf.core.judge import judge
 from durable_wf.core.resources import Capacity, Ledger
 from durable_wf.core.state import RunState, row_of
 from durable_wf.core.status import FaultKind
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.claiming import Claimed
-from durable_wf.core.judge import judge
 from durable_wf.engine.live import LiveRun, run_code
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.result import RunHandle
