@@ -7,13 +7,15 @@ Read next: `loading.py`, which goes the other way.
 A fingerprint covers the function's bytecode, constants, argument names and defaults, the simple
 values and functions in its closure, decorators' wrappers together with what they wrap, and in the
 same way every function and class of the same module that it refers to by a global name; so do
-global constants: numbers, texts, None, enum members, and tuples and frozen sets of these.
+global constants that are written as such: numbers, texts, None, enum members, and tuples and
+frozen sets of these.
 It does not change with comments, line numbers, the file's place, or the docstring of the function.
 
-It does not see: global variables that can be changed in place (lists, dicts, sets, objects) or that
-the function itself assigns; functions and data of other modules, installed
-packages included; what is found at run time only (attributes of objects, `getattr`, strings
-that are imported); the state of an object whose bound method is a task; files, environment.
+It does not see: global variables that are computed when the program starts (`os.getpid()`), that
+can be changed in place (lists, dicts, sets, objects) or that the function itself assigns; functions
+and data of other modules, installed packages included; what is found at run time only (attributes
+of objects, `getattr`, strings that are imported); the state of an object whose bound method is a
+task; files, environment.
 Bytecode belongs to one minor version of Python, so another one counts as changed code.
 """
 
@@ -31,6 +33,7 @@ from typing import Any, Final
 
 import attrs
 
+from durable_wf.authoring.literals import literal_names
 from durable_wf.core.definition import FunctionRef
 
 _PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -210,7 +213,7 @@ class _Walk:
             elif (
                 name in function.__globals__
                 and name not in facts.assigned
-                and not (name.startswith("__") and name.endswith("__"))  # __file__, __name__
+                and name in literal_names(function.__code__.co_filename)
                 and _is_constant(found)
             ):
                 self.parts.append(f"constant {name!a}")
@@ -251,7 +254,9 @@ class _Walk:
     def value(self, value: object, depth: int = 0) -> None:
         """A simple value as itself, a function as its code, of anything else only the class."""
         kind = type(value)
-        if kind in _SIMPLE:
+        if kind is int:
+            self.parts.append(f"int {value:x}")  # in decimal, Python writes no huge one
+        elif kind in _SIMPLE:
             self.parts.append(f"{kind.__name__} {value!a}")
         elif isinstance(value, types.CodeType):
             self._code(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import linecache
 import subprocess
 import sys
 import types
@@ -60,8 +61,10 @@ partial = functools.partial(target, 1, y=3)
 def loaded(source: str, name: str = "some_module") -> types.ModuleType:
     module = types.ModuleType(name)
     sys.modules[name] = module
+    file = f"/somewhere/{hash(source)}.py"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     try:
-        exec(compile(source, f"/somewhere/{hash(source)}.py", "exec"), vars(module))
+        exec(compile(source, file, "exec"), vars(module))
     finally:
         del sys.modules[name]
     return module
