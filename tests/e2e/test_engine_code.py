@@ -146,7 +146,7 @@ def test_stored_code_that_another_user_signed_is_refused(tmp_path: Path) -> None
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a notebook's kernel, `__main__` is no file here."""
-    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
 
 
 def paused_cell(store: Path) -> None:
