@@ -150,17 +150,20 @@ class Driver:
     # --- ending ---------------------------------------------------------------------------------
 
     def _fail_all(self, error: BaseException) -> None:
-        """The loop cannot go on: whoever waits is told why. What is in the log stays there."""
-        if self._broken is None:
-            self._broken = error
+        """The loop cannot go on: whoever waits is told why. What is in the log stays there.
+
+        They are told last: by then another engine may take over.
+        """
         try:
             for executor in self.loop.executors().values():
                 executor.close(0.0)
         finally:
+            self.let_go()
+            if self._broken is None:
+                self._broken = error
             for live in self.loop.runs():
                 self.loop.forget(live)
                 live.handle.settle(error)
-            self.let_go()
 
     def _end(self, why: str) -> None:
         """Drain and release: everything that there is to record is recorded."""
