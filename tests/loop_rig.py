@@ -208,6 +208,4 @@ def live_of(state: RunState, *, key: int = 1, **fields: object) -> LiveRun:
     code, function_of, _ = run_code(key, state.run_id, state.workflow, functions, {})
     handle = RunHandle(state.run_id, lambda run_id, reason: None)
     remaining = state.graph.remaining()
-    return LiveRun(
-        key, state, code, function_of, "fake", handle, remaining, judge=judge, **fields
-    )
+    return LiveRun(key, state, code, function_of, "fake", handle, remaining, judge=judge, **fields)
