@@ -14,35 +14,10 @@ from __future__ import annotations
 import attrs
 
 from durable_wf.core.definition import Value
+from durable_wf.core.fault import Fault as Fault
+from durable_wf.core.fault import OutputRef as OutputRef
 from durable_wf.core.hot import hot
-from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
-
-
-@attrs.frozen
-class OutputRef:
-    """Where an attempt's captured output lies: a file under `output/`, byte offset and length."""
-
-    file: str
-    offset: int
-    length: int
-
-
-@attrs.frozen
-class Fault:
-    """Why an attempt failed, as data: nothing of the task's own exception classes is kept alive.
-
-    `exception` is the qualified class name, `bases` those of its base classes, nearest first.
-    `retry_after_us` is how long the exception asked to wait, where it did.
-    """
-
-    kind: FaultKind
-    message: str = ""
-    exception: str = ""
-    bases: tuple[str, ...] = ()
-    traceback: str = ""
-    exit_code: int | None = None
-    retry_after_us: int | None = None
-
+from durable_wf.core.status import RunStatus, TaskStatus
 
 Facts = tuple[tuple[str, int], ...]
 """The numbers that a decision went by, each with its name."""

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import attrs
 
-from durable_wf.core.definition import Value
-from durable_wf.core.events import Facts, Fault, OutputRef, RunCreated
+from durable_wf.core.events import Facts, RunCreated
 from durable_wf.core.hot import hot
+from durable_wf.core.reports import Failed as Failed
+from durable_wf.core.reports import Report as Report
+from durable_wf.core.reports import Returned as Returned
+from durable_wf.core.reports import Succeeded as Succeeded
 
 
 @attrs.frozen
@@ -31,50 +34,6 @@ class AttemptBegins:
     worker: str
     pid: int
     born: int
-
-
-@hot
-class Succeeded:
-    """Report: the attempt returned. `payload` are the bytes behind a table PayloadRef."""
-
-    run: int
-    index: int
-    attempt: int
-    value: Value
-    began_at: int
-    wall_us: int
-    cpu_us: int = 0
-    rss_kib: int = 0
-    output: OutputRef | None = None
-    payload: bytes | None = None
-
-
-@attrs.frozen
-class Failed:
-    """Report: the attempt did not succeed."""
-
-    run: int
-    index: int
-    attempt: int
-    fault: Fault
-    began_at: int = 0
-    wall_us: int = 0
-    cpu_us: int = 0
-    rss_kib: int = 0
-    output: OutputRef | None = None
-    kept: str = ""
-
-
-@attrs.frozen
-class Returned:
-    """Report: the attempt never began and will not; the worker gave it back."""
-
-    run: int
-    index: int
-    attempt: int
-
-
-Report = Succeeded | Failed | Returned
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ asked first.
 
 from __future__ import annotations
 
-from durable_wf.core.events import Fault
+from durable_wf.core.fault import Fault
 from durable_wf.core.inputs import Decision, Fail, Retry
 from durable_wf.core.state import RunState
 from durable_wf.core.status import FaultKind

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from durable_wf.core.definition import PayloadRef
-from durable_wf.core.events import Fault
-from durable_wf.core.inputs import Failed
+from durable_wf.core.fault import Fault
+from durable_wf.core.reports import Failed
 from durable_wf.core.state import RunState
 from durable_wf.core.status import FaultKind
 from durable_wf.errors import PayloadMissing

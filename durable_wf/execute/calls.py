@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core.definition import PayloadRef, Value
-from durable_wf.core.events import Fault
+from durable_wf.core.fault import Fault
 from durable_wf.core.status import FaultKind
 from durable_wf.core.values import (
     INLINE_MAX,

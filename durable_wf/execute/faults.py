@@ -12,7 +12,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-from durable_wf.core.events import Fault
+from durable_wf.core.fault import Fault
 from durable_wf.core.status import FaultKind
 from durable_wf.errors import Cancelled, DurableWorkflowError, NotStorable
 

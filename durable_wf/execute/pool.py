@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from math import inf
 
-from durable_wf.core.inputs import Report, Returned
+from durable_wf.core.reports import Report, Returned
 from durable_wf.core.status import FaultKind
 from durable_wf.errors import DurableWorkflowError
 from durable_wf.execute import bundle, launch, mark, wire

@@ -16,7 +16,7 @@ import attrs
 
 from durable_wf.core.definition import Value
 from durable_wf.core.hot import hot
-from durable_wf.core.inputs import Report
+from durable_wf.core.reports import Report
 
 
 @attrs.frozen

@@ -16,8 +16,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from durable_wf.core.events import Fault
-from durable_wf.core.inputs import Failed, Report, Returned, Succeeded
+from durable_wf.core.fault import Fault
+from durable_wf.core.reports import Failed, Report, Returned, Succeeded
 from durable_wf.core.status import FaultKind
 from durable_wf.execute import processes
 from durable_wf.execute.calls import Call, Done, Functions, perform

@@ -18,8 +18,8 @@ from math import inf
 import attrs
 from multiprocess import connection
 
-from durable_wf.core.events import Fault, OutputRef
-from durable_wf.core.inputs import Failed, Report, Returned
+from durable_wf.core.fault import Fault, OutputRef
+from durable_wf.core.reports import Failed, Report, Returned
 from durable_wf.core.status import FaultKind
 from durable_wf.execute import processes, spool, wire
 from durable_wf.execute.clearing import clear_worker

@@ -19,8 +19,8 @@ from struct import Struct
 from typing import Any
 
 from durable_wf.core.definition import PayloadRef, Value
-from durable_wf.core.events import Fault, OutputRef
-from durable_wf.core.inputs import Failed, Report, Returned, Succeeded
+from durable_wf.core.fault import Fault, OutputRef
+from durable_wf.core.reports import Failed, Report, Returned, Succeeded
 from durable_wf.core.status import FaultKind
 from durable_wf.execute.port import NO_LIMITS, Absent, Argument, Assignment, Given, Limits
 

@@ -31,7 +31,7 @@ from durable_wf.cli.facts import RunFacts, TaskFacts
 from durable_wf.cli.picking import pick
 from durable_wf.cli.terminal import Look
 from durable_wf.cli.watched import Watched
-from durable_wf.core.events import OutputRef
+from durable_wf.core.fault import OutputRef
 from durable_wf.core.status import RUN_FINAL
 from durable_wf.engine.view import load_definition
 from durable_wf.errors import NotFound
