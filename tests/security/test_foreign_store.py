@@ -25,6 +25,7 @@ LOOKING = [
     ["list"], ["list", "--json"], ["show", "forged"], ["show", "forged", "--json"],
     ["events", "forged"], ["events", "forged", "--json"], ["logs", "forged"],
     ["graph", "forged"], ["watch", "forged"], ["db", "check"], ["audit", "verify"],
+    ["why", "forged", "t"], ["why", "forged", "t2", "--at", "3", "--json"],
 ]  # fmt: skip
 
 FOREIGN = {
