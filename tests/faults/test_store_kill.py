@@ -42,7 +42,10 @@ def test_kill_before_each_change(place) -> None:
 
 def test_control_rows_in_a_transaction_of_their_own_are_caught(tmp_path) -> None:
     """Outcomes that are committed apart from their events are a torn step to the judge."""
-    steps = (*scenario.STEPS[:2], lambda life: life.append("a", RunPaused("ann"), outcomes=[What.OK]))
+    steps = (
+        *scenario.STEPS[:2],
+        lambda life: life.append("a", RunPaused("ann"), outcomes=[What.OK]),
+    )
     judge = scenario.judge_with(scenario.contents(tmp_path / "reference", steps))
 
     def torn(root: Path, report: child.Reporter) -> None:
