@@ -27,7 +27,7 @@ from durable_wf.engine.live import LiveRun, run_code
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.result import RunHandle
 from durable_wf.errors import DurableWorkflowError
-from durable_wf.execute.port import Assignment, RunCode, Seat
+from durable_wf.execute.port import Assignment, Heartbeat, RunCode, Seat
 from durable_wf.store.memory import MemoryLog, Shelf
 from durable_wf.store.payload_files import digest_of
 from durable_wf.store.port import Appended, Batch, Log, RunAppend
@@ -105,6 +105,7 @@ class FakeExecutor:
     cancelled: list[tuple[int, int, int]] = attrs.field(factory=list)
     forgotten: list[int] = attrs.field(factory=list)
     _reports: list[tuple[str, i.Report]] = attrs.field(factory=list)
+    _beats: list[Heartbeat] = attrs.field(factory=list)
 
     @property
     def started(self) -> list[Assignment]:
@@ -133,6 +134,11 @@ class FakeExecutor:
         why = fault or e.Fault(FaultKind.ERROR, "boom")
         self._reports.append((one.worker, i.Failed(one.run, one.index, one.attempt, why)))
 
+    def says(self, task: str, detail: str, *, at: int = 5, run: int = 1) -> None:
+        """The last attempt of a task has sent a heartbeat."""
+        one = self.given(task, run)
+        self._beats.append(Heartbeat(one.run, one.index, one.attempt, at, detail))
+
     def prepare(self, code: RunCode) -> None: ...
 
     def forget(self, run: int) -> None:
@@ -152,6 +158,10 @@ class FakeExecutor:
         for worker, _ in found:
             self._count(worker, -1)
         return [report for _, report in found]
+
+    def beats(self) -> list[Heartbeat]:
+        found, self._beats = self._beats, []
+        return found
 
     def cancel(self, run: int, index: int, attempt: int, grace_s: float) -> None:
         self.cancelled.append((run, index, attempt))

@@ -14,22 +14,20 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
-import attrs
-
 from durable_wf.core import inputs as i
 from durable_wf.core.decide import Decided, decide
 from durable_wf.core.events import AttemptStarted, StoreEvent
-from durable_wf.core.hot import hot
 from durable_wf.core.resources import Ledger
-from durable_wf.core.scheduler import Pick, Question, TaskScheduler
+from durable_wf.core.scheduler import Pick
 from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
+from durable_wf.engine.choosing import Bench, Chooser, Chosen
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.commands import command_input
 from durable_wf.engine.fetching import PayloadCache
+from durable_wf.engine.inbox import POLL_S, Inbox
 from durable_wf.engine.live import LiveRun
-from durable_wf.engine.pools import RETRY_S as POOL_RETRY_S
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.timers import Timers
@@ -38,9 +36,6 @@ from durable_wf.execute.port import Executor, Seat
 from durable_wf.store.port import Answer, Appended, Batch, Command, Log, RunAppend
 
 log = logging.getLogger("durable_wf.engine")
-
-POLL_S = 0.1
-"""The longest wait for a report, and how often the inbox is looked at."""
 
 TURNS_S = 0.005
 """The longest wait for one of several executors, which are looked at by turns."""
@@ -52,34 +47,7 @@ CANCEL_GRACE_S = 5.0
 """How long a cancelled attempt may clean up before its process is ended."""
 
 
-@hot
-class _Chosen:
-    """A pick whose AttemptStarted is the event number `n` of its run."""
-
-    live: LiveRun
-    pick: Pick[Seat]
-    attempt: int
-    n: int
-
-
 _SEQ = attrgetter("seq")
-
-
-@attrs.define(eq=False)
-class _Bench:
-    """An executor with the scheduler that fills it, how many attempts it holds, and those that
-    it is given when the next commit has announced them.
-    """
-
-    executor: Executor
-    scheduler: TaskScheduler[Seat]
-    outstanding: int = 0
-    chosen: list[_Chosen] = attrs.field(factory=list)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something may come of it: attempts out, or tasks waiting for a seat."""
-        return self.outstanding > 0 or len(self.scheduler) > 0
 
 
 class Loop:
@@ -95,11 +63,11 @@ class Loop:
     ) -> None:
         self._log = store
         self._pools = PoolLeases(store, engine, pools)
-        self._later: list[tuple[float, int, int]] = []
         self._clock = clock
         self._settle = settle
-        self._benches: dict[str, _Bench] = {}
         self._runs: dict[int, LiveRun] = {}
+        self._chooser = Chooser(clock, self._pools, self._runs)
+        self._benches = self._chooser.benches
         self._by_id: dict[str, LiveRun] = {}
         self._changed: dict[int, LiveRun] = {}
         self._stops: list[tuple[LiveRun, int, int]] = []
@@ -110,9 +78,7 @@ class Loop:
         self._woken = threading.Event()
         self._cache = PayloadCache(store)
         self._timers = Timers(clock)
-        self._ready: dict[int, LiveRun] = {}
-        self._inbox_at = 0.0
-        self._version = -1
+        self.inbox = Inbox(store, clock)
         self._own_reports: list[i.Report] = []
         self._promises: list[Callable[[], None]] = []
         self._untold: dict[int, LiveRun] = {}  # changed too soon after their onlookers were told
@@ -139,7 +105,7 @@ class Loop:
 
     def add_executor(self, name: str, executor: Executor, ledger: Ledger) -> None:
         """Give the loop a place to run attempts; all places take from one ledger."""
-        self._benches[name] = _Bench(executor, TaskScheduler(ledger.capacity, ledger))
+        self._chooser.add(name, executor, ledger)
 
     def executors(self) -> Mapping[str, Executor]:
         """The executors by name."""
@@ -158,9 +124,9 @@ class Loop:
         self._runs[live.key] = live
         self._by_id[live.run_id] = live
         self._changed[live.key] = live
-        self._version = -1  # commands may wait for it that this engine has passed over
+        self.inbox.look_again()  # commands may wait for it that this engine has passed over
         live.state.ready = live.state.all_ready()
-        self._ready[live.key] = live
+        self._chooser.offer(live)
 
     def announce(self, event: StoreEvent) -> None:
         """Put a fact that belongs to no run into the next commit."""
@@ -180,7 +146,7 @@ class Loop:
         for index in decided.judge:
             self.give(live, live.judge(live.state, index), at)
         if live.state.ready:
-            self._ready[live.key] = live
+            self._chooser.offer(live)
         if decided.stop:
             self._stops += ((live, index, attempt) for index, attempt in decided.stop)
         return decided
@@ -195,7 +161,7 @@ class Loop:
         self._read_inbox()
         if self.starting:
             self._wake()
-            self._choose()
+            self._begin_chosen()
         self._commit()
         self._act()
 
@@ -206,7 +172,7 @@ class Loop:
 
     def _read_reports(self) -> None:
         """Take what executors report, waiting for the first report unless there is work to do."""
-        at_once = self._changed or self._requests or self._own_reports or self._something_ready()
+        at_once = self._changed or self._requests or self._own_reports or self._may_start()
         wait_s = 0.0 if at_once else self._timers.wait_s(POLL_S)
         own, self._own_reports = self._own_reports, []
         self._take_reports(own)
@@ -228,8 +194,8 @@ class Loop:
             self._take_reports(bench.executor.poll(0.0))
             bench.outstanding = 0
 
-    def _something_ready(self) -> bool:
-        return self.starting and bool(self._ready)
+    def _may_start(self) -> bool:
+        return self.starting and self._chooser.is_offered
 
     def _take_reports(self, reports: Sequence[i.Report]) -> None:
         """Decide what follows from reports; all of them came now."""
@@ -254,15 +220,7 @@ class Loop:
     # --- the inbox ------------------------------------------------------------------------------
 
     def _read_inbox(self) -> None:
-        now = self._clock.monotonic_s()
-        if now < self._inbox_at:
-            return
-        self._inbox_at = now + POLL_S
-        version = self._log.version()
-        if version == self._version:
-            return
-        self._version = version
-        for command in self._log.inbox():
+        for command in self.inbox.news():
             live = self._by_id.get(command.run_id)
             if live is not None:
                 self._obey(live, command)
@@ -274,7 +232,7 @@ class Loop:
         self._answers.append(Answer(command.id, live.run_id, accepted, text))
         self._changed[live.key] = live
 
-    # --- choosing what starts -------------------------------------------------------------------
+    # --- what starts ----------------------------------------------------------------------------
 
     def _wake(self) -> None:
         for run, wake_at in self._timers.due():
@@ -282,65 +240,13 @@ class Loop:
             if live is not None:
                 self.give(live, i.Due(), max(self._clock.now_us(), wake_at))
 
-    def _choose(self) -> None:
-        if self._later:
-            self._queue_later()
-        self._queue_ready()
-        for bench in self._benches.values():
-            scheduler = bench.scheduler
-            if not len(scheduler) and not scheduler.holds():
-                continue
-            seats = bench.executor.seats(scheduler.wanted_seats())
-            scheduler.keep({seat.worker for seat in seats if seat.queued})
-            if len(scheduler):
-                at = self._clock.now_us()
-                for pick in self._with_pools(scheduler.pick(seats, self._question)):
-                    self._begin(bench, pick, at)
+    def _begin_chosen(self) -> None:
+        chosen = self._chooser.choose()
+        at = self._clock.now_us() if chosen else 0
+        for bench, pick in chosen:
+            self._begin(bench, pick, at)
 
-    def _queue_ready(self) -> None:
-        waiting, self._ready = self._ready, {}
-        for live in waiting.values():
-            ready = live.state.ready
-            live.state.ready = []
-            tasks = live.state.workflow.tasks
-            for index in ready:
-                task = tasks[index]
-                bench = self._benches[task.executor or live.executor]
-                bench.scheduler.add(live.key, index, task.priority, live.remaining[index])
-
-    def _with_pools(self, picks: list[Pick[Seat]]) -> list[Pick[Seat]]:
-        """The picks whose pools have units left in the whole store; the others come again."""
-        wanted = []
-        for pick in picks:
-            if needs := self._pools.needs(self._runs[pick.run].state.task(pick.index)):
-                wanted.append(((pick.run, pick.index), needs))
-        if not wanted:
-            return picks
-        granted = self._pools.take(wanted)
-        lost = {place for place, _ in wanted if place not in granted}
-        if lost:
-            retry_at = self._clock.monotonic_s() + POOL_RETRY_S
-            self._later += ((retry_at, run, index) for run, index in sorted(lost))
-        return [pick for pick in picks if (pick.run, pick.index) not in lost]
-
-    def _queue_later(self) -> None:
-        """Bring back tasks that waited for a pool."""
-        now = self._clock.monotonic_s()
-        due = [entry for entry in self._later if entry[0] <= now]
-        if not due:
-            return
-        self._later = [entry for entry in self._later if entry[0] > now]
-        for _, run, index in due:
-            live = self._runs.get(run)
-            if live is not None:
-                live.state.ready.append(index)
-                self._ready[run] = live
-
-    def _question(self, run: int, index: int) -> Question | None:
-        live = self._runs.get(run)
-        return None if live is None else live.question(index)
-
-    def _begin(self, bench: _Bench, pick: Pick[Seat], at: int) -> None:
+    def _begin(self, bench: Bench, pick: Pick[Seat], at: int) -> None:
         live = self._runs[pick.run]
         seat = pick.seat
         given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born)
@@ -350,7 +256,7 @@ class Loop:
         recorded = decided.events[0]
         started = recorded.event
         assert isinstance(started, AttemptStarted)
-        bench.chosen.append(_Chosen(live, pick, started.attempt, recorded.n))
+        bench.chosen.append(Chosen(live, pick, started.attempt, recorded.n))
 
     # --- the commit -----------------------------------------------------------------------------
 
@@ -453,7 +359,7 @@ class Loop:
             promise()
         stops, self._stops = self._stops, []
         for live, index, attempt in stops:
-            bench = self._benches[live.state.task(index).executor or live.executor]
+            bench = self._chooser.bench(live, index)
             bench.executor.cancel(live.key, index, attempt, CANCEL_GRACE_S)
         changed, self._changed = self._changed, {}
         for live in changed.values():
@@ -474,7 +380,7 @@ class Loop:
         self._runs.pop(live.key, None)
         self._by_id.pop(live.run_id, None)
         self._changed.pop(live.key, None)
-        self._ready.pop(live.key, None)
+        self._chooser.forget(live)
         self._timers.plan(live.key, None)
         self._untold.pop(live.key, None)
         for bench in self._benches.values():

@@ -36,7 +36,7 @@ class Confined:
     """A context manager around one attempt that asked for something of its own."""
 
     def __init__(self, limits: Confinement) -> None:
-        self._timeout_s, self._hard, cpu, gpus = limits
+        _, self._hard, cpu, gpus, _ = limits
         self._wanted: dict[str, str] = {}
         if cpu != 1.0:
             self._wanted = dict.fromkeys(THREADS, str(max(1, int(cpu))))

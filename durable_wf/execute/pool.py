@@ -22,7 +22,7 @@ from durable_wf.core.status import FaultKind
 from durable_wf.errors import DurableWorkflowError
 from durable_wf.execute import bundle, launch, mark, wire
 from durable_wf.execute.lifeline import Lifeline
-from durable_wf.execute.port import Assignment, Places, RunCode, Seat
+from durable_wf.execute.port import Assignment, Heartbeat, Places, RunCode, Seat
 from durable_wf.execute.supervisor import Supervised, Verdict
 from durable_wf.execute.surroundings import Told
 
@@ -49,6 +49,7 @@ class ParallelExecutor:
         self._seats: list[Seat] = []
         self._code: dict[int, tuple[RunCode, bytes, Told]] = {}
         self._ready: list[Report] = []
+        self._beats: list[Heartbeat] = []  # of workers that are gone
         self._news = False  # something other than a report that the engine may wait for
         self._closed = False
         self._lifeline = Lifeline(self._prefix, places)
@@ -121,6 +122,13 @@ class ParallelExecutor:
         self._news = False
         ready, self._ready = self._ready, []
         return ready
+
+    def beats(self) -> list[Heartbeat]:
+        """Heartbeats since the last call."""
+        found, self._beats = self._beats, []
+        for worker in self._workers.values():
+            found += worker.beats()
+        return found
 
     def cancel(self, run: int, index: int, attempt: int, grace_s: float) -> None:
         """Stop an attempt: first `Cancelled` inside it, after `grace_s` the end of its process."""
@@ -214,6 +222,7 @@ class ParallelExecutor:
         del self._workers[worker.name]
         self._seats = [w.seat for w in self._workers.values()]
         self._ready += worker.bury()
+        self._beats += worker.last_beats()
         self._lifeline.remove(worker.pid)
         self._news = True
 

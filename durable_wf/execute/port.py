@@ -58,13 +58,19 @@ Argument = Given | Absent
 
 @attrs.frozen
 class Limits:
-    """What an attempt may use. Seconds and bytes; `gpus` are device numbers."""
+    """What an attempt may use. Seconds and bytes; `gpus` are device numbers.
+
+    `timeout_text` says, after "the attempt", why it is stopped at `timeout_s`, where that is not
+    its own timeout. `heartbeat_s` is the longest silence since its begin or its last heartbeat.
+    """
 
     timeout_s: float | None = None
     memory: int | None = None
     memory_hard: bool = False
     cpu: float = 1.0
     gpus: tuple[int, ...] = ()
+    timeout_text: str = ""
+    heartbeat_s: float | None = None
 
 
 NO_LIMITS = Limits()
@@ -76,7 +82,7 @@ class Assignment:
 
     `seq` is the log's number of its AttemptStarted: the begun mark of a worker is the highest seq
     it has begun. `function` indexes the run's RunCode. `estimate_us` is what it will probably take.
-    `key` is the idempotency key, the same over all attempts of the task.
+    `detail` is what the last heartbeat of the attempts before said, as stored.
     """
 
     seq: int
@@ -91,6 +97,20 @@ class Assignment:
     limits: Limits = NO_LIMITS
     codec: str = ""
     estimate_us: int = 0
+    detail: str = ""
+
+
+@attrs.frozen
+class Heartbeat:
+    """The last sign of life of an attempt, `at` UTC microseconds. `detail` is the last that it
+    gave, or was itself given, as stored; "" where there was none.
+    """
+
+    run: int
+    index: int
+    attempt: int
+    at: int
+    detail: str
 
 
 @attrs.define(eq=False)
@@ -134,7 +154,7 @@ class Executor(Protocol):
 
     max_seats: int
     supports_limits: bool
-    """whether timeout=, memory= and gpu= are enforced here"""
+    """whether timeout=, deadline=, heartbeat=, memory= and gpu= are enforced here"""
 
     def prepare(self, code: RunCode) -> None:
         """Make a run's functions sendable. Raises NotSendable naming the task, before any start."""
@@ -150,6 +170,11 @@ class Executor(Protocol):
 
     def poll(self, timeout_s: float) -> list[Report]:
         """Reports that have come, waiting up to `timeout_s` for the first one."""
+
+    def beats(self) -> list[Heartbeat]:
+        """Heartbeats since the last call, one for each attempt: of those that run, and of those
+        whose failure was reported.
+        """
 
     def cancel(self, run: int, index: int, attempt: int, grace_s: float) -> None:
         """Stop an attempt: first an exception inside it, after `grace_s` the end of its process.

@@ -23,7 +23,7 @@ from durable_wf.execute import processes
 from durable_wf.execute.calls import Call, Done, Functions, perform
 from durable_wf.execute.context import Attempt, enter, leave
 from durable_wf.execute.mark import BegunMark, path_of
-from durable_wf.execute.port import Assignment, Places, RunCode, Seat
+from durable_wf.execute.port import Assignment, Heartbeat, Places, RunCode, Seat
 from durable_wf.store import locks
 
 TURN_NS = 5_000_000
@@ -53,6 +53,7 @@ class SequentialExecutor:
         self._runs: dict[int, tuple[RunCode, Functions]] = {}
         self._queue: deque[Assignment] = deque()
         self._ready: list[Report] = []
+        self._beats: list[Heartbeat] = []
         self._woken = threading.Event()
         self._closed = False
 
@@ -103,6 +104,11 @@ class SequentialExecutor:
             self._count()
         return reports
 
+    def beats(self) -> list[Heartbeat]:
+        """Last heartbeats of attempts that failed since the last call; between polls none runs."""
+        found, self._beats = self._beats, []
+        return found
+
     def cancel(self, run: int, index: int, attempt: int, grace_s: float) -> None:  # noqa: ARG002
         """Give back a queued attempt. One that runs has this thread: it can only be waited for."""
         for waiting in self._queue:
@@ -146,7 +152,10 @@ class SequentialExecutor:
         code, functions = found
         call = Call(a.task, functions, a.function, self._places.payloads, self._places.output)
         call.args, call.kwargs, call.codec = a.args, a.kwargs, a.codec
-        me = Attempt(code.run_id, code.workflow, code.key_base, a.task, a.attempt)
+        me = Attempt(
+            code.run_id, code.workflow, code.key_base, a.task, a.attempt, None, a.detail,
+            self._mark, a.seq,
+        )  # fmt: skip
         began_at = time.time_ns() // 1000
         began_cpu = time.thread_time_ns()
         began = time.monotonic_ns()
@@ -165,10 +174,18 @@ class SequentialExecutor:
                 a.run, a.index, a.attempt, outcome.value, began_at, wall_us, cpu_us,
                 payload=outcome.payload,
             ), now  # fmt: skip
+        self._keep_beat(a, now)
         return Failed(
             a.run, a.index, a.attempt, outcome.fault, began_at, wall_us, cpu_us,
             kept=outcome.kept,
         ), now  # fmt: skip
+
+    def _keep_beat(self, a: Assignment, now: int) -> None:
+        """Keep the last detail of a failed attempt for the next one."""
+        beat = self._mark.last_beat()
+        if beat is not None and beat.seq == a.seq:
+            at = (time.time_ns() - (now - beat.at_ns)) // 1000
+            self._beats.append(Heartbeat(a.run, a.index, a.attempt, at, beat.detail))
 
 
 def _lost(a: Assignment) -> Failed:

@@ -21,11 +21,12 @@ from multiprocess import connection
 from durable_wf.core.fault import Fault, OutputRef
 from durable_wf.core.reports import Failed, Report, Returned
 from durable_wf.core.status import FaultKind
+from durable_wf.core.values import preview
 from durable_wf.execute import processes, spool, wire
 from durable_wf.execute.clearing import clear_worker
 from durable_wf.execute.launch import WorkerProcess
 from durable_wf.execute.mark import BegunMark, path_of
-from durable_wf.execute.port import Assignment, Places, RunCode, Seat
+from durable_wf.execute.port import Assignment, Heartbeat, Places, RunCode, Seat
 from durable_wf.execute.surroundings import Told, current_folder
 from durable_wf.execute.worker import Birth, main
 
@@ -101,6 +102,8 @@ class Supervised:
         self._cancels: dict[int, float] = {}
         self._recalled = 0
         self._memory_at = 0.0
+        self._told_ns = 0
+        self._last_beats: list[Heartbeat] = []
 
     # --- to the worker --------------------------------------------------------------------------
 
@@ -176,6 +179,8 @@ class Supervised:
             a = queue.pop(row[0], None)
             if a is not None:
                 reports.append(wire.report(row, a))
+                if (beat := wire.last_beat(row)) is not None:
+                    self._last_beats.append(_heartbeat(a, *beat))
                 seat.queued -= 1
                 seat.queued_us -= a.estimate_us or UNKNOWN_US
             elif wire.is_ready(row) and self.mark is None:
@@ -191,6 +196,31 @@ class Supervised:
 
     def _make_ready(self) -> None:
         self.mark = BegunMark(path_of(self._places.locks, self.name), create=False)
+
+    def beats(self) -> list[Heartbeat]:
+        """Heartbeats since the last call."""
+        if self.mark is None:
+            return []
+        found = self.last_beats()
+        beat_ns = self.mark.beat_ns
+        if beat_ns != self._told_ns and (a := self.running()) is not None:
+            self._told_ns = beat_ns
+            found.append(_heartbeat(a, beat_ns, self._detail_of(a)))
+        return found
+
+    def last_beats(self) -> list[Heartbeat]:
+        """Those of attempts whose failure was reported, since the last call."""
+        found, self._last_beats = self._last_beats, []
+        return found
+
+    def _beat_s(self) -> float:
+        """When the last heartbeat was, whosever; seconds of the monotonic clock."""
+        return self.mark.beat_ns / 1e9 if self.mark is not None else 0.0
+
+    def _detail_of(self, a: Assignment) -> str:
+        """The last detail that the attempt has given."""
+        beat = self.mark.last_beat() if self.mark is not None else None
+        return "" if beat is None or beat.seq != a.seq else beat.detail
 
     # --- watching -------------------------------------------------------------------------------
 
@@ -230,18 +260,10 @@ class Supervised:
         return self._judge(a, began, now, loading=loading)
 
     def _judge(self, a: Assignment, began: float, now: float, *, loading: bool) -> Verdict | None:
-        again = inf
         limits = a.limits
-        if loading:
-            if now >= began + LOADING_S:
-                text = f"spent more than {LOADING_S:g} s on importing its code"
-                return Verdict(a.seq, FaultKind.TIMEOUT, text)
-            again = now + LOADED_PERIOD_S if limits.timeout_s is not None else began + LOADING_S
-        elif limits.timeout_s is not None:
-            again = began + limits.timeout_s
-            if now >= again:
-                text = f"ran longer than its timeout of {limits.timeout_s:g} s"
-                return Verdict(a.seq, FaultKind.TIMEOUT, text)
+        again = self._time_is_up(a, began, now, loading=loading)
+        if isinstance(again, Verdict):
+            return again
         if (kill_at := self._cancels.get(a.seq)) is not None:
             if now >= kill_at:
                 return Verdict(a.seq, FaultKind.LOST, "was cancelled and did not end in time")
@@ -265,6 +287,42 @@ class Supervised:
             again = min(again, now + RECALL_S)  # one of those behind may have begun meanwhile
         self.check_at = again
         return None
+
+    def _time_is_up(
+        self, a: Assignment, began: float, now: float, *, loading: bool
+    ) -> Verdict | float:
+        """The verdict when the attempt has run, or was silent, for too long; else when to look
+        again.
+        """
+        timeout_s, heartbeat_s = a.limits.timeout_s, a.limits.heartbeat_s
+        if loading:
+            if now >= began + LOADING_S:
+                text = f"spent more than {LOADING_S:g} s on importing its code"
+                return Verdict(a.seq, FaultKind.TIMEOUT, text)
+            timed = timeout_s is not None or heartbeat_s is not None
+            return now + LOADED_PERIOD_S if timed else began + LOADING_S
+        again = inf
+        if timeout_s is not None:
+            again = began + timeout_s
+            if now >= again:
+                text = a.limits.timeout_text or f"ran longer than its timeout of {timeout_s:g} s"
+                return Verdict(a.seq, FaultKind.TIMEOUT, text)
+        if heartbeat_s is not None:
+            beat = self._beat_s()
+            silent_at = max(began, beat) + heartbeat_s
+            if now >= silent_at:
+                before = self._told_before(a, beat - began)
+                text = f"sent no heartbeat for {heartbeat_s:g} s ({before})"
+                return Verdict(a.seq, FaultKind.TIMEOUT, text)
+            again = min(again, silent_at)
+        return again
+
+    def _told_before(self, a: Assignment, after_s: float) -> str:
+        """What is known of an attempt that fell silent after so many seconds."""
+        if after_s < 0:  # it was another attempt's
+            return "it never sent one"
+        detail = self._detail_of(a)
+        return f"the last one came after {after_s:.1f} s" + (f": {preview(detail)}" * bool(detail))
 
     def hang_up(self) -> None:
         """Its pipe has ended. It is dead, and the sentinel will say so in a moment; if not, it has
@@ -321,6 +379,8 @@ class Supervised:
     def _failed(self, a: Assignment) -> Failed:
         assert self.mark is not None
         wall_us = max(0, (time.monotonic_ns() - self.mark.at_ns) // 1000)
+        if detail := self._detail_of(a):
+            self._last_beats.append(_heartbeat(a, self.mark.beat_ns, detail))
         return Failed(
             a.run, a.index, a.attempt, self._fault(a),
             began_at=time.time_ns() // 1000 - wall_us,
@@ -360,6 +420,12 @@ class Supervised:
         """Close our ends of the pipes."""
         for end in self._connections:
             end.close()
+
+
+def _heartbeat(a: Assignment, at_ns: int, detail: str) -> Heartbeat:
+    ago_us = max(0, (time.monotonic_ns() - at_ns) // 1000)
+    at = time.time_ns() // 1000 - ago_us
+    return Heartbeat(a.run, a.index, a.attempt, at, detail or a.detail)
 
 
 def _signal(number: int) -> str:

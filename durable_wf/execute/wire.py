@@ -22,6 +22,7 @@ from durable_wf.core.definition import PayloadRef, Value
 from durable_wf.core.fault import Fault, OutputRef
 from durable_wf.core.reports import Failed, Report, Returned, Succeeded
 from durable_wf.core.status import FaultKind
+from durable_wf.execute.mark import DETAIL_MAX
 from durable_wf.execute.port import NO_LIMITS, Absent, Argument, Assignment, Given, Limits
 
 MAX_LINE = 4 << 20
@@ -51,13 +52,14 @@ class Order(IntEnum):
     END = 5
 
 
-Confinement = tuple[float | None, int, float, tuple[int, ...]]
-"""What a worker must know of limits: timeout_s, hard memory in bytes (0: none), cpu, gpus."""
+Confinement = tuple[float | None, int, float, tuple[int, ...], str]
+"""What a worker must know besides: timeout_s, hard memory in bytes (0: none), cpu, gpus; and the
+detail of the last heartbeat before."""
 
 Work = tuple[
     int, int, int, str, int, tuple[Any, ...], tuple[Any, ...], str, int, Confinement | None
 ]
-"""seq, run, attempt, task, function, args, kwargs, codec, estimate_us, limits."""
+"""seq, run, attempt, task, function, args, kwargs, codec, estimate_us, confinement."""
 
 
 def frame(*message: Any) -> bytes:
@@ -88,13 +90,13 @@ def pack_work(a: Assignment) -> Work:
         tuple([_pack(arg) for arg in a.args]) if a.args else (),
         tuple([(name, _pack(arg)) for name, arg in a.kwargs]) if a.kwargs else (),
         a.codec, a.estimate_us,
-        None if a.limits is NO_LIMITS else _confinement(a.limits),
+        None if a.limits is NO_LIMITS and not a.detail else _confinement(a.limits, a.detail),
     )  # fmt: skip
 
 
-def _confinement(limits: Limits) -> Confinement:
+def _confinement(limits: Limits, detail: str) -> Confinement:
     hard = limits.memory or 0 if limits.memory_hard else 0
-    return limits.timeout_s, hard, limits.cpu, limits.gpus
+    return limits.timeout_s, hard, limits.cpu, limits.gpus, detail
 
 
 def _pack(arg: Argument) -> tuple[Any, ...]:
@@ -148,13 +150,14 @@ def broken_line(
     kept: str,
     spent: tuple[int, int, int, int],
     output: tuple[str, int, int] | None,
+    beat: tuple[int, str] | None = None,
 ) -> bytes:
-    """A failure."""
+    """A failure. `beat` is the last heartbeat: when (monotonic nanoseconds) and its detail."""
     plain = (
         fault.kind.value, cut(fault.message), fault.exception, fault.bases,
         cut(fault.traceback), fault.exit_code, fault.retry_after_us,
     )  # fmt: skip
-    return _line(seq, _BROKEN, plain, *spent, output, kept)
+    return _line(seq, _BROKEN, plain, *spent, output, kept, beat)
 
 
 def returned_line(seq: int) -> bytes:
@@ -196,7 +199,7 @@ def report(row: list[Any], a: Assignment) -> Report:
         if row[1] == _DONE:
             return _done(row, a)
         if row[1] == _BROKEN:
-            _, _, fault, began_at, wall_us, cpu_us, rss_kib, output, kept = row
+            _, _, fault, began_at, wall_us, cpu_us, rss_kib, output, kept, _ = row
             kind, message, exception, bases, traceback, code, retry_after = fault
             if retry_after is not None:
                 _check(int, retry_after)
@@ -214,6 +217,21 @@ def report(row: list[Any], a: Assignment) -> Report:
     except (ValueError, TypeError, IndexError) as error:
         raise Breach(f"not a report: {error}") from None
     raise Breach("not a report")
+
+
+def last_beat(row: list[Any]) -> tuple[int, str] | None:
+    """The last heartbeat that came with a failure: when, and its detail. Raises Breach."""
+    if row[1] != _BROKEN or row[9] is None:
+        return None
+    try:
+        at_ns, detail = row[9]
+        _check(int, at_ns)
+        _check(str, detail)
+    except (ValueError, TypeError) as error:
+        raise Breach(f"not a heartbeat: {error}") from None
+    if len(detail) > DETAIL_MAX:
+        raise Breach(f"a heartbeat of {len(detail)} characters")
+    return at_ns, detail
 
 
 def _done(row: list[Any], a: Assignment) -> Report:

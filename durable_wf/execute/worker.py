@@ -240,7 +240,7 @@ class Worker:
         self._cpu_ns = time.process_time_ns()
 
     def _attempt(self, work: wire.Work) -> None:
-        seq, run, attempt, task, _, _, _, _, _, limits = work
+        seq, run, attempt, task, _, _, _, _, _, confinement = work
         code = self._codes.get(run)
         if code is None:  # the run was dropped meanwhile
             self._reports.add(wire.returned_line(seq))
@@ -256,8 +256,14 @@ class Worker:
                 self._surroundings.enter(code.told)
             if code.functions is None:
                 began = self._load(code, seq)
-            ends_at = began / 1e9 + limits[0] if limits and limits[0] is not None else None
-            me = context.Attempt(code.run_id, code.workflow, code.key_base, task, attempt, ends_at)
+            ends_at, detail = None, ""
+            if confinement is not None:
+                timeout_s, _, _, _, detail = confinement
+                ends_at = None if timeout_s is None else began / 1e9 + timeout_s
+            me = context.Attempt(
+                code.run_id, code.workflow, code.key_base, task, attempt, ends_at, detail,
+                self._mark, seq,
+            )  # fmt: skip
             token = context.enter(me)
             try:
                 outcome = self._perform(code.functions, work)  # type: ignore[arg-type]
@@ -276,10 +282,17 @@ class Worker:
             line = wire.done_line(seq, outcome.value, outcome.payload, spent, output)
         else:
             fault = outcome.fault
-            line = wire.broken_line(seq, fault, outcome.kept, spent, output)
+            line = wire.broken_line(seq, fault, outcome.kept, spent, output, self._beat_of(seq))
         self._reports.add(line)
         if spent[1] > TINY_US:
             self._settle()
+
+    def _beat_of(self, seq: int) -> tuple[int, str] | None:
+        """The last heartbeat of an attempt that failed: the next one may overwrite the mark before
+        the engine has looked.
+        """
+        beat = self._mark.last_beat()
+        return None if beat is None or beat.seq != seq else (beat.at_ns, beat.detail)
 
     def _load(self, code: _Code, seq: int) -> int:
         """Make functions of a run's bytes. The attempt begins anew when they are there, because
@@ -294,16 +307,16 @@ class Worker:
         return began
 
     def _perform(self, functions: calls.Functions, work: wire.Work) -> calls.Done | calls.Broken:
-        seq, _, _, task, function, args, kwargs, codec, _, limits = work
+        seq, _, _, task, function, args, kwargs, codec, _, confinement = work
         call = calls.Call(task, functions, function, self._payloads, self._output)
         if args:
             call.args = [wire.unpack_argument(a) for a in args]
         if kwargs:
             call.kwargs = [(name, wire.unpack_argument(a)) for name, a in kwargs]
         call.codec = codec
-        if limits is None:
+        if confinement is None:
             return self._interruptible(seq, call)
-        with confine.Confined(limits):
+        with confine.Confined(confinement):
             return self._interruptible(seq, call)
 
     def _interruptible(self, seq: int, call: calls.Call) -> calls.Done | calls.Broken:

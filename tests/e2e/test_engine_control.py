@@ -138,7 +138,7 @@ def test_a_command_to_an_engine_that_ends_meanwhile_is_not_waited_for(
         gate.wait_for_one()
         session = engine._session
         assert session is not None
-        session.loop._inbox_at = float("inf")  # it reads no more commands
+        session.loop.inbox.look_no_more()
         sending = pool.submit(send, store, Verb.PAUSE)
         wait_for(lambda: inbox(store))
         gate.open()
@@ -236,7 +236,7 @@ def test_a_command_left_for_an_engine_that_died_is_obeyed_by_the_one_that_takes_
             gate.wait_for_one()
             session = engine._session
             assert session is not None
-            wait_for(lambda: session.loop._version != -1, "the inbox to be looked at")
+            wait_for(lambda: session.loop.inbox.has_looked, "the inbox to be looked at")
             result = engine.resume(RUN, check=False)
             gate.open()
             other.result(DEADLINE_S)

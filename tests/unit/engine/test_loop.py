@@ -14,7 +14,7 @@ from durable_wf.core import inputs as i
 from durable_wf.core.definition import PayloadRef, Upstream
 from durable_wf.core.resources import Resources
 from durable_wf.core.status import FaultKind, RunStatus
-from durable_wf.engine.loop import POLL_S
+from durable_wf.engine.inbox import POLL_S
 from durable_wf.engine.pools import RETRY_S
 from durable_wf.errors import DiskFull, OwnedElsewhere, StoreBusy
 from durable_wf.store.memory import MemoryLog

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from durable_wf.errors import WrongState
-from durable_wf.execute.context import Attempt, current, enter, idempotency_key, leave
+from durable_wf.errors import NotStorable, WrongState
+from durable_wf.execute.context import Attempt, Current, current, enter, idempotency_key, leave
+from durable_wf.execute.mark import DETAIL_MAX, BegunMark, path_of
 
 
 @pytest.fixture
@@ -97,3 +98,47 @@ def test_idempotency_keys_depend_on_run_and_task_only():
     keys = {idempotency_key(*pair) for pair in [("a", "bc"), ("ab", "c"), ("abc", ""), ("", "abc")]}
     assert len(keys) == 4
     assert all(len(key) == 32 and int(key, 16) >= 0 for key in keys)
+
+
+# --- heartbeats -----------------------------------------------------------------------------------
+
+
+def test_an_attempt_without_a_mark_of_its_own_cannot_beat(attempt):
+    with pytest.raises(WrongState, match="has ended"):
+        current().heartbeat(1)
+
+
+def test_a_mark_that_was_closed_takes_no_heartbeats(tmp_path):
+    mark = BegunMark(path_of(tmp_path, "w"), create=True)
+    mark.begin(7, 1, 0)
+    me = Current(Attempt("r", "w", "r", "t", 1, None, "", mark, 7))
+    me.heartbeat("still there")
+    assert mark.last_beat().detail == '"still there"'
+    mark.close()
+    with pytest.raises(WrongState, match="has ended"):
+        me.heartbeat("gone")
+
+
+@pytest.mark.parametrize("detail", [None, 0, "", (1, 2), dt.date(2026, 1, 2), {"a": [1.5, b"x"]}])
+def test_the_next_attempt_finds_exactly_what_was_said(tmp_path, detail):
+    mark = BegunMark(path_of(tmp_path, "w"), create=True)
+    mark.begin(7, 1, 0)
+    Current(Attempt("r", "w", "r", "t", 1, None, "", mark, 7)).heartbeat(detail)
+    beat = mark.last_beat()
+    found = Current(Attempt("r", "w", "r", "t", 2, None, beat.detail if beat else ""))
+    assert found.last_heartbeat == detail
+    assert type(found.last_heartbeat) is type(detail)
+    mark.close()
+
+
+def test_a_detail_may_take_8_kib_and_no_byte_more(tmp_path):
+    mark = BegunMark(path_of(tmp_path, "w"), create=True)
+    mark.begin(7, 1, 0)
+    me = Current(Attempt("r", "w", "r", "t", 1, None, "", mark, 7))
+    me.heartbeat("x" * (DETAIL_MAX - 2))
+    with pytest.raises(NotStorable, match=r"task 't', attempt 1: .* 8,193 bytes"):
+        me.heartbeat("x" * (DETAIL_MAX - 1))
+    with pytest.raises(NotStorable, match="8,194 bytes"):
+        me.heartbeat("é" * (DETAIL_MAX // 2))
+    assert mark.last_beat().detail == '"' + "x" * (DETAIL_MAX - 2) + '"'
+    mark.close()

@@ -6,9 +6,22 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from durable_wf.execute import processes
-from durable_wf.execute.mark import PAGE_SIZE, UNKNOWN, BegunMark, path_of, read_mark
+from durable_wf.execute.mark import (
+    DETAIL_MAX,
+    PAGE_SIZE,
+    UNKNOWN,
+    BegunMark,
+    path_of,
+    read_beat,
+    read_mark,
+)
 
 
 def test_what_is_written_is_seen_by_another_mapping_at_once(tmp_path):
@@ -65,3 +78,92 @@ def test_after_a_reboot_a_mark_says_nothing(tmp_path, monkeypatch):
     assert read_mark(tmp_path, "w") == 9
     monkeypatch.setattr(processes, "boot", lambda: 1)
     assert read_mark(tmp_path, "w") == UNKNOWN
+
+
+# --- heartbeats -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mark(tmp_path):
+    made = BegunMark(path_of(tmp_path, "w"), create=True)
+    yield made
+    made.close()
+
+
+def beat_in(folder):
+    found = read_beat(folder, "w")
+    return found and (found.seq, found.at_ns, found.detail)
+
+
+def test_the_last_heartbeat_is_read_by_others(mark, tmp_path):
+    assert (mark.beat_ns, beat_in(tmp_path)) == (0, None)
+    mark.beat(7, 100, b"41")
+    assert (mark.beat_ns, beat_in(tmp_path)) == (100, (7, 100, "41"))
+    for at in range(101, 110):
+        mark.beat(7, at, b"x" * (at % 2 * DETAIL_MAX))
+        assert beat_in(tmp_path) == (7, at, "x" * (at % 2 * DETAIL_MAX))
+
+
+def test_a_heartbeat_without_a_detail_is_a_time_only(mark, tmp_path):
+    mark.beat(7, 100, b"41")
+    mark.beat(7, 200, None)
+    assert (mark.beat_ns, beat_in(tmp_path)) == (200, (7, 100, "41"))
+
+
+def test_heartbeats_and_reports_do_not_overlap(mark):
+    mark.page[:] = b"r" * PAGE_SIZE
+    mark.set_used(PAGE_SIZE)
+    mark.begin(1 << 40, 5, 6)
+    mark.beat(1 << 40, 100, b"x" * DETAIL_MAX)
+    mark.beat(1 << 40, 101, b"y" * DETAIL_MAX)
+    assert mark.unsent() == b"r" * PAGE_SIZE
+    assert (mark.seq, mark.at_ns, mark.offset) == (1 << 40, 5, 6)
+    assert mark.last_beat().detail == "y" * DETAIL_MAX
+
+
+@given(st.lists(st.binary(max_size=40).filter(bytes.isascii), min_size=1, max_size=6), st.data())
+def test_a_heartbeat_cut_off_in_the_middle_leaves_the_one_before(details, data):
+    with tempfile.TemporaryDirectory() as folder:
+        mark = BegunMark(path_of(folder, "w"), create=True)
+        for at, detail in enumerate(details, 1):
+            mark.beat(1, at, detail)
+        newest = mark._slots[(len(details) - 1) & 1]
+        at = data.draw(st.integers(0, 23 + len(details[-1])))
+        newest[at] ^= 1 << data.draw(st.integers(0, 7))
+        found = mark.last_beat()
+        mark.close()
+    before = len(details) - 1
+    assert (found and (found.at_ns, found.detail)) == (
+        (before, details[-2].decode()) if before else None
+    )
+
+
+def test_the_last_heartbeat_outlives_a_task_that_is_killed(tmp_path):
+    code = (
+        "import sys, os, signal\n"
+        "from durable_wf.execute.mark import BegunMark\n"
+        "mark = BegunMark(sys.argv[1], create=True)\n"
+        "for n in range(1000): mark.beat(42, n + 1, b'%d' % n)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path_of(tmp_path, "w")], timeout=30, check=False,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+    assert beat_in(tmp_path) == (42, 1000, "999")
+
+
+def test_without_a_usable_mark_no_heartbeat_is_known(tmp_path, mark, monkeypatch):
+    mark.beat(7, 100, b"41")
+    assert read_beat(tmp_path, "w-missing") is None
+    assert read_beat(tmp_path, "../w") is None
+    assert beat_in(tmp_path) == (7, 100, "41")
+    monkeypatch.setattr(processes, "boot", lambda: 1)
+    assert beat_in(tmp_path) is None
+
+
+def test_a_nonsensical_size_of_a_detail_is_no_heartbeat(mark):
+    mark.beat(7, 100, b"41")
+    mark._slots[0][20:24] = b"\xff" * 4
+    assert mark.last_beat() is None

@@ -184,3 +184,52 @@ def test_closing_gives_back_what_is_queued_and_frees_the_lock(executor, places):
 def test_limits_are_not_enforced_here_and_it_says_so(executor):
     assert not executor.supports_limits
     assert executor.max_seats == 1
+
+
+# --- heartbeats -----------------------------------------------------------------------------------
+
+
+def test_the_last_heartbeat_of_a_failure_is_handed_over_and_given_to_the_next_attempt(executor):
+    seen = []
+
+    def beat():
+        seen.append(current().last_heartbeat)
+        current().heartbeat([1, 2])
+        raise ValueError("no")
+
+    prepare(executor, beat)
+    before = time.time_ns() // 1000
+    executor.start([assignment(1)])
+    executor.poll(1.0)
+    (beat,) = executor.beats()
+    assert (beat.run, beat.index, beat.attempt, beat.detail) == (7, 0, 1, "[1,2]")
+    assert before <= beat.at <= time.time_ns() // 1000
+    assert executor.beats() == []
+    executor.start([Assignment(2, WORKER, 7, 0, 2, "t0", 0, detail=beat.detail)])
+    executor.poll(1.0)
+    assert seen == [None, [1, 2]]
+
+
+def test_successes_and_silent_failures_leave_no_heartbeat(executor):
+    def fail():
+        raise ValueError("no")
+
+    prepare(executor, lambda: current().heartbeat("done"), fail)
+    executor.start([assignment(1), assignment(2, 1, 1)])
+    while not executor.poll(0.0):
+        pass
+    executor.poll(0.0)
+    assert executor.beats() == []
+
+
+def test_the_heartbeats_of_a_running_attempt_can_be_read_from_its_mark(executor, places):
+    found = []
+
+    def beat():
+        current().heartbeat("now")
+        found.append(mark.read_beat(places.locks, WORKER))
+
+    prepare(executor, beat)
+    executor.start([assignment(3)])
+    executor.poll(1.0)
+    assert (found[0].seq, found[0].detail) == (3, '"now"')

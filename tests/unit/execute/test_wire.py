@@ -48,6 +48,27 @@ def test_a_failure_comes_back_as_it_was(kind, text, name, bases, trace, code, ke
     assert report == Failed(3, 5, 2, fault, *spent, ref, kept)
 
 
+@given(st.none() | st.tuples(numbers, words))
+def test_the_last_heartbeat_of_a_failure_comes_back(beat):
+    line = wire.broken_line(7, Fault(FaultKind.ERROR), "", (1, 2, 3, 4), None, beat)
+    (row,) = wire.read_lines(line[:-1])
+    assert wire.last_beat(row) == beat
+    assert isinstance(wire.report(row, A), Failed)
+
+
+def test_only_failures_bring_heartbeats():
+    for line in (wire.done_line(7, "1", None, (1, 2, 3, 4), None), wire.returned_line(7)):
+        (row,) = wire.read_lines(line[:-1])
+        assert wire.last_beat(row) is None
+
+
+@pytest.mark.parametrize("beat", [5, [], [1], ["1", "x"], [1, 2], [1, "x" * 9000]])
+def test_a_heartbeat_that_is_none_is_a_breach(beat):
+    row = [7, 1, ["error", "m", "e", [], "t", None, None], 1, 1, 1, 1, None, "", beat]
+    with pytest.raises(wire.Breach, match="heartbeat"):
+        wire.last_beat(row)
+
+
 def test_a_return_comes_back():
     assert read(wire.returned_line(7)) == Returned(3, 5, 2)
 
@@ -59,13 +80,15 @@ arguments = st.builds(
 
 @given(st.lists(arguments), st.lists(st.tuples(words, arguments)))
 def test_an_assignment_comes_back_as_it_was(args, kwargs):
-    a = Assignment(7, "w", 3, 5, 2, "t", 4, tuple(args), tuple(kwargs), Limits(2.0), "c", 9)
+    a = Assignment(
+        7, "w", 3, 5, 2, "t", 4, tuple(args), tuple(kwargs), Limits(2.0), "c", 9, detail="41"
+    )  # fmt: skip
     buffer = bytearray(wire.frame(wire.Order.WORK, [wire.pack_work(a)]))
     [(order, [work])] = wire.frames(buffer)
     assert (order, buffer) == (wire.Order.WORK, bytearray())
     seq, run, attempt, task, function, packed, named, codec, estimate, limits = work
     assert (seq, run, attempt, task, function, codec, estimate) == (7, 3, 2, "t", 4, "c", 9)
-    assert limits == (2.0, 0, 1.0, ())
+    assert limits == (2.0, 0, 1.0, (), "41")
     assert [wire.unpack_argument(p) for p in packed] == args
     assert [(name, wire.unpack_argument(p)) for name, p in named] == kwargs
 
@@ -84,9 +107,14 @@ def test_the_hard_limit_travels_only_when_it_is_asked_for():
     def limits(**more):
         return wire.pack_work(Assignment(1, "w", 1, 1, 1, "t", 0, limits=Limits(**more)))[-1]
 
-    assert limits(memory=5) == (None, 0, 1.0, ())
-    assert limits(memory=5, memory_hard=True) == (None, 5, 1.0, ())
+    assert limits(memory=5) == (None, 0, 1.0, (), "")
+    assert limits(memory=5, memory_hard=True) == (None, 5, 1.0, (), "")
     assert wire.pack_work(A)[-1] is None
+
+
+def test_a_detail_travels_without_limits_too():
+    work = wire.pack_work(Assignment(1, "w", 1, 1, 1, "t", 0, detail="[1]"))
+    assert work[-1] == (None, 0, 1.0, (), "[1]")
 
 
 JUNK = [

@@ -1,0 +1,111 @@
+"""choosing: which ready tasks start now, and where."""
+
+from __future__ import annotations
+
+import attrs
+from histories_of import A_THEN_B, CREATED, recorded
+from loop_rig import FakeClock, FakeExecutor, TellingLog, live_of
+from strategies import task, workflow
+
+from durable_wf.core import events as e
+from durable_wf.core.evolve import replay
+from durable_wf.core.resources import Capacity, Ledger, Resources
+from durable_wf.core.state import RunState
+from durable_wf.engine.choosing import Chooser
+from durable_wf.engine.pools import RETRY_S, PoolLeases
+from durable_wf.execute.port import Seat
+from durable_wf.store.memory import Shelf
+
+
+class Rig:
+    """A chooser with two executors, "fake" and "other", of one ledger."""
+
+    def __init__(self, shelf=None, engine="e-1", cpus=4.0, **pools):
+        self.clock = FakeClock()
+        self.runs = {}
+        leases = PoolLeases(TellingLog(shelf), engine, pools)
+        self.chooser = Chooser(self.clock, leases, self.runs)
+        self.ledger = Ledger(Capacity(cpus))
+        self.seats = {
+            name: [Seat(f"w-{name}-{k}", 100 + k, 7) for k in range(4)]
+            for name in ("fake", "other")
+        }
+        for name, seats in self.seats.items():
+            self.chooser.add(name, FakeExecutor(seats), self.ledger)
+
+    def offer(self, definition, key=1):
+        """A run that has just started: all that it begins with is ready."""
+        created = attrs.evolve(CREATED, workflow=definition.name, total=len(definition.tasks))
+        history = recorded(created, e.RunClaimed("e-1", "create"), e.RunStarted())
+        live = live_of(replay(RunState.of(f"r{key}", definition), history), key=key)
+        self.runs[key] = live
+        self.chooser.offer(live)
+        return live
+
+    def chosen(self):
+        """Names of the tasks that start now, with the workers they start on."""
+        found = []
+        for _, pick in self.chooser.choose():
+            name = self.runs[pick.run].state.graph.names[pick.index]
+            pick.seat.queued += 1
+            found.append((name, pick.seat.worker))
+        return found
+
+    def tasks(self):
+        return [name for name, _ in self.chosen()]
+
+
+def test_only_what_is_ready_starts():
+    rig = Rig()
+    rig.offer(A_THEN_B)
+    assert rig.chooser.is_offered
+    assert rig.tasks() == ["a"]
+    assert not rig.chooser.is_offered
+    assert rig.chosen() == []
+
+
+def test_a_task_starts_on_the_executor_that_it_names():
+    rig = Rig()
+    live = rig.offer(workflow(task("a"), task("b", executor="other")))
+    assert {name: worker[:-2] for name, worker in rig.chosen()} == {"a": "w-fake", "b": "w-other"}
+    benches = rig.chooser.benches
+    assert rig.chooser.bench(live, 0) is benches["fake"]
+    assert rig.chooser.bench(live, 1) is benches["other"]
+
+
+def test_executors_take_from_one_ledger():
+    rig = Rig(cpus=1.0)
+    rig.offer(workflow(task("a"), task("b", executor="other")))
+    assert rig.tasks() == ["a"]
+    rig.seats["fake"][3].queued = 0
+    assert rig.tasks() == ["b"]
+
+
+def test_a_run_that_is_let_go_of_starts_nothing():
+    """Neither what was offered nor what waits for a seat."""
+    rig = Rig(cpus=1.0)
+    rig.offer(workflow(task("a"), task("b")), key=1)
+    assert rig.tasks() == ["a"]
+    live = rig.offer(A_THEN_B, key=2)
+    rig.chooser.forget(live)
+    del rig.runs[1], rig.runs[2]
+    for seat in rig.seats["fake"]:
+        seat.queued = 0
+    assert rig.chosen() == []
+
+
+def test_a_task_whose_pool_another_engine_holds_is_asked_for_again_later():
+    needy = workflow(task("a", resources=Resources(pools=(("db", 1),))))
+    shelf = Shelf()
+    holder, rig = Rig(shelf, "e-1", db=1), Rig(shelf, "e-2", db=1)
+    holder.offer(needy)
+    rig.offer(needy)
+    assert holder.tasks() == ["a"]
+    assert rig.tasks() == []
+    assert rig.tasks() == []
+    leases = holder.chooser._pools
+    leases.end((1, 0))
+    leases.take([])  # its transaction gives back what is owed
+    assert rig.tasks() == []
+    rig.clock.s += RETRY_S
+    assert rig.tasks() == ["a"]
