@@ -22,7 +22,7 @@ from durable_wf.cli.times import iso, local, span
 from durable_wf.core import inputs as i
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.rehearsal import Judged, Rehearsal, Said, rehearse
-from durable_wf.errors import DurableWorkflowError
+from durable_wf.errors import DurableWorkflowError, UnsafeStore
 from durable_wf.store.opening import Store
 from durable_wf.store.trust import is_trusted
 
@@ -48,7 +48,7 @@ def dry_run(
 ) -> Exit:
     """Tell of each run what continuing it would do; 4 where one would be refused."""
     sys.dont_write_bytecode = True  # what the code imports stays as it is on the disk, too
-    trusted = trust or is_trusted(store.id)
+    trusted = trust or _is_known(store)
     codes = {Exit.OK}
     for row in rows:
         now = time.time_ns() // 1000
@@ -68,6 +68,14 @@ def dry_run(
         for line in screen(found, why, now, out()):
             say(line)
     return max(codes)
+
+
+def _is_known(store: Store) -> bool:
+    """Whether its code may be executed; who has no place to remember that in knows no store."""
+    try:
+        return is_trusted(store.id)
+    except UnsafeStore:
+        return False
 
 
 def _error(row: RunRow, error: DurableWorkflowError, *, as_json: bool) -> str:
@@ -110,6 +118,8 @@ def screen(found: Rehearsal, why: str, now: int, look: Look) -> Iterator[str]:
         gone = [f"gone: {_few(found.lost_rules)}"] * bool(found.lost_rules)
         new = [f"new: {_few(found.new_rules)}"] * bool(found.new_rules)
         yield _row("rules", "; ".join(gone + new), look)
+    if found.engine:
+        yield _row("engine", f"{found.engine}, which is alive, goes on with it", look)
     if found.workers:
         yield _row("old workers", f"{_few(found.workers)}, ended first", look)
     yield _row("reused", _counted(found.reused), look)
@@ -180,6 +190,7 @@ def document(found: Rehearsal, why: str) -> Document:
         "changed": list(found.changed),
         "lost_rules": list(found.lost_rules),
         "new_rules": list(found.new_rules),
+        "engine": found.engine,
         "old_workers": list(found.workers),
         "reused": list(found.reused),
         "ended": list(found.ended),

@@ -72,17 +72,18 @@ class Rehearsal:
     wait, `later` come after others. `changed` are unfinished tasks whose code is not what the run
     knows. `no_code` says why code and rules are not at hand, `refused` why the run would not be
     continued at all. `ends` is how it would end at once, `workers` are old ones to be ended first.
+    `engine` is a living one, which holds the run and would go on with it.
     """
 
     run_id: str
     before: RunStatus
     reused: tuple[str, ...]
     ended: tuple[str, ...]
-    returned: tuple[str, ...]
-    judged: tuple[Judged, ...]
     starts: tuple[str, ...]
     waits: tuple[Waits, ...]
     later: tuple[str, ...]
+    returned: tuple[str, ...] = ()
+    judged: tuple[Judged, ...] = ()
     changed: tuple[str, ...] = ()
     lost_rules: tuple[str, ...] = ()
     new_rules: tuple[str, ...] = ()
@@ -90,6 +91,7 @@ class Rehearsal:
     refused: tuple[str, ...] = ()
     ends: RunStatus | None = None
     workers: tuple[str, ...] = ()
+    engine: str = ""
 
 
 def rehearse(
@@ -105,8 +107,11 @@ def rehearse(
     """What continuing this run at `at` would do. `why` is resume or recover; `rules` are those of
     the engine that would do it.
 
-    Raises WrongState for a run that has ended or was imported, OwnedElsewhere for one that runs.
+    A paused run whose engine lives would go on there. Raises WrongState for a run that has ended or
+    was imported, OwnedElsewhere for one that runs.
     """
+    if why == "resume" and row.status is RunStatus.PAUSED and _is_driven(store, row):
+        return _woken(store, row, at)
     refuse_if_not_claimable(row, store.folder.locks)
     recorded = load_definition(store.log, row)
     state = replayed(store.log, row, recorded)
@@ -132,6 +137,18 @@ def rehearse(
         acted, changed=tuple(changed), no_code=no_code, refused=tuple(refused),
         lost_rules=lost, new_rules=() if no_code else new,
     )  # fmt: skip
+
+
+def _is_driven(store: Store, row: RunRow) -> bool:
+    return bool(row.engine) and not row.imported and is_held(store.folder.locks, row.engine)
+
+
+def _woken(store: Store, row: RunRow, at: int) -> Rehearsal:
+    """A paused run goes on in the engine that holds it: nothing is in doubt."""
+    state = replayed(store.log, row, load_definition(store.log, row))
+    before = list(state.tasks)
+    Claimed(state).give(i.Resume("rehearsal"), at)
+    return attrs.evolve(_outlook(row, state, before), engine=row.engine)
 
 
 def _loaded(recorded: Workflow, state: RunState, store: Store, *, trusted: bool) -> Workflow:
@@ -167,6 +184,16 @@ def _act(store: Store, row: RunRow, state: RunState, why: str, at: int, judge: J
         claimed.give(report, at)
     if why == "resume" and state.status is RunStatus.PAUSED:
         claimed.give(i.Resume("rehearsal"), at)
+    return attrs.evolve(
+        _outlook(row, state, before),
+        returned=tuple(returned),
+        judged=tuple(judged),
+        workers=tuple(_left(open_before.values(), locks)),
+    )
+
+
+def _outlook(row: RunRow, state: RunState, before: Sequence[TaskStatus]) -> Rehearsal:
+    """What has ended before, and what comes next."""
     names = state.graph.names
     starts = state.all_ready()
     may_start = set(starts)
@@ -174,11 +201,7 @@ def _act(store: Store, row: RunRow, state: RunState, why: str, at: int, judge: J
         run_id=row.run_id,
         before=row.status,
         reused=_named(names, before, {TaskStatus.SUCCEEDED}),
-        ended=_named(
-            names, before, {TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED}
-        ),
-        returned=tuple(returned),
-        judged=tuple(judged),
+        ended=_named(names, before, {TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED}),
         starts=tuple(names[index] for index in starts),
         waits=tuple(Waits(names[index], until) for index, until in sorted(state.waiting.items())),
         later=tuple(
@@ -187,8 +210,7 @@ def _act(store: Store, row: RunRow, state: RunState, why: str, at: int, judge: J
             if status is TaskStatus.PENDING and index not in may_start
         ),
         ends=state.status if state.final else None,
-        workers=tuple(_left(open_before.values(), locks)),
-    )  # fmt: skip
+    )
 
 
 def _named(
