@@ -84,11 +84,16 @@ def _error(row: RunRow, error: DurableWorkflowError, *, as_json: bool) -> str:
     return f"run {row.run_id} would not be continued: {one_line(error.message)}"
 
 
+def delay_words(us: int) -> str:
+    """How long until the next attempt."""
+    return f"in {span(us)}" if us > 0 else "at once"
+
+
 def decision_words(decision: i.Decision) -> str:
     """What a decision would do, in a few words."""
     match decision:
         case i.Retry():
-            return f"try again in {span(decision.delay_us)}"
+            return f"try again {delay_words(decision.delay_us)}"
         case i.Fail():
             return "fail the task" + ", the run goes on" * decision.keep_going
         case i.Skip():

@@ -73,7 +73,7 @@ def test_people_read_the_same(dwf):
     assert told.code == 0, told.err
     assert "run r would be resumed; nothing was written" in told.out
     assert "reused       2: step0, step1" in told.out
-    assert "-> retry up to 2 attempts (version 1): try again in" in told.out
+    assert "-> retry up to 2 attempts (version 1): try again at once" in told.out
     assert "keep going (version 1): no answer" in told.out
     assert "starts       1: step2" in told.out
     recovered = dwf("recover", "--dry-run")
@@ -114,7 +114,7 @@ def test_a_missing_script_only_means_that_rules_are_not_at_hand(dwf):
     told = dwf("resume", "r", "--dry-run")
     assert told.code == 4
     assert "rules        not at hand, so the default is asked" in told.out
-    assert "-> in doubt: run again: try again in" in told.out
+    assert "-> in doubt: run again: try again at once" in told.out
     assert "starts       1: step2" in told.out
     document = dwf("recover", "--dry-run", "--json").document
     assert "flow.py" in document["no_code"]
