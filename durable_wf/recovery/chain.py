@@ -93,22 +93,36 @@ def decide(
     `classes` may stand in fallback values.
     """
     for rule in rules:
-        try:
-            answer = ask(rule, history, fault)
-        except Exception as error:  # noqa: BLE001 - a rule is the user's code
-            text = _shown(error)
-            return _broken(index, rule, f"raised {type(error).__name__}{text}")
-        if answer is None:
-            continue
-        try:
-            return _input(index, rule, answer, fault, classes)
-        except _Nonsense as nonsense:
-            return _broken(index, rule, f"answered nonsense: {nonsense}")
-        except DurableWorkflowError as error:
-            return _broken(index, rule, f"answered nonsense: {error.message}")
-        except Exception as error:  # noqa: BLE001 - what it answered is the user's object
-            return _broken(index, rule, f"answered what raised {type(error).__name__}")
+        answer = answer_of(index, rule, history, fault, ask=ask, classes=classes)
+        if answer is not None:
+            return answer
     return default(tightest(rules))
+
+
+def answer_of(
+    index: int,
+    rule: NamedRule,
+    history: History,
+    fault: Fault,
+    *,
+    ask: Call = call,
+    classes: Classes = NO_CLASSES,
+) -> i.Decision | None:
+    """What one rule says, as an input of the core; None: it has no answer."""
+    try:
+        answer = ask(rule, history, fault)
+    except Exception as error:  # noqa: BLE001 - a rule is the user's code
+        return _broken(index, rule, f"raised {type(error).__name__}{_shown(error)}")
+    if answer is None:
+        return None
+    try:
+        return _input(index, rule, answer, fault, classes)
+    except _Nonsense as nonsense:
+        return _broken(index, rule, f"answered nonsense: {nonsense}")
+    except DurableWorkflowError as error:
+        return _broken(index, rule, f"answered nonsense: {error.message}")
+    except Exception as error:  # noqa: BLE001 - what it answered is the user's object
+        return _broken(index, rule, f"answered what raised {type(error).__name__}")
 
 
 def _broken(index: int, rule: NamedRule, what: str) -> i.Fail:
