@@ -13,11 +13,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from durable_wf.core.definition import Literal, Source, Task, Workflow
+import attrs
+
+from durable_wf.core.definition import Literal, Source, Task, Undo, Workflow
 
 
 def structure_digest(workflow: Workflow) -> str:
-    """Names, dependencies, which argument comes from where, which tasks are optional."""
+    """Names, dependencies, which argument comes from where, which tasks are optional, which of them
+    can be taken back.
+    """
     return _digest([workflow.name], (_structure(task) for task in workflow.tasks))
 
 
@@ -49,6 +53,12 @@ def _digest(head: list[str], parts: Iterable[str]) -> str:
 
 def _structure(task: Task) -> str:
     """One line of ASCII, whatever is in the names: what sorts and joins without doubt."""
+    undo = task.undo
+    if undo is not None:
+        own = attrs.evolve(task, undo=None)
+        arguments = [_shape(source) for source in undo.args]
+        named = sorted((name, _shape(source)) for name, source in undo.kwargs)
+        return f"{_structure(own)} undo {ascii((arguments, named))}"
     if not (task.upstream or task.args or task.kwargs):  # the same line, for a third of the time
         return f"({task.name!a}, [], [], [], {task.optional})"
     arguments = [_shape(source) for source in task.args]
@@ -63,13 +73,20 @@ def _shape(source: Source) -> tuple[object, ...]:
 
 
 def _inputs(task: Task) -> str:
-    if not (task.args or task.kwargs):
+    if not (task.args or task.kwargs or task.undo):
         return ""
+    given = _given(task)
+    if task.undo is not None and (more := _given(task.undo)):
+        return ascii((task.name, given, more))
+    return ascii((task.name, given)) if given else ""
+
+
+def _given(called: Task | Undo) -> list[tuple[object, str]]:
     given: list[tuple[object, str]] = [
-        (i, source.value) for i, source in enumerate(task.args) if isinstance(source, Literal)
+        (i, source.value) for i, source in enumerate(called.args) if isinstance(source, Literal)
     ]
     named = sorted(
-        (name, source.value) for name, source in task.kwargs if isinstance(source, Literal)
+        (name, source.value) for name, source in called.kwargs if isinstance(source, Literal)
     )
     given.extend(named)
-    return ascii((task.name, given)) if given else ""
+    return given
