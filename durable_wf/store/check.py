@@ -1,7 +1,8 @@
 """The check of a whole store: everything that can be proved about it, without changing it.
 
 Owns: the findings of `dwf db check`: the database as SQLite sees it, the schema, the hashes, each
-run's read model against a replay of its events, and the payloads that runs need.
+run's read model against a replay of its events, the payloads that runs need, and the rows beside
+the log.
 Must never: write, repair, or stop at the first finding.
 Read next: `verify.py` (hashes), `references.py` (needs).
 """
@@ -21,8 +22,8 @@ from durable_wf.core.graph import Graph
 from durable_wf.core.state import RunState, row_of
 from durable_wf.core.summary import RunRow
 from durable_wf.errors import DurableWorkflowError, HistoryError, PayloadMissing
+from durable_wf.store import beats, outcomes, payload_files, schema
 from durable_wf.store import connection as connections
-from durable_wf.store import payload_files, schema
 from durable_wf.store.folder import Folder
 from durable_wf.store.opening import Store
 from durable_wf.store.port import Log
@@ -41,6 +42,8 @@ class Area(Enum):
     HISTORY = "history"
     READ_MODEL = "read model"
     PAYLOAD = "payload"
+    OUTCOME = "outcome"
+    BEAT = "heartbeat"
 
 
 @attrs.frozen
@@ -61,6 +64,7 @@ def check(store: Store) -> list[Finding]:
     findings = check_folder(store.folder)
     if any(finding.area in {Area.DATABASE, Area.SCHEMA} for finding in findings):
         return findings  # what is read below would only repeat it, less clearly
+    findings += _check_beside(store.folder)
     payloads = _Payloads(store.folder)
     try:
         for row in store.log.rows():
@@ -90,6 +94,15 @@ def check_folder(folder: Folder) -> list[Finding]:
     findings += [Finding(Area.LOG, bad.run_id, str(bad)) for bad in verdict.bad]
     findings += [Finding(Area.LOG, "", problem) for problem in verdict.problems]
     return findings
+
+
+def _check_beside(folder: Folder) -> list[Finding]:
+    """The tables that no hash covers: their rows are such as an engine writes."""
+    with closing(connections.open_reader(folder.db)) as connection:
+        if schema.version_of(connection) < schema.BESIDE:
+            return []
+        found = [Finding(Area.OUTCOME, "", text) for text in outcomes.wrong(connection)]
+        return found + [Finding(Area.BEAT, "", text) for text in beats.wrong(connection)]
 
 
 class _Payloads:

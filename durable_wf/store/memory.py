@@ -14,14 +14,16 @@ from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
+from durable_wf.core.circuit import Outcome, kept
 from durable_wf.core.codec import decode, encode
 from durable_wf.core.events import Recorded
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.errors import DurableWorkflowError, HistoryError, PayloadMissing, StoreError
+from durable_wf.store.beats import ends_task
 from durable_wf.store.chain import GENESIS, link
 from durable_wf.store.leases import Holdings, settle
-from durable_wf.store.port import Answer, Appended, Batch, Command, RunAppend, Stored, Verb
+from durable_wf.store.port import Answer, Appended, Batch, Beat, Command, RunAppend, Stored, Verb
 
 _STORE_STREAM = 0
 
@@ -37,6 +39,8 @@ class Shelf:
     payloads: dict[str, bytes] = attrs.field(factory=dict)
     inbox: list[Command] = attrs.field(factory=list)
     leases: Holdings = attrs.field(factory=dict)
+    outcomes: dict[str, list[Outcome]] = attrs.field(factory=dict)
+    beats: dict[tuple[int, str], Beat] = attrs.field(factory=dict)
     commits: int = 0
 
 
@@ -86,6 +90,10 @@ class MemoryLog:
             self._answer(answer)
         for digest, data in batch.payloads:
             self.shelf.payloads.setdefault(digest, data)
+        self._note_outcomes(batch, conflicts)
+        self._note_beats(batch, conflicts)
+        for one in accepted:
+            self._end_beats(one, appended.runs[one.run_id])
         self._commit()
         return appended
 
@@ -176,6 +184,21 @@ class MemoryLog:
         self._may_read()
         return dict(self.shelf.leases.get(key, {}))
 
+    def outcomes(self, key: str) -> list[Outcome]:
+        """See `Log.outcomes`."""
+        self._may_read()
+        return list(self.shelf.outcomes.get(key, ()))
+
+    def breakers(self) -> list[str]:
+        """See `Log.breakers`."""
+        self._may_read()
+        return sorted(self.shelf.outcomes)
+
+    def beats(self, run: int) -> dict[str, Beat]:
+        """See `Log.beats`."""
+        self._may_read()
+        return {task: beat for (of, task), beat in self.shelf.beats.items() if of == run}
+
     def version(self) -> int:
         """See `Log.version`."""
         self._may_read()
@@ -221,6 +244,28 @@ class MemoryLog:
         one = Stored(seq, run, n, at, kind, task, attempt, body, chained)
         self.shelf.events.append(one)
         stream.append(one)
+
+    def _note_outcomes(self, batch: Batch, conflicts: set[str]) -> None:
+        for one in batch.outcomes:
+            if one.run_id not in conflicts:
+                before = self.shelf.outcomes.get(one.key, [])
+                self.shelf.outcomes[one.key] = kept([*before, one])
+
+    def _note_beats(self, batch: Batch, conflicts: set[str]) -> None:
+        lost = {self.shelf.runs.get(run_id) for run_id in conflicts}
+        for beat in batch.beats:
+            row = self.shelf.rows.get(beat.run)
+            if beat.run in lost or row is None or row.ended_at is not None:
+                continue
+            before = self.shelf.beats.get((beat.run, beat.task))
+            if before is None or before.attempt <= beat.attempt:
+                self.shelf.beats[beat.run, beat.task] = beat
+
+    def _end_beats(self, one: RunAppend, run: int) -> None:
+        ended = {recorded.event.task for recorded in one.events if ends_task(recorded.event)}
+        for of, task in list(self.shelf.beats):
+            if of == run and (task in ended or one.row.ended_at is not None):
+                del self.shelf.beats[of, task]
 
     def _answer(self, answer: Answer) -> None:
         command = self.shelf.inbox[answer.command - 1]

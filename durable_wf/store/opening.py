@@ -128,7 +128,7 @@ def _open_exported(file: Path, *, readonly: bool) -> Store:
         )
     folder = Folder.of_file(file)
     store_id, version = _inspect(folder)
-    if version != schema.VERSION:
+    if version == 0:
         raise UnsafeStore(f"{file} does not hold a run", hint="dwf export RUN FILE")
     refuse = CallerError(f"{file} was opened for reading only")
     return Store(folder, SqliteLog(folder, refuse=refuse), store_id, writable=False)
@@ -140,7 +140,7 @@ def accept_loss(path: str | os.PathLike[str]) -> int:
     The loss is written into the log as a Trusted event. Errors: as `open_store`.
     """
     folder = folders.check_folder(Path(path))
-    store_id, _ = _inspect(folder)
+    store_id, version = _inspect(folder)
     refuse = _refusal(folder, store_id, readonly=False, trusting=False)
     if refuse is not None:
         raise refuse
@@ -150,6 +150,8 @@ def accept_loss(path: str | os.PathLike[str]) -> int:
             lost = _reset_head(folder)
     finally:
         lock.close()
+    if version < schema.VERSION:
+        _migrate(folder)
     log = SqliteLog(folder)
     try:
         log.append(Batch(store_events=[(_now(), Trusted(_actor(), lost))]))
@@ -246,8 +248,7 @@ def _inspect(folder: Folder) -> tuple[str, int]:
         version = schema.version_of(connection)
         if version == 0:
             return "", 0
-        if version == schema.VERSION:
-            schema.compare(connection)
+        schema.compare(connection)
         found = connection.execute("SELECT value FROM meta WHERE key = 'store_id'").fetchone()
     except sqlite3.DatabaseError as error:
         raise UnsafeStore(
@@ -275,11 +276,14 @@ def _refusal(
 
 
 def _migrate(folder: Folder) -> None:
+    """Bring the log to the newest schema. Raises LostTail."""
     lock = WriterLock(folder.locks)
     try:
         with lock:
             connection = connections.open_writer(folder.db)
             try:
+                connections.fold_wal(connection)
+                head.follow(connection, head.read(folder.head))  # a log behind it is left alone
                 schema.migrate(connection)
                 schema.compare(connection)
             finally:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import attrs
 
+from durable_wf.core.circuit import Outcome
 from durable_wf.core.events import Recorded, StoreEvent
 from durable_wf.core.hot import hot
 from durable_wf.core.status import RunStatus
@@ -67,9 +68,24 @@ class LeaseDrop:
     units: int = 1
 
 
+@attrs.frozen
+class Beat:
+    """The last sign of life of an attempt: `detail` is JSON text. `run` is the run's surrogate."""
+
+    run: int
+    task: str
+    attempt: int
+    at: int
+    detail: str
+
+
 @hot
 class Batch:
-    """Everything that one turn of an engine's loop decided: one transaction."""
+    """Everything that one turn of an engine's loop decided: one transaction.
+
+    `outcomes` and `beats` of runs in conflict are not written. A beat takes the place of the task's
+    beat before, unless that is of a later attempt; it goes when the task or the run ends.
+    """
 
     appends: Sequence[RunAppend] = ()
     store_events: Sequence[tuple[int, StoreEvent]] = ()
@@ -77,6 +93,8 @@ class Batch:
     answers: Sequence[Answer] = ()
     takes: Sequence[LeaseTake] = ()
     drops: Sequence[LeaseDrop] = ()
+    outcomes: Sequence[Outcome] = ()
+    beats: Sequence[Beat] = ()
 
 
 @hot
@@ -191,6 +209,15 @@ class Log(Protocol):
 
     def held(self, key: str) -> dict[str, int]:
         """Lease holders of `key` -> units, dead holders included."""
+
+    def outcomes(self, key: str) -> list[Outcome]:
+        """The outcomes kept of a breaker key, oldest first: see `core.circuit.kept`."""
+
+    def breakers(self) -> list[str]:
+        """The breaker keys that have outcomes, sorted."""
+
+    def beats(self, run: int) -> dict[str, Beat]:
+        """The last beat of each task of a run that has one and has not ended, by task."""
 
     def version(self) -> int:
         """A number that changes whenever another process has committed to the store."""

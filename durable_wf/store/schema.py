@@ -2,7 +2,8 @@
 
 Owns: every CREATE statement, the version, and the comparison at open: the database must hold
 exactly this and nothing else. A foreign trigger or view would run on our own statements.
-Must never: be changed in place once released: a new version is a new migration.
+Must never: be changed in place once released: a new version is a new migration. A store of an
+older version is brought up to date by the first who opens it for writing; it can be read as it is.
 Read next: `connection.py`, `sqlite.py`.
 
 The views `v_runs`, `v_tasks` and `v_attempts` are the contract for people and their SQL tools;
@@ -12,6 +13,7 @@ the tables are not.
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from typing import Any
 
 from durable_wf.errors import NewerSchema, UnsafeStore
@@ -20,8 +22,11 @@ from durable_wf.store import views
 APPLICATION_ID = 0x64776631
 """Says in the file's header that this is a durable_wf log ("dwf1")."""
 
-VERSION = 1
+VERSION = 2
 """PRAGMA user_version of the schema below."""
+
+BESIDE = 2
+"""The version from which on there are `outcomes` and `beats`."""
 
 PAGE_SIZE = 4096
 
@@ -101,6 +106,24 @@ _META = """CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID"""
 
+_OUTCOMES = """CREATE TABLE outcomes (
+    key TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    place TEXT NOT NULL,
+    PRIMARY KEY (key, seq)
+) STRICT, WITHOUT ROWID"""
+
+_BEATS = """CREATE TABLE beats (
+    run INTEGER NOT NULL,
+    task TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (run, task)
+) STRICT, WITHOUT ROWID"""
+
 # What sqlite-utils itself makes to remember which migrations were applied.
 _MIGRATIONS = """CREATE TABLE "_sqlite_migrations" (
    "id" INTEGER PRIMARY KEY,
@@ -111,13 +134,16 @@ _MIGRATIONS = """CREATE TABLE "_sqlite_migrations" (
 _MIGRATIONS_INDEX = """CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name")"""
 
-STATEMENTS: tuple[str, ...] = (
-    _EVENTS, _RUNS, _PAYLOADS, _INBOX, _INBOX_OPEN, _LEASES, _META, *views.ALL,
-)  # fmt: skip
+_TABLES_1 = (_EVENTS, _RUNS, _PAYLOADS, _INBOX, _INBOX_OPEN, _LEASES, _META)
+
+STATEMENTS: tuple[str, ...] = (*_TABLES_1, _OUTCOMES, _BEATS, *views.ALL)
 """The newest schema, whole."""
 
-MIGRATION_NAMES: tuple[str, ...] = ("m001_first",)
-"""All migrations in order; the last one leads to VERSION."""
+_OF_VERSION: dict[int, tuple[str, ...]] = {1: (*_TABLES_1, *views.ALL_1), VERSION: STATEMENTS}
+"""The schema of each version that a store may still have."""
+
+MIGRATION_NAMES: tuple[str, ...] = ("m001_first", "m002_outcomes_and_beats")
+"""All migrations in order: each leads to the version of its number."""
 
 
 def create(connection: sqlite3.Connection, now: int) -> None:
@@ -132,16 +158,18 @@ def create(connection: sqlite3.Connection, now: int) -> None:
         "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)",
         [(MIGRATION_SET, name, str(now)) for name in MIGRATION_NAMES],
     )
-    _stamp(connection)
+    _stamp(connection, VERSION)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring an older schema to VERSION. The caller holds the writer lock."""
+    """Bring an older schema to VERSION. The caller holds the writer lock.
+
+    Each step is one transaction: whoever dies in it leaves the version before.
+    """
     # Heavy, and needed only when a store of an older version is opened for the first time.
     from sqlite_utils import Database
 
     migrations().apply(Database(connection, execute_plugins=False))
-    _stamp(connection)
 
 
 def migrations() -> Any:
@@ -153,8 +181,17 @@ def migrations() -> Any:
 
     @steps(name=MIGRATION_NAMES[0])
     def first(db: Any) -> None:
-        for statement in STATEMENTS:
+        for statement in _OF_VERSION[1]:
             db.execute(statement)
+        _stamp(db.conn, 1)
+
+    @steps(name=MIGRATION_NAMES[1])
+    def outcomes_and_beats(db: Any) -> None:
+        for view in ("v_attempts", "v_tasks"):
+            db.execute(f"DROP VIEW {view}")
+        for statement in (_OUTCOMES, _BEATS, views.ATTEMPTS, views.TASKS):
+            db.execute(statement)
+        _stamp(db.conn, 2)
 
     return steps
 
@@ -186,7 +223,11 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def compare(connection: sqlite3.Connection) -> None:
-    """Refuse a database that holds anything else than this schema. Raises UnsafeStore."""
+    """Refuse a database that holds anything else than the schema of its version.
+
+    Raises UnsafeStore, and whatever `version_of` does.
+    """
+    expected = _expected(version_of(connection))
     found = {
         (kind, name): _plain(sql)
         for kind, name, table, sql in connection.execute(
@@ -194,10 +235,10 @@ def compare(connection: sqlite3.Connection) -> None:
         )
         if not _not_ours(kind, name, table)
     }
-    for key in sorted(found.keys() | _EXPECTED.keys()):
-        if found.get(key) != _EXPECTED.get(key):
+    for key in sorted(found.keys() | expected.keys()):
+        if found.get(key) != expected.get(key):
             what = "is missing" if key not in found else "is foreign"
-            if key in found and key in _EXPECTED:
+            if key in found and key in expected:
                 what = "was changed"
             raise UnsafeStore(
                 f"the schema of log.db is not ours: {key[0]} {key[1]} {what}",
@@ -216,17 +257,15 @@ def _plain(sql: str | None) -> str:
     return " ".join((sql or "").split())
 
 
-def _expected() -> dict[tuple[str, str], str]:
+@cache
+def _expected(version: int) -> dict[tuple[str, str], str]:
     expected = {}
-    for statement in STATEMENTS:
+    for statement in _OF_VERSION.get(version, STATEMENTS):
         kind, name = statement.split()[1:3]
         expected[kind.lower(), name] = _plain(statement)
     return expected
 
 
-def _stamp(connection: sqlite3.Connection) -> None:
+def _stamp(connection: sqlite3.Connection, version: int) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-
-
-_EXPECTED = _expected()
+    connection.execute(f"PRAGMA user_version = {version}")

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from durable_wf.core.circuit import Outcome
 from durable_wf.core.codec import decode
 from durable_wf.core.events import Recorded
 from durable_wf.core.status import RunStatus
@@ -31,10 +32,19 @@ from durable_wf.errors import (
     StoreError,
     StoreFailed,
 )
+from durable_wf.store import (
+    beats,
+    head,
+    locks,
+    outcomes,
+    payload_files,
+    rows,
+    schema,
+    sqlite_write,
+)
 from durable_wf.store import connection as connections
-from durable_wf.store import head, locks, payload_files, rows, sqlite_write
 from durable_wf.store.folder import Folder
-from durable_wf.store.port import Appended, Batch, Command, Stored, Verb
+from durable_wf.store.port import Appended, Batch, Beat, Command, Stored, Verb
 
 _PAGE = 4000
 """Events read by one statement: enough to be fast, few enough not to hold up a checkpoint."""
@@ -74,6 +84,7 @@ class SqliteLog:
         self._connection: sqlite3.Connection | None = None
         self._wal_size = 0
         self._look_at = 0.0
+        self._has_beside = False
         self._lock: locks.WriterLock | None = None
         self._head: head.HeadFile | None = None
         self._writer: sqlite_write.LogWriter | None = None
@@ -246,6 +257,18 @@ class SqliteLog:
         """See `Log.held`."""
         return dict(self._all("SELECT holder, units FROM leases WHERE key = ?", (key,)))
 
+    def outcomes(self, key: str) -> list[Outcome]:
+        """See `Log.outcomes`."""
+        return outcomes.read(key, self._beside(outcomes.OF_KEY, (key,)))
+
+    def breakers(self) -> list[str]:
+        """See `Log.breakers`."""
+        return [key for (key,) in self._beside(outcomes.KEYS)]
+
+    def beats(self, run: int) -> dict[str, Beat]:
+        """See `Log.beats`."""
+        return beats.read(run, self._beside(beats.OF_RUN, (run,)))
+
     def version(self) -> int:
         """See `Log.version`."""
         return int(self._all("PRAGMA data_version")[0][0])
@@ -261,6 +284,14 @@ class SqliteLog:
             ) from error
         except (UnicodeEncodeError, OverflowError) as error:
             raise CallerError(f"no such thing can be in a log: {error}") from error
+
+    def _beside(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows of a table that stores of version 1 do not have. Such a store is only read, and
+        somebody else may bring it up to date meanwhile.
+        """
+        if not self._has_beside:
+            self._has_beside = self._all("PRAGMA user_version")[0][0] >= schema.BESIDE
+        return self._all(statement, values) if self._has_beside else []
 
     def _named(self, run: int) -> str:
         found = self._all("SELECT run_id FROM runs WHERE run = ?", (run,))

@@ -1,4 +1,5 @@
-"""What one transaction writes: events with their hashes, read model, inbox, leases, payloads.
+"""What one transaction writes: events with their hashes, read model, inbox, leases, payloads, and
+the tables beside the log.
 
 Owns: the judgement which runs of a batch are in conflict, and every INSERT of an append. It knows
 the tips of the streams it wrote last, and reads them again whenever another process has committed.
@@ -20,7 +21,7 @@ from durable_wf.core.codec import encode
 from durable_wf.core.events import Recorded
 from durable_wf.core.hot import hot
 from durable_wf.errors import HistoryError, LostTail
-from durable_wf.store import rows
+from durable_wf.store import beats, outcomes, rows
 from durable_wf.store.chain import GENESIS, LogHash, link
 from durable_wf.store.leases import settle
 from durable_wf.store.port import Appended, Batch, RunAppend
@@ -57,6 +58,7 @@ class Pending:
     tips: dict[int, Tip]
     last_run: int
     wrote: bool
+    beating: beats.Beating = attrs.field(factory=set)
 
 
 class LogWriter:
@@ -67,6 +69,7 @@ class LogWriter:
         self._alive = alive
         self._tips: dict[int, Tip] = {}
         self._last_run: int | None = None
+        self._beating: beats.Beating = set()
         self._version: int | None = None
 
     def write(self, connection: sqlite3.Connection, batch: Batch) -> Pending:
@@ -94,7 +97,9 @@ class LogWriter:
                 "INSERT OR IGNORE INTO payloads (digest, at, data) VALUES (?, ?, ?)",
                 [(digest, now, data) for digest, data in batch.payloads],
             )
-        pending.wrote = bool(
+        pending.beating = self._beating
+        beside = self._write_beside(connection, batch, conflicts, pending)
+        pending.wrote = beside or bool(
             pending.hashes or answers or batch.payloads or batch.takes or batch.drops
         )
         return pending
@@ -106,6 +111,7 @@ class LogWriter:
             self._tips.clear()
         self._tips.update(pending.tips)
         self._last_run = pending.last_run
+        self._beating = pending.beating
 
     # --- what stands in the log already -----------------------------------------------------------
 
@@ -116,6 +122,7 @@ class LogWriter:
         self._version = None
         self._tips.clear()
         self._last_run = connection.execute("SELECT coalesce(max(run), 0) FROM runs").fetchone()[0]
+        self._beating = beats.all_beating(connection)
         last: int = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
         if last < self.log_hash.seq:
             raise LostTail(
@@ -216,6 +223,30 @@ class LogWriter:
         if lines:
             _insert(connection, lines)
             pending.hashes = [line[8] for line in lines]
+
+    def _write_beside(
+        self, connection: sqlite3.Connection, batch: Batch, conflicts: set[str], pending: Pending
+    ) -> bool:
+        """Outcomes and beats, but for those of runs in conflict; whether there were any."""
+        fit = [one for one in batch.outcomes if one.run_id not in conflicts]
+        if fit:
+            outcomes.write(connection, fit)
+        alive = batch.beats
+        if alive and conflicts:
+            lost = {self._surrogate(connection, run_id) for run_id in conflicts}
+            alive = [beat for beat in alive if beat.run not in lost]
+        if alive:
+            beats.write(connection, alive)
+            pending.beating = pending.beating | {(beat.run, beat.task) for beat in alive}
+        if pending.beating:
+            written = [one for one in batch.appends if one.run_id not in conflicts]
+            pending.beating = pending.beating - beats.clear(connection, pending.beating, written)
+        return bool(fit or alive)
+
+    @staticmethod
+    def _surrogate(connection: sqlite3.Connection, run_id: str) -> int:
+        found = connection.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return found[0] if found else 0
 
     def _extend(
         self, lines: list[tuple[Any, ...]], run: int, tip: Tip, events: Sequence[Recorded]

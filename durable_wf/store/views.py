@@ -27,6 +27,49 @@ FROM runs"""  # noqa: S608  made of constants
 ATTEMPTS = f"""CREATE VIEW v_attempts AS SELECT
     runs.run_id, s.task, s.attempt,
     CASE e.kind WHEN 'AttemptSucceeded' THEN 'succeeded' WHEN 'AttemptFailed' THEN 'failed'
+        WHEN 'AttemptReturned' THEN 'returned' WHEN 'AttemptDisproved' THEN 'disproved'
+        ELSE 'running' END AS status,
+    json_extract(e.body, '$.fault.kind') AS fault,
+    json_extract(e.body, '$.fault.message') AS message,
+    {_iso("s.at")} AS announced_at, {_iso("e.at")} AS ended_at,
+    json_extract(e.body, '$.wall_us') / 1e6 AS wall_s,
+    json_extract(e.body, '$.cpu_us') / 1e6 AS cpu_s,
+    json_extract(e.body, '$.rss_kib') AS rss_kib,
+    json_extract(s.body, '$.worker') AS worker
+FROM events AS s
+JOIN runs USING (run)
+LEFT JOIN events AS e ON e.seq = (
+    SELECT min(seq) FROM events
+    WHERE run = s.run AND n > s.n AND task = s.task AND attempt = s.attempt
+        AND kind IN ('AttemptSucceeded', 'AttemptFailed', 'AttemptReturned', 'AttemptDisproved'))
+WHERE s.kind = 'AttemptStarted'"""  # noqa: S608
+
+TASKS = f"""CREATE VIEW v_tasks AS
+WITH last AS (
+    SELECT run, task, max(n) AS n, max(attempt) AS attempts, min(at) AS first_at
+    FROM events WHERE run > 0 AND task <> '' GROUP BY run, task)
+SELECT
+    runs.run_id, last.task,
+    CASE e.kind WHEN 'AttemptStarted' THEN 'running' WHEN 'AttemptSucceeded' THEN 'succeeded'
+        WHEN 'AttemptFailed' THEN 'faulted' WHEN 'AttemptRefused' THEN 'faulted'
+        WHEN 'TaskRetryScheduled' THEN 'waiting' WHEN 'TaskWaiting' THEN 'waiting'
+        WHEN 'TaskEscalated' THEN 'waiting' WHEN 'OperatorDecided' THEN 'waiting'
+        WHEN 'TaskFailed' THEN 'failed' WHEN 'TaskSkipped' THEN 'skipped'
+        WHEN 'TaskFellBack' THEN 'succeeded' WHEN 'TaskCompleted' THEN 'succeeded'
+        WHEN 'TaskImported' THEN 'succeeded' WHEN 'TaskCancelled' THEN 'cancelled'
+        ELSE 'pending' END AS status,
+    last.attempts, {_iso("last.first_at")} AS started_at, {_iso("e.at")} AS changed_at
+FROM last
+JOIN events AS e ON e.run = last.run AND e.n = last.n
+JOIN runs ON runs.run = last.run"""  # noqa: S608
+
+ALL: tuple[str, ...] = (RUNS, ATTEMPTS, TASKS)
+
+# Views of version 1, as they were released.
+
+_ATTEMPTS_1 = f"""CREATE VIEW v_attempts AS SELECT
+    runs.run_id, s.task, s.attempt,
+    CASE e.kind WHEN 'AttemptSucceeded' THEN 'succeeded' WHEN 'AttemptFailed' THEN 'failed'
         WHEN 'AttemptReturned' THEN 'returned' ELSE 'running' END AS status,
     json_extract(e.body, '$.fault.kind') AS fault,
     json_extract(e.body, '$.fault.message') AS message,
@@ -43,7 +86,7 @@ LEFT JOIN events AS e ON e.seq = (
         AND kind IN ('AttemptSucceeded', 'AttemptFailed', 'AttemptReturned'))
 WHERE s.kind = 'AttemptStarted'"""  # noqa: S608
 
-TASKS = f"""CREATE VIEW v_tasks AS
+_TASKS_1 = f"""CREATE VIEW v_tasks AS
 WITH last AS (
     SELECT run, task, max(n) AS n, max(attempt) AS attempts, min(at) AS first_at
     FROM events WHERE run > 0 AND task <> '' GROUP BY run, task)
@@ -59,4 +102,4 @@ FROM last
 JOIN events AS e ON e.run = last.run AND e.n = last.n
 JOIN runs ON runs.run = last.run"""  # noqa: S608
 
-ALL: tuple[str, ...] = (RUNS, ATTEMPTS, TASKS)
+ALL_1: tuple[str, ...] = (RUNS, _ATTEMPTS_1, _TASKS_1)

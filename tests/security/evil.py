@@ -19,9 +19,10 @@ import attrs
 
 from durable_wf.core import events as e
 from durable_wf.core.definition import FunctionRef, Task, Workflow
-from durable_wf.core.events import Event, Fault, FaultKind, OutputRef, Recorded
+from durable_wf.core.events import Event, Fault, OutputRef, Recorded
 from durable_wf.core.evolve import replay
 from durable_wf.core.state import RunState, row_of
+from durable_wf.core.status import FaultKind
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of
 from durable_wf.store.port import Batch, RunAppend
