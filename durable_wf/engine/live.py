@@ -45,6 +45,7 @@ class LiveRun:
     """`key` is this engine's own number for the run (its surrogate `run` is not known before the
     first commit). `committed_n` is the last event in the log, `pending` what follows it in `state`.
     `durations_us` are those of an earlier run by task index, empty where there was none.
+    `details` holds the last heartbeat's detail by task index, for tasks that have sent any.
     `judge` decides about faults; `fallback_of` gives the index of a fallback function by task
     (or "") and name. `wait_s` is how long the caller waits for timers; None: for ever.
     """
@@ -63,6 +64,7 @@ class LiveRun:
     committed_n: int = 0
     pending: list[Recorded] = attrs.field(factory=list)
     durations_us: dict[int, int] = attrs.field(factory=dict)
+    details: dict[int, str] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
     told_at: float = 0.0
     let_go: bool = False
@@ -139,6 +141,7 @@ class LiveRun:
             seq, pick.seat.worker, self.key, index, attempt, task.name,
             self._function(index) if self.state.past else self.function_of[index],
             args, kwargs, _limits(task, pick.gpus), task.codec, pick.estimate_us,
+            self.details.get(index, "") if self.details else "",
         )  # fmt: skip
 
     def _function(self, index: int) -> int:
@@ -168,7 +171,12 @@ class LiveRun:
 
 
 def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:
-    if task.timeout_s is None and task.memory_limit is None and not gpus:
+    if (
+        task.timeout_s is None
+        and task.memory_limit is None
+        and task.heartbeat_s is None
+        and not gpus
+    ):
         cpu = task.resources.cpu
         return NO_LIMITS if cpu == 1.0 else Limits(cpu=cpu)
     return Limits(
@@ -177,6 +185,7 @@ def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:
         memory_hard=task.memory_hard,
         cpu=task.resources.cpu,
         gpus=gpus,
+        heartbeat_s=task.heartbeat_s,
     )
 
 

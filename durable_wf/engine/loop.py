@@ -22,6 +22,7 @@ from durable_wf.core.scheduler import Pick
 from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
+from durable_wf.engine.beats import Beats
 from durable_wf.engine.choosing import Bench, Chooser, Chosen
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.commands import command_input
@@ -68,6 +69,7 @@ class Loop:
         self._runs: dict[int, LiveRun] = {}
         self._chooser = Chooser(clock, self._pools, self._runs)
         self._benches = self._chooser.benches
+        self.beats = Beats(clock, self._benches, self._runs)
         self._by_id: dict[str, LiveRun] = {}
         self._changed: dict[int, LiveRun] = {}
         self._stops: list[tuple[LiveRun, int, int]] = []
@@ -180,6 +182,8 @@ class Loop:
         if not busy:
             self._woken.wait(wait_s)
         self._woken.clear()
+        if busy:
+            self.beats.look()
         for bench in busy:
             reports = bench.executor.poll(wait_s if len(busy) == 1 else min(wait_s, TURNS_S))
             bench.outstanding -= len(reports)
@@ -190,6 +194,7 @@ class Loop:
         by the closing stays open in the log, to be in doubt when the run is claimed again.
         """
         self.leaves_lost_open = True
+        self.beats.collect()
         for bench in self._benches.values():
             self._take_reports(bench.executor.poll(0.0))
             bench.outstanding = 0
@@ -210,6 +215,7 @@ class Loop:
                 if report.payload is not None and not isinstance(report.value, str):
                     self._payloads[report.value.digest] = report.payload
             elif isinstance(report, i.Failed):
+                self.beats.collect()  # what it said last is for the next attempt
                 if self.leaves_lost_open and report.fault.kind is FaultKind.LOST:
                     continue
                 if cause := unreadable.cause_of(live.state, report):
@@ -261,7 +267,9 @@ class Loop:
     # --- the commit -----------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        if not (self._changed or self._store_events or self._answers or self._pools.owes):
+        beats = self.beats.rows()
+        others = self._store_events or self._answers or self._pools.owes or beats
+        if not (self._changed or others):
             return
         appends = []
         for live in self._changed.values():
@@ -270,7 +278,7 @@ class Loop:
                 appends.append(
                     RunAppend(live.run, live.run_id, live.committed_n, live.pending, row)
                 )
-        if not (appends or self._store_events or self._answers or self._pools.owes):
+        if not (appends or others):
             self._changed.clear()
             return
         batch = Batch(
@@ -279,6 +287,7 @@ class Loop:
             payloads=list(self._payloads.items()),
             answers=self._answers,
             drops=self._pools.released(),
+            beats=beats,
         )
         appended = self._append(batch)
         for live in self._changed.values():
