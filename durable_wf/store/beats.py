@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from durable_wf.core import events as e
-from durable_wf.core.events import Event
 from durable_wf.store.port import Beat, RunAppend
 
 # A run that has ended takes none; the beat of an attempt that is over leaves a later one alone.
@@ -31,9 +30,9 @@ Beating = set[tuple[int, str]]
 _LAST_WORDS = (e.AttemptSucceeded, e.TaskFellBack, e.TaskSkipped, e.TaskFailed, e.TaskCancelled)
 
 
-def ends_task(event: Event) -> bool:
-    """Whether its task has no further attempt."""
-    return isinstance(event, _LAST_WORDS)
+def ended_tasks(append: RunAppend) -> set[str]:
+    """The tasks that have no further attempt after these events."""
+    return {one.event.task for one in append.events if isinstance(one.event, _LAST_WORDS)}
 
 
 def all_beating(connection: sqlite3.Connection) -> Beating:
@@ -60,8 +59,7 @@ def clear(
     for append in appends:
         own = {place for place in beating if place[0] == append.run}
         if own and append.row.ended_at is None:
-            ended = {(append.run, one.event.task) for one in append.events if ends_task(one.event)}
-            own &= ended
+            own &= {(append.run, task) for task in ended_tasks(append)}
         gone |= own
     if gone:
         connection.executemany("DELETE FROM beats WHERE run = ? AND task = ?", sorted(gone))

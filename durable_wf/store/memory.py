@@ -20,7 +20,7 @@ from durable_wf.core.events import Recorded
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.errors import DurableWorkflowError, HistoryError, PayloadMissing, StoreError
-from durable_wf.store.beats import ends_task
+from durable_wf.store.beats import ended_tasks
 from durable_wf.store.chain import GENESIS, link
 from durable_wf.store.leases import Holdings, settle
 from durable_wf.store.port import Answer, Appended, Batch, Beat, Command, RunAppend, Stored, Verb
@@ -262,7 +262,7 @@ class MemoryLog:
                 self.shelf.beats[beat.run, beat.task] = beat
 
     def _end_beats(self, one: RunAppend, run: int) -> None:
-        ended = {recorded.event.task for recorded in one.events if ends_task(recorded.event)}
+        ended = ended_tasks(one)
         for of, task in list(self.shelf.beats):
             if of == run and (task in ended or one.row.ended_at is not None):
                 del self.shelf.beats[of, task]

@@ -18,6 +18,7 @@ import attrs
 from faults.power import Found
 
 from durable_wf.core import events as e
+from durable_wf.core.circuit import Outcome, What
 from durable_wf.core.definition import PayloadRef
 from durable_wf.core.events import Event, Recorded
 from durable_wf.core.status import RunStatus
@@ -26,7 +27,7 @@ from durable_wf.errors import DiskFull, DurableWorkflowError, LostTail, NotFound
 from durable_wf.store import connection, payload_files
 from durable_wf.store.opening import Store, open_store
 from durable_wf.store.payload_files import digest_of
-from durable_wf.store.port import Answer, Batch, RunAppend, Verb
+from durable_wf.store.port import Answer, Batch, Beat, RunAppend, Verb
 from durable_wf.store.verify import verify
 
 IGNORED = ("locks/",)
@@ -45,10 +46,14 @@ class Report(Protocol):
 
 @attrs.frozen
 class Content:
-    """What can be read from a store: run -> its bodies in order; inbox -> answer."""
+    """What can be read from a store: run -> its bodies in order; inbox -> answer; what stands
+    beside the log.
+    """
 
     runs: tuple[tuple[str, tuple[str, ...]], ...]
     inbox: tuple[str | None, ...]
+    outcomes: tuple[Outcome, ...] = ()
+    beats: tuple[Beat, ...] = ()
 
 
 class Life:
@@ -76,7 +81,10 @@ class Life:
         payloads: Sequence[bytes] = (),
         files: Sequence[bytes] = (),
         answers: Sequence[Answer] = (),
+        outcomes: Sequence[What] = (),
+        beat: str = "",
     ) -> None:
+        """`outcomes` are of attempt 1 of a task t; `beat` names the task that gives one."""
         assert self.store is not None
         for data in files:
             payload_files.write_file(self.store.folder.payloads, data, "json")
@@ -87,6 +95,8 @@ class Life:
             appends=[RunAppend(run, run_id, n, recorded, row)],
             payloads=[(digest_of(data), data) for data in payloads],
             answers=answers,
+            outcomes=[Outcome("service", AT, what, f"{run_id}/t/1") for what in outcomes],
+            beats=[Beat(run, beat, 1, AT + n, f"{n}")] if beat else (),
         )
         done = self.store.log.append(batch)
         assert not done.conflicts
@@ -144,8 +154,10 @@ STEPS: tuple[Callable[[Life], None], ...] = (
     lambda life: life.open(),
     lambda life: life.append("a", *(started(f"u{k}") for k in range(60))),
     lambda life: life.append("a", *(succeeded(f"u{k}", '"%s"' % ("v" * 300)) for k in range(60))),
-    lambda life: life.append("a", started("t4")),
+    lambda life: life.append("a", started("t4"), beat="t4"),
+    lambda life: life.append("a", e.RunPaused("ann"), beat="t4", outcomes=[What.FAILED] * 150),
     lambda life: life.append("a", succeeded("t4", file(LARGER)), files=[LARGER]),
+    lambda life: life.append("a", e.RunResumed("ann"), outcomes=[What.OPENED] + [What.OK] * 90),
     lambda life: life.append("a", started("t5"), e.RunPaused("ann")),
     lambda life: life.close(),
 )  # fmt: skip
@@ -168,11 +180,11 @@ def small_wal(pages: int = 12) -> Iterator[None]:
         yield
 
 
-def contents(root: Path) -> list[Content]:
+def contents(root: Path, steps: Sequence[Callable[[Life], None]] = STEPS) -> list[Content]:
     """What must be readable after each step, from a life without faults in an empty `root`."""
     found = []
     life = Life(root)
-    for step in STEPS:
+    for step in steps:
         step(life)
         if life.store is None:
             found.append(found[-1])
@@ -192,7 +204,9 @@ def content(store: Store) -> Content:
     answers = []
     while (command := store.log.command(len(answers) + 1)) is not None:
         answers.append(command.answer)
-    return Content(tuple(histories), tuple(answers))
+    outcomes = tuple(one for key in store.log.breakers() for one in store.log.outcomes(key))
+    beats = tuple(one for row in runs for one in store.log.beats(row.run).values())
+    return Content(tuple(histories), tuple(answers), outcomes, beats)
 
 
 def judge_with(expected: Sequence[Content]) -> Callable[[Path, int, int], Found]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from sqlite3 import Connection
+from unittest import mock
 
 import pytest
 from faults import child, power, scenario, vfs
 from faults.power import Found
 from faults.scale import TORTURE, show
+
+from durable_wf.core.circuit import Outcome, What
+from durable_wf.core.events import RunPaused
+from durable_wf.store import outcomes
 
 pytestmark = [
     pytest.mark.faults,
@@ -32,6 +38,32 @@ def test_kill_before_each_change(place) -> None:
     show("store, killed", counts, "kill points")
     assert set(counts) == {Found.SOUND}
     assert counts.total() > 90
+
+
+def test_control_rows_in_a_transaction_of_their_own_are_caught(tmp_path) -> None:
+    """Outcomes that are committed apart from their events are a torn step to the judge."""
+    steps = (
+        *scenario.STEPS[:2],
+        lambda life: life.append("a", RunPaused("ann"), outcomes=[What.OK]),
+    )
+    judge = scenario.judge_with(scenario.contents(tmp_path / "reference", steps))
+
+    def torn(root: Path, report: child.Reporter) -> None:
+        before = outcomes.write
+
+        def write(connection: Connection, rows: Sequence[Outcome]) -> None:
+            connection.execute("COMMIT")
+            connection.execute("BEGIN IMMEDIATE")
+            before(connection, rows)
+
+        with mock.patch.object(outcomes, "write", write):
+            scenario.live(root, report, steps)
+
+    found = {
+        judge(tmp_path / "live", death.acked, max(death.tried, 0))
+        for death in child.kill_everywhere(tmp_path / "live", torn, step=1)
+    }
+    assert found == {Found.SOUND, Found.TORN}
 
 
 @pytest.mark.timeout(900 if TORTURE else 60)

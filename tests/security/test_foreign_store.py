@@ -25,6 +25,7 @@ LOOKING = [
     ["list"], ["list", "--json"], ["show", "forged"], ["show", "forged", "--json"],
     ["events", "forged"], ["events", "forged", "--json"], ["logs", "forged"],
     ["graph", "forged"], ["watch", "forged"], ["db", "check"], ["audit", "verify"],
+    ["why", "forged", "t"], ["why", "forged", "t2", "--at", "3", "--json"],
 ]  # fmt: skip
 
 FOREIGN = {
@@ -40,6 +41,8 @@ FOREIGN = {
     "virtual table": "CREATE VIRTUAL TABLE v USING fts5(x)",
     "foreign table": "CREATE TABLE more (x)",
     "missing table": "DROP TABLE payloads",
+    "view in place of outcomes": "DROP TABLE outcomes; CREATE VIEW outcomes AS SELECT 1 AS key",
+    "missing beats": "DROP TABLE beats",
 }
 
 
@@ -136,6 +139,10 @@ ROWS = {
     "payload": "UPDATE payloads SET data = x'ff'",
     "no payloads": "DELETE FROM payloads",
     "meta": "DELETE FROM meta",
+    "outcome": "INSERT INTO outcomes VALUES (char(27) || '[2J', 1, 0, char(27), char(27))",
+    "outcome in time": f"INSERT INTO outcomes VALUES ('k', {2**62}, {-(2**62)}, 'failed', '//')",
+    "beat": "INSERT INTO beats VALUES (1, 't3', 1, 0, char(27) || '[2J')",
+    "beat of nobody": f"INSERT INTO beats VALUES ({2**62}, char(27), {-(2**62)}, {2**62}, '{{')",
     "inbox": "INSERT INTO inbox VALUES (1, 'forged', 'x', '', '', 0, '', NULL, NULL)",
 }
 

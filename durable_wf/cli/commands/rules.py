@@ -22,14 +22,13 @@ from durable_wf.cli.context import (
     say,
 )
 from durable_wf.cli.documents import Document, dumps
+from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
 from durable_wf.cli.terminal import one_line
 from durable_wf.cli.times import clock, iso, parse_since, span
 from durable_wf.core import events as e
 from durable_wf.core.definition import Workflow
-from durable_wf.core.resolver import nearest
 from durable_wf.engine.view import load_definition
-from durable_wf.errors import NotFound
 from durable_wf.recovery.backtesting import Backtest, Stream, backtest
 from durable_wf.recovery.rule import NamedRule
 from durable_wf.store.port import Log
@@ -109,12 +108,7 @@ def explain(settings: Settings, *, run: str, task: str, as_json: bool) -> None:
     with settings.reading() as store:
         row = pick(store.log, run)
         names = [one.name for one in load_definition(store.log, row).tasks]
-        if task not in names:
-            guess = nearest(task, names)
-            raise NotFound(
-                f"run {row.run_id} has no task {task!r}",
-                hint=f"did you mean {guess!r}?" if guess else f"dwf show {row.run_id}",
-            )
+        task_or_raise(row.run_id, task, names)
         told = list(_told(store.log.history(row.run), task))
     if as_json:
         say(dumps({"run_id": row.run_id, "task": task, "decisions": told}))

@@ -10,11 +10,13 @@ import threading
 import pytest
 from store_rig import add_run
 
+from durable_wf.core.circuit import Outcome, What
 from durable_wf.errors import CallerError, LostTail
 from durable_wf.store.archive import TOP, backup
 from durable_wf.store.check import check
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of, path_of, write_file
+from durable_wf.store.port import Batch, Beat
 
 LARGE = b"l" * 70_000
 
@@ -45,6 +47,17 @@ def test_a_restored_backup_is_the_same_store(store, tmp_path) -> None:
     assert again.log.payload(digest_of(LARGE)) == LARGE
     assert (again.folder.output / "w-12345678-0.log").read_bytes() == b"hello"
     add_run(again, "two")
+    assert check(again) == []
+    again.close()
+
+
+def test_what_stands_beside_the_log_is_in_it(store, tmp_path) -> None:
+    add_run(store, "open", finished=False)
+    outcome, beat = Outcome("k", 5, What.FAILED, "open/t2/1"), Beat(2, "t2", 1, 5, '"half"')
+    store.log.append(Batch(outcomes=[outcome], beats=[beat]))
+    again = open_store(restore(backup(store, tmp_path / "b.tar").path, tmp_path / "r"))
+    assert again.log.outcomes("k") == [outcome]
+    assert again.log.beats(2) == {"t2": beat}
     assert check(again) == []
     again.close()
 

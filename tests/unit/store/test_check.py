@@ -7,9 +7,11 @@ import sqlite3
 import pytest
 from store_rig import add_run
 
+from durable_wf.core.circuit import Outcome, What
 from durable_wf.store.check import Area, Finding, check, check_folder
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of, path_of
+from durable_wf.store.port import Batch, Beat
 
 MIDDLE, LARGE = b"m" * 2_000, b"l" * 70_000
 
@@ -59,6 +61,31 @@ def test_each_kind_of_damage_is_found(store, statement, area, run_id, words) -> 
     change(store, statement)
     found = [one for one in check(store) if (one.area, one.run_id) == (area, run_id)]
     assert any(words in str(one) for one in found), check(store)
+
+
+def test_rows_beside_the_log_that_an_engine_writes_are_sound(store) -> None:
+    run = store.log.row("open").run
+    outcomes = [Outcome("k", 5, what, "whole/t1/1") for what in What]
+    store.log.append(Batch(outcomes=outcomes, beats=[Beat(run, "t1", 1, 5, "1")]))
+    assert check(store) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "area", "words"),
+    [
+        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'odd', 'whole/t1/1')", Area.OUTCOME, "'odd'"),
+        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'ok', 'gone/t1/1')", Area.OUTCOME, "'gone/t1/1'"),
+        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'ok', 'x')", Area.OUTCOME, "not there"),
+        ("INSERT INTO beats VALUES (1, 't1', 1, 5, '1')", Area.BEAT, "which is over"),
+        ("INSERT INTO beats VALUES (9, 't1', 1, 5, '1')", Area.BEAT, "run 9"),
+        ("INSERT INTO beats VALUES (2, 't1', 2, 5, '1')", Area.BEAT, "attempt 2, which never"),
+    ],
+)
+def test_rows_beside_the_log_that_no_engine_writes_are_found(store, statement, area, words) -> None:
+    change(store, statement)
+    (finding,) = check(store)
+    assert finding.area is area
+    assert words in finding.what
 
 
 @pytest.mark.parametrize(

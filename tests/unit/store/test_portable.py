@@ -9,6 +9,7 @@ import stat
 import pytest
 from store_rig import add_run
 
+from durable_wf.core.circuit import Outcome, What
 from durable_wf.errors import (
     CallerError,
     DurableWorkflowError,
@@ -22,6 +23,7 @@ from durable_wf.errors import (
 from durable_wf.store.check import check
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of, path_of
+from durable_wf.store.port import Batch, Beat
 from durable_wf.store.portable import export_run, import_run
 from durable_wf.store.verify import verify
 
@@ -102,6 +104,24 @@ def test_an_unfinished_run_travels_too(store, other, tmp_path) -> None:
     add_run(store, "half", ["1", "2"], finished=False)
     import_run(other, export_run(store, "half", tmp_path / "half.run"))
     assert check(other) == []
+
+
+def test_what_stands_beside_the_log_stays_at_home(store, other, tmp_path) -> None:
+    """Outcomes are about a service as this store has met it; no hash proves either table."""
+    add_run(store, "half", finished=False)
+    run = store.log.row("half").run
+    store.log.append(
+        Batch(
+            outcomes=[Outcome("k", 5, What.FAILED, "half/t2/1")],
+            beats=[Beat(run, "t2", 1, 5, "1")],
+        )
+    )
+    reader = open_store(export_run(store, "half", tmp_path / "half.dwf"), readonly=True)
+    assert reader.log.breakers() == []
+    assert reader.log.beats(1) == {}
+    reader.close()
+    import_run(other, tmp_path / "half.dwf")
+    assert other.log.breakers() == []
 
 
 def test_an_id_that_is_taken_is_refused(store, file) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import version_1
 from cli_rig import rig_in
-from security.evil import everything, written
+from security.evil import everything, forget, written
 
 import durable_wf as wf
 from durable_wf.core.circuit import Outcome, What
@@ -25,14 +25,17 @@ from durable_wf.store.check import check
 from durable_wf.store.opening import accept_loss, open_store
 from durable_wf.store.port import Batch, Beat
 from durable_wf.store.portable import export_run, import_run
-from durable_wf.store.trust import add_trusted
+from durable_wf.store.trust import add_trusted, state_folder
 from durable_wf.store.verify import verify
 
 
 @pytest.fixture
 def old(tmp_path):
     """A store of version 1 that nobody here knows."""
-    return version_1.restore(tmp_path / "old")
+    folder = version_1.restore(tmp_path / "old")
+    if (state_folder() / "stores").exists():
+        forget(folder)
+    return folder
 
 
 @pytest.fixture

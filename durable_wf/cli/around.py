@@ -1,0 +1,83 @@
+"""What is known around a run, beside its own events: does its engine live, what has it to give.
+
+Owns: the answers to both for an event of the past, too: the log of the whole store tells them.
+Must never: write, or take a capacity that nobody declared for a fact.
+Read next: `../core/why.py`, which takes them into account.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from durable_wf.cli.stores import alive_in
+from durable_wf.core import events as e
+from durable_wf.core.lacking import Held, Stock
+from durable_wf.core.status import RUN_FINAL, RunStatus
+from durable_wf.core.summary import RunRow
+from durable_wf.core.why import Around, held
+from durable_wf.core.witness import Witness
+from durable_wf.engine.settings import usable_cpus
+from durable_wf.engine.view import load_definition
+from durable_wf.store.opening import Store
+
+MOST_RUNS = 500
+"""At most this many other runs are asked what they hold."""
+
+_NAMES = {"cpus": "cpu", "memory": "memory", "gpus": "gpu"}
+
+
+def lived(store: Store, row: RunRow, upto: int) -> bool:
+    """Whether the engine that owned the run at event `upto` lived then.
+
+    Whoever owned it wrote the next event, unless that is a claim by another: then it had died.
+    """
+    if upto >= row.n:
+        return alive_in(store, row)
+    following = next(store.log.history(row.run, upto), None)
+    return following is not None and not isinstance(following.event, e.RunClaimed)
+
+
+def around(store: Store, row: RunRow, witness: Witness, *, alive: bool) -> Around:
+    """All of it, at the event that the witness has read last."""
+    state = witness.state
+    created = state.created
+    if not alive or created is None:
+        return Around(alive)
+    past = state.n < row.n
+    limits = {"gpu": 0.0}
+    for name, text in created.limits:
+        with contextlib.suppress(ValueError):
+            limits[_NAMES.get(name) or name.replace("pool:", "pool ", 1)] = float(text)
+    assumed = frozenset({"cpu"} - limits.keys())
+    if assumed:
+        limits["cpu"] = float(usable_cpus())
+    stock = Stock(state.engine, limits, assumed)
+    return Around(alive, stock, tuple(_others(store, row, state.n if past else None)))
+
+
+def _others(store: Store, row: RunRow, upto: int | None) -> Iterator[Held]:
+    """What other runs hold, now or when event `upto` of this one was recorded."""
+    seq = None if upto is None else store.log.seqs(row.run, [upto])[upto]
+    live = frozenset(RunStatus) - RUN_FINAL
+    for other in store.log.rows(status=live if seq is None else (), limit=MOST_RUNS):
+        if other.run_id == row.run_id or other.imported:
+            continue
+        if seq is None and not (other.counts.running and alive_in(store, other)):
+            continue
+        n = other.n if seq is None else _n_at(store, other, seq)
+        if n:
+            workflow = load_definition(store.log, other)
+            yield from held(
+                Witness.of(other.run_id, workflow, store.log.history(other.run), n).state
+            )
+
+
+def _n_at(store: Store, row: RunRow, seq: int) -> int:
+    """The last event of a run that stood before this place of the log."""
+    n = 0
+    for stored in store.log.stored(row.run):
+        if stored.seq > seq:
+            return n
+        n = stored.n
+    return n

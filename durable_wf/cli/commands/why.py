@@ -1,0 +1,121 @@
+"""`dwf why`: why a task did not start, or could not at an event of the past.
+
+Owns: the screen and the document of the answer.
+Must never: claim or change anything.
+Read next: `../reasons.py`, `../../core/why.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import click
+
+from durable_wf.cli.around import around, lived
+from durable_wf.cli.context import (
+    MOST,
+    Settings,
+    examples,
+    json_option,
+    out,
+    pass_settings,
+    run_argument,
+    say,
+)
+from durable_wf.cli.documents import dumps
+from durable_wf.cli.names import task_or_raise
+from durable_wf.cli.picking import pick
+from durable_wf.cli.reasons import answer_document, sentence
+from durable_wf.cli.terminal import Look, one_line
+from durable_wf.cli.times import clock, iso
+from durable_wf.core.summary import RunRow
+from durable_wf.core.why import Answer, Cause
+from durable_wf.core.why import why as explain
+from durable_wf.core.witness import Witness
+from durable_wf.engine.view import load_definition
+from durable_wf.store.opening import Store
+
+_ROOTS = 5
+
+
+@click.command(
+    "why",
+    epilog=examples(
+        ("dwf why @last load", "what holds it back now"),
+        ("dwf why etl-2026 load --at 120", "what held it back when event 120 was recorded"),
+        ("dwf events etl-2026", "the numbers of the events"),
+    ),
+)
+@run_argument
+@click.argument("task", metavar="TASK")
+@click.option(
+    "--at",
+    type=click.IntRange(1, MOST),
+    metavar="N",
+    help="Answer as of event N of the run. Default: the newest.",
+)
+@json_option("Print one JSON document: may_start, reasons, roots.")
+@pass_settings
+def why(settings: Settings, *, run: str, task: str, at: int | None, as_json: bool) -> None:
+    """Say why a task does not start, or did not at some event: all that held it back.
+
+    What it waits for (tasks before it, a timer, resources that others hold, a paused run, an
+    engine), why that has not come, and the tasks at the bottom of it. Of an ended task: what ended
+    it, by which rule.
+    """
+    with settings.reading() as store:
+        row = pick(store.log, run)
+        answer, witness = _ask(store, row, task, at)
+    if as_json:
+        last = witness.last
+        head = {"run_id": row.run_id, "n": witness.state.n, "at": iso(last.at if last else None)}
+        say(dumps(head | answer_document(answer)))
+        return
+    for line in _screen(row, answer, witness, out()):
+        say(line)
+
+
+def _ask(store: Store, row: RunRow, task: str, at: int | None) -> tuple[Answer, Witness]:
+    if at is not None and at > row.n:
+        raise click.BadParameter(f"run {row.run_id} has {row.n} events", param_hint="--at")
+    workflow = load_definition(store.log, row)
+    task_or_raise(row.run_id, task, [one.name for one in workflow.tasks])
+    upto = row.n if at is None else at
+    # Asked before the events are read: an engine that ends in between has said so in them.
+    alive = lived(store, row, upto)
+    witness = Witness.of(row.run_id, workflow, store.log.history(row.run), upto)
+    index = witness.state.graph.index[task]
+    return explain(witness, index, around(store, row, witness, alive=alive)), witness
+
+
+def _screen(row: RunRow, answer: Answer, witness: Witness, look: Look) -> Iterator[str]:
+    state = witness.state
+    now = time.time_ns() // 1000 if state.n == row.n else None
+    when = f" at event {state.n}, {clock(witness.last.at)}" if now is None and witness.last else ""
+    task = one_line(answer.task)
+    verdict = "could start" if not answer.reasons else f"is {answer.status.value}"
+    yield look.paint(f"task {task} of run {row.run_id} {verdict}{when}", "bold")
+    if not answer.reasons:
+        yield from _may_start(answer)
+    for reason in answer.reasons:
+        yield f"  - {sentence(reason, now)}"
+    named = {reason.task for reason in answer.reasons if reason.cause is Cause.UPSTREAM}
+    deeper = [root for root in answer.roots if root.task not in named]
+    if deeper:
+        yield look.paint("at the bottom of it", "bold")
+    for root in deeper[:_ROOTS]:
+        words = "; ".join(sentence(one, now) for one in root.because) or "nothing holds it back"
+        status = root.status.value if root.status else "unknown"
+        yield f"  - {one_line(root.task)} is {status}: {words}"
+    if len(deeper) > _ROOTS:
+        yield f"  and {len(deeper) - _ROOTS} more (--json)"
+    if now is not None and any(r.cause in {Cause.NO_ENGINE, Cause.PAUSED} for r in answer.reasons):
+        yield f"{look.paint('next', 'bold')}  dwf resume {row.run_id}"
+
+
+def _may_start(answer: Answer) -> Iterator[str]:
+    since = f" since event {answer.since.n}, {clock(answer.since.at)}" if answer.since else ""
+    yield f"  nothing that is known holds it back{since}"
+    if answer.ahead:
+        yield f"  {answer.ahead} tasks that could start too come before it"

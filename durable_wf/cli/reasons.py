@@ -1,0 +1,170 @@
+"""Reasons in words and as JSON: why a task may not start.
+
+Owns: the sentence of every cause.
+Must never: find a cause; `core/why.py` does.
+Read next: `commands/why.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, assert_never
+
+import attrs
+
+from durable_wf.cli.documents import Document
+from durable_wf.cli.terminal import one_line
+from durable_wf.cli.times import clock, iso, local, span
+from durable_wf.core.lacking import Lack
+from durable_wf.core.status import TaskStatus
+from durable_wf.core.why import Answer, Cause, Reason
+
+_SHOWN = 5
+
+
+def sentence(reason: Reason, now: int | None = None) -> str:
+    """A reason as a clause about "it", the task, harmless to terminals. `now` makes times
+    relative, too.
+    """
+    return one_line(_clause(reason, now))
+
+
+def _clause(reason: Reason, now: int | None) -> str:
+    match reason.cause:
+        case Cause.ENDED:
+            return f"it has {_ending(reason)}{_when(reason)}{_decided(reason)}"
+        case Cause.BEGUN:
+            worker = f" in worker {reason.actor}" if reason.actor else ""
+            return f"it has begun: attempt {reason.attempt} runs{worker}{_when(reason)}"
+        case Cause.FAULTED:
+            return f"attempt {reason.attempt} failed ({reason.text}), not decided yet"
+        case Cause.TIMER:
+            return f"it waits for a retry {_due(reason.until, now)}{_decided(reason)}"
+        case Cause.UPSTREAM:
+            return f"it waits for {reason.task}, {_of_upstream(reason, now)}"
+        case Cause.NOT_BEGUN:
+            return "its run has not begun"
+        case Cause.PAUSED:
+            by = f" by {reason.actor}" if reason.actor else ""
+            return f"its run is paused{by}{_told(reason)}{_when(reason)}"
+        case Cause.DRAINING:
+            return f"its run ends, and starts nothing more{_told(reason)}{_when(reason)}"
+        case Cause.RESOURCE:
+            assert reason.lack is not None
+            return _lacking(reason.lack)
+        case Cause.NO_ENGINE:
+            if reason.actor:
+                return f"its engine {reason.actor} does not run any more"
+            return f"no engine runs it{_told(reason)}"
+        case _:
+            assert_never(reason.cause)
+
+
+def _ending(reason: Reason) -> str:
+    assert reason.status is not None
+    match reason.status:
+        case TaskStatus.SUCCEEDED if reason.rule:
+            return "succeeded with another result in place of its own"
+        case TaskStatus.SUCCEEDED:
+            return f"succeeded, in attempt {reason.attempt}"
+        case TaskStatus.FAILED:
+            return f"failed, after attempt {reason.attempt}"
+        case _ if reason.attempt:
+            return f"been {reason.status.value}, after attempt {reason.attempt}"
+        case _:
+            return f"been {reason.status.value}, and never started"
+
+
+def _of_upstream(reason: Reason, now: int | None) -> str:
+    """The state of a task that is waited for, and why it has not ended."""
+    state = reason.status.value if reason.status else "unknown"
+    waits = [one.task for one in reason.because if one.cause is Cause.UPSTREAM]
+    words = [_clause(one, now) for one in reason.because if one.cause is not Cause.UPSTREAM]
+    if waits:
+        words.append(f"it waits for {_few(waits)}")
+    return f"which is {state}" + (f": {'; '.join(words)}" if words else "")
+
+
+def _when(reason: Reason) -> str:
+    return f" (event {reason.n}, {clock(reason.at)})" if reason.n else ""
+
+
+def _told(reason: Reason) -> str:
+    return f": {reason.text}" if reason.text else ""
+
+
+def _decided(reason: Reason) -> str:
+    """By which rule, and why."""
+    if not reason.rule:
+        return _told(reason)
+    version = f" (version {reason.version})" if reason.version else ""
+    return f", by {reason.rule}{version}{_told(reason)}"
+
+
+def _due(until: int | None, now: int | None) -> str:
+    if until is None:
+        return "for an unknown time"
+    if now is None:
+        return f"until {local(until)}"
+    if until <= now:
+        return f"that was due at {local(until)}"
+    return f"until {local(until)}, for {span(until - now)} more"
+
+
+def _lacking(lack: Lack) -> str:
+    """What is missing, and who has it."""
+    name = "bytes of memory" if lack.resource == "memory" else lack.resource
+    assumed = " of this machine (nobody declared any)" if lack.assumed else ""
+    if not lack.holders:
+        return (
+            f"it needs {lack.needs:g} {name} and its engine has {lack.has:g}{assumed}: "
+            "it cannot start there"
+        )
+    holders = _few(f"{task} of {run} ({n:g})" for run, task, n in lack.holders)
+    free = max(0.0, lack.has - lack.held)
+    return f"it needs {lack.needs:g} {name}; {free:g} of {lack.has:g}{assumed} are free: {holders}"
+
+
+def _few(names: Iterable[str]) -> str:
+    found = list(names)
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+def answer_document(answer: Answer) -> Document:
+    """An answer with all its reasons. What a reason has nothing to say about is left out."""
+    since = answer.since
+    return {
+        "task": answer.task,
+        "status": answer.status.value,
+        "may_start": not answer.reasons,
+        "reasons": [_reason_document(reason) for reason in answer.reasons],
+        "roots": [_reason_document(root) for root in answer.roots],
+        "since": {"n": since.n, "at": iso(since.at)} if since else None,
+        "ahead": answer.ahead,
+    }
+
+
+def _reason_document(reason: Reason) -> Document:
+    document: dict[str, Any] = {"cause": reason.cause.value, "sentence": sentence(reason)}
+    if reason.n:
+        document |= {"n": reason.n, "at": iso(reason.at)}
+    if reason.status is not None:
+        document["status"] = reason.status.value
+    for name in ("task", "actor", "rule", "version", "text", "attempt"):
+        if value := getattr(reason, name):
+            document[name] = value
+    if reason.until is not None:
+        document["until"] = iso(reason.until)
+    if reason.lack is not None:
+        document |= attrs.asdict(reason.lack, filter=lambda field, _: field.name != "holders")
+        document["holders"] = [
+            {"run_id": run, "task": task, "amount": amount}
+            for run, task, amount in reason.lack.holders
+        ]
+    if reason.because:
+        document["because"] = [_reason_document(one) for one in reason.because]
+    return document

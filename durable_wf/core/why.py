@@ -1,0 +1,295 @@
+"""why: why a task may not start, or did not, as far as its run's events tell.
+
+Owns: the causes, and the answer of one question about one task at one event.
+Must never: guess. What is beside the log (whether an engine lives, what it was given) comes as an
+argument, and where it is not known there is no reason made of it.
+Read next: `witness.py`, which reads the events; `lacking.py`, for what a task needs and is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+
+import attrs
+
+from durable_wf.core import events as e
+from durable_wf.core.events import Recorded
+from durable_wf.core.lacking import Held, Lack, Stock, lacks
+from durable_wf.core.state import RunState
+from durable_wf.core.status import RUN_FINAL, TASK_FINAL, RunStatus, TaskStatus
+from durable_wf.core.witness import Witness
+
+
+class Cause(Enum):
+    """What keeps a task from starting."""
+
+    ENDED = "ended"
+    BEGUN = "begun"
+    FAULTED = "faulted"
+    TIMER = "timer"
+    UPSTREAM = "upstream"
+    NOT_BEGUN = "run_not_begun"
+    PAUSED = "run_paused"
+    DRAINING = "run_draining"
+    RESOURCE = "resource"
+    NO_ENGINE = "no_engine"
+
+
+@attrs.frozen
+class Reason:
+    """One thing that keeps a task from starting. Which fields say something depends on the cause.
+
+    `n` and `at` are the event that brought it about. `task` is another task that it is about, in
+    the state `status`; `because` says why that task is where it is. `actor` is a person or an
+    engine, `rule` with its `version` the rule that decided, `text` what was given as the reason.
+    `until` is when a timer is due (UTC microseconds), `attempt` the one that is open or failed.
+    """
+
+    cause: Cause
+    n: int = 0
+    at: int = 0
+    task: str = ""
+    status: TaskStatus | None = None
+    actor: str = ""
+    rule: str = ""
+    version: str = ""
+    text: str = ""
+    until: int | None = None
+    attempt: int = 0
+    lack: Lack | None = None
+    because: tuple[Reason, ...] = ()
+
+
+@attrs.frozen
+class Around:
+    """What is known beside the events of the run. `alive`: whether the engine that owned it at
+    that event lived; None: nobody knows. `stock` is what that engine had to give, `others` what
+    attempts of other runs held of it.
+    """
+
+    alive: bool | None = None
+    stock: Stock | None = None
+    others: tuple[Held, ...] = ()
+
+
+@attrs.frozen
+class Answer:
+    """Why a task may not start. With no reasons it may: nothing that is known holds it back.
+
+    `roots` are the tasks at the bottom of it, each with its own reasons: those that others wait
+    for and that wait for no other, or the one whose failure ended this. `since` is the event since
+    which it could start, `ahead` how many tasks that could start too come before it.
+    """
+
+    task: str
+    status: TaskStatus
+    reasons: tuple[Reason, ...] = ()
+    roots: tuple[Reason, ...] = ()
+    since: Recorded | None = None
+    ahead: int = 0
+
+
+_NOTHING = Around()
+
+
+def why(witness: Witness, index: int, around: Around = _NOTHING) -> Answer:
+    """Why task `index` may not start, or has ended or begun, at the event that was read last."""
+    state = witness.state
+    name, status = state.graph.names[index], state.tasks[index]
+    reasons = [*_own(witness, index), *_of_run(witness, index)]
+    if status is TaskStatus.PENDING:
+        reasons += [_upstream(witness, one) for one in unmet(state, index)]
+    reasons += _of_engine(witness, index, around)
+    if not reasons and around.stock is not None:
+        taken = (*around.others, *held(state))
+        reasons += [
+            Reason(Cause.RESOURCE, lack=lack)
+            for lack in lacks(state.task(index).resources, around.stock, taken)
+        ]
+    roots = _roots(witness, index)
+    if reasons:
+        return Answer(name, status, tuple(reasons), roots)
+    return Answer(name, status, since=_since(witness, index), ahead=_ahead(state, index))
+
+
+def unmet(state: RunState, index: int) -> list[int]:
+    """The upstream tasks that a task still waits for."""
+    return [one for one in state.graph.upstream[index] if not _releases(state, one)]
+
+
+def _releases(state: RunState, index: int) -> bool:
+    """Whether what comes after the task may start, as far as it is concerned."""
+    match state.tasks[index]:
+        case TaskStatus.SUCCEEDED | TaskStatus.SKIPPED:
+            return True
+        case TaskStatus.FAILED:
+            return state.task(index).optional
+        case _:
+            return False
+
+
+# --- the task itself, its upstream ---------------------------------------------------------------
+
+
+def _own(witness: Witness, index: int) -> Iterator[Reason]:
+    """What the task's own state says against its start."""
+    state = witness.state
+    status = state.tasks[index]
+    found = witness.of_task(index)
+    match status:
+        case TaskStatus.PENDING:
+            return
+        case TaskStatus.RUNNING:
+            open_attempt = state.running[index]
+            started = open_attempt.started
+            yield Reason(
+                Cause.BEGUN, open_attempt.n, open_attempt.at,
+                actor=started.worker, attempt=started.attempt,
+            )  # fmt: skip
+        case TaskStatus.FAULTED:
+            fault = state.faults[index]
+            yield attrs.evolve(
+                _said(Cause.FAULTED, found), attempt=state.attempts[index],
+                text=f"{fault.exception or fault.kind.value}: {fault.message}",
+            )  # fmt: skip
+        case TaskStatus.WAITING:
+            yield attrs.evolve(_said(Cause.TIMER, found), until=state.waiting[index])
+        case _:
+            yield attrs.evolve(
+                _said(Cause.ENDED, found), status=status, attempt=state.attempts[index]
+            )
+
+
+def _said(cause: Cause, found: Recorded | None) -> Reason:
+    """A reason with what its event says of rule, reason and other tasks."""
+    if found is None:
+        return Reason(cause)
+    event = found.event
+    return Reason(
+        cause, found.n, found.at,
+        task=getattr(event, "upstream", "") or getattr(event, "cause_task", ""),
+        actor=getattr(event, "actor", ""),
+        rule=getattr(event, "rule", ""),
+        version=getattr(event, "version", ""),
+        text=getattr(event, "reason", "") or getattr(event, "cause", ""),
+    )  # fmt: skip
+
+
+def _upstream(witness: Witness, index: int) -> Reason:
+    """A task that is waited for, and why it has not ended: one level."""
+    state = witness.state
+    own = [*_own(witness, index)]
+    if state.tasks[index] is TaskStatus.PENDING:
+        own += [
+            Reason(Cause.UPSTREAM, task=state.graph.names[one], status=state.tasks[one])
+            for one in unmet(state, index)
+        ]
+    found = witness.of_task(index)
+    return Reason(
+        Cause.UPSTREAM,
+        found.n if found else 0,
+        found.at if found else 0,
+        task=state.graph.names[index],
+        status=state.tasks[index],
+        because=tuple(own),
+    )
+
+
+def _roots(witness: Witness, index: int) -> tuple[Reason, ...]:
+    """The tasks at the bottom of it, in the order of the definition."""
+    state = witness.state
+    if state.tasks[index] is TaskStatus.PENDING:
+        return tuple(_upstream(witness, one) for one in sorted(_bottom(state, index)))
+    if state.tasks[index] in TASK_FINAL:
+        causes = {reason.task for reason in (*_own(witness, index), *_of_run(witness, index))}
+        known = sorted(state.graph.index[task] for task in causes if task in state.graph.index)
+        return tuple(_upstream(witness, one) for one in known if one != index)
+    return ()
+
+
+def _bottom(state: RunState, index: int) -> Iterable[int]:
+    """Unmet tasks above this one that wait for no other themselves. Each is visited once."""
+    stack, seen, found = unmet(state, index), set[int](), set[int]()
+    while stack:
+        one = stack.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        above = unmet(state, one) if state.tasks[one] is TaskStatus.PENDING else []
+        stack += above
+        if not above:
+            found.add(one)
+    return found
+
+
+# --- the run and its engine -----------------------------------------------------------------------
+
+
+def _of_run(witness: Witness, index: int) -> Iterator[Reason]:
+    """What the state of the run says against it, beside what the task's own says."""
+    state = witness.state
+    found = witness.status
+    match state.status:
+        case None | RunStatus.PENDING:
+            yield _said(Cause.NOT_BEGUN, found)
+        case RunStatus.RUNNING:
+            return
+        case RunStatus.PAUSED if state.tasks[index] not in TASK_FINAL:
+            yield _said(Cause.PAUSED, found)
+        case RunStatus.DRAINING if state.tasks[index] not in TASK_FINAL:
+            yield _said(Cause.DRAINING, found)
+        case RunStatus.DRAINING | RunStatus.FAILED | RunStatus.CANCELLED if _closed(witness, index):
+            yield Reason(Cause.DRAINING, task=state.cause_task, text=state.cause)
+        case _:
+            return
+
+
+def _closed(witness: Witness, index: int) -> bool:
+    """Whether the task ended with its run, not by itself."""
+    found = witness.of_task(index)
+    return found is not None and isinstance(found.event, e.TasksClosed | e.TaskCancelled)
+
+
+def _of_engine(witness: Witness, index: int, around: Around) -> Iterator[Reason]:
+    """Nobody runs it: its engine let go, or has died."""
+    state = witness.state
+    idle = state.tasks[index] in TASK_FINAL or state.status in RUN_FINAL
+    if idle or (state.status is RunStatus.PAUSED and index not in state.running):
+        return
+    owner = witness.owner
+    if not state.engine:
+        text = owner.event.why if owner and isinstance(owner.event, e.RunReleased) else ""
+        yield attrs.evolve(_said(Cause.NO_ENGINE, owner), text=text)
+    elif around.alive is False:
+        yield Reason(
+            Cause.NO_ENGINE, owner.n if owner else 0, owner.at if owner else 0, actor=state.engine
+        )
+
+
+# --- a task that may start ------------------------------------------------------------------------
+
+
+def held(state: RunState) -> Iterator[Held]:
+    """What open attempts of this run occupy."""
+    for index, attempt in state.running.items():
+        started = attempt.started
+        yield Held(
+            state.run_id, started.task, started.worker, state.engine, state.task(index).resources
+        )
+
+
+def _since(witness: Witness, index: int) -> Recorded | None:
+    """The event since which a task that may start could: its own, its upstream's or the run's."""
+    names = witness.state.graph.names
+    places = (index, *witness.state.graph.upstream[index])
+    found = [witness.status, *(witness.tasks.get(names[one]) for one in places)]
+    return max((one for one in found if one is not None), key=lambda one: one.n, default=None)
+
+
+def _ahead(state: RunState, index: int) -> int:
+    """How many tasks that may start come first: by priority, then by the longest path behind."""
+    remaining = state.graph.remaining()
+    order = [(-state.task(one).priority, -remaining[one], one) for one in state.all_ready()]
+    own = (-state.task(index).priority, -remaining[index], index)
+    return sum(one < own for one in order)

@@ -1,0 +1,174 @@
+"""`dwf why`: the answer about a run in a store, now and at events of the past."""
+
+from __future__ import annotations
+
+import json
+
+import histories_of as h
+import pytest
+from click.testing import CliRunner
+from engine_rig import Gate
+from loop_rig import put
+
+import durable_wf as wf
+from durable_wf.cli.around import around, lived
+from durable_wf.cli.main import dwf
+from durable_wf.core.witness import Witness
+from durable_wf.engine.view import load_definition
+from durable_wf.store import locks
+from durable_wf.store.opening import open_store
+
+BEGUN = (h.CREATED, h.CLAIMED, h.STARTED)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = open_store(tmp_path / "store", create=True)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def living(store):
+    """Engine e-1, which the histories name, is alive."""
+    lock = locks.create(store.folder.locks, "e-1")
+    yield lock
+    lock.release()
+
+
+@pytest.fixture
+def ask(store):
+    def run(*args):
+        return CliRunner().invoke(dwf, ["--store", str(store.folder.path), "why", *map(str, args)])
+
+    return run
+
+
+def document(shown):
+    assert shown.exit_code == 0, shown.output
+    return json.loads(shown.stdout)
+
+
+def test_the_screen_says_what_holds_the_task_back_and_what_is_at_the_bottom(store, living, ask):
+    put(store.log, *BEGUN, h.begun(), h.broke(), h.RETRY)
+    shown = ask("r", "b")
+    assert shown.exit_code == 0, shown.output
+    assert "task b of run r is pending" in shown.output
+    assert "it waits for a, which is waiting: it waits for a retry that was due at" in shown.output
+    assert "by rule: because" in shown.output
+
+
+def test_each_event_of_the_past_can_be_asked_about(store, living, ask):
+    put(store.log, *BEGUN, h.PAUSED, h.RESUMED, h.begun(), h.done(), h.begun("b"))
+    said = {
+        n: [reason["cause"] for reason in document(ask("r", "b", "--at", n, "--json"))["reasons"]]
+        for n in range(1, 9)
+    }
+    assert said == {
+        1: ["run_not_begun", "upstream", "no_engine"],
+        2: ["run_not_begun", "upstream"],
+        3: ["upstream"],
+        4: ["run_paused", "upstream"],
+        5: ["upstream"],
+        6: ["upstream"],
+        7: [],
+        8: ["begun"],
+    }
+    then = document(ask("r", "b", "--at", 7, "--json"))
+    assert (then["n"], then["may_start"], then["since"]["n"]) == (7, True, 7)
+    assert "could start at event 7" in ask("r", "b", "--at", 7).output
+
+
+def test_a_dead_engine_is_told_with_the_line_that_resumes(store, ask):
+    put(store.log, *BEGUN)
+    shown = ask("r", "a")
+    assert "its engine e-1 does not run any more" in shown.output
+    assert "next  dwf resume r" in shown.output
+
+
+def test_when_an_engine_had_died_is_known_from_the_claim_that_followed(store, ask):
+    taken = h.CLAIMED.__class__("e-2", "recover")
+    row, _ = put(store.log, *BEGUN, h.begun(), taken, h.broke())
+    assert [lived(store, row, n) for n in range(1, 6)] == [False, True, True, False, True]
+    document_then = document(ask("r", "a", "--at", 4, "--json"))
+    assert [r["cause"] for r in document_then["reasons"]] == ["begun", "no_engine"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (("r", "c"), 3, "dwf show r"),
+        (("r", "aa"), 3, "did you mean 'a'"),
+        (("s", "a"), 3, "dwf list"),
+        (("r", "a", "--at", "9"), 2, "run r has 3 events"),
+        (("r", "a", "--at", "0"), 2, "--help"),
+    ],
+)
+def test_a_wrong_question_is_a_clear_error(store, ask, args, code, text):
+    put(store.log, *BEGUN)
+    shown = ask(*args)
+    assert shown.exit_code == code
+    assert text in shown.output
+
+
+# --- resources, from real runs ---
+
+
+def held_by_gate(gate):
+    def hold() -> None:
+        gate.pass_through()
+
+    return hold
+
+
+def test_a_pool_that_another_run_holds_is_named_with_the_run(tmp_path):
+    """Both runs are of one engine; at the end, and while it lasted."""
+    gate, path = Gate(tmp_path / "gate"), tmp_path / "store"
+
+    def run(*args):
+        return CliRunner().invoke(dwf, ["--store", str(path), "why", *map(str, args)])
+
+    with wf.WorkflowEngine(path, workers=2, cpus=4, pools={"db": 1}) as engine:
+        hold = held_by_gate(gate)
+        one = wf.WorkflowBuilder("one").add_task("a", hold, pools={"db": 1}).build()
+        two = wf.WorkflowBuilder("two").add_task("b", lambda: 1, pools={"db": 1}).build()
+        first = engine.submit(one, run_id="first")
+        gate.wait_for_one()
+        second = engine.submit(two, run_id="second")
+        (reason,) = document(run("second", "b", "--json"))["reasons"]
+        text = run("second", "b").output
+        gate.open()
+        first.result(30)
+        second.result(30)
+
+    assert (reason["cause"], reason["resource"]) == ("resource", "pool db")
+    assert (reason["needs"], reason["has"], reason["held"]) == (1, 1, 1)
+    assert reason["holders"] == [{"run_id": "first", "task": "a", "amount": 1}]
+    assert "it needs 1 pool db; 0 of 1 are free: a of first (1)" in text
+    then = document(run("second", "b", "--at", 3, "--json"))
+    assert [r["cause"] for r in then["reasons"]] == ["resource"]
+    assert document(run("second", "b", "--json"))["reasons"][0]["cause"] == "ended"
+
+
+def test_cores_are_counted_by_what_the_run_declared(tmp_path):
+    gate, path = Gate(tmp_path / "gate"), tmp_path / "store"
+    with wf.WorkflowEngine(path, workers=2, cpus=3) as engine:
+        workflow = (
+            wf.WorkflowBuilder("w")
+            .add_task("big", held_by_gate(gate), cpu=2)
+            .add_task("next", lambda: 1, cpu=2)
+            .build()
+        )
+        handle = engine.submit(workflow, run_id="r")
+        gate.wait_for_one()
+        store = open_store(path, readonly=True)
+        row = store.log.row("r")
+        witness = Witness.of("r", load_definition(store.log, row), store.log.history(row.run))
+        known = around(store, row, witness, alive=lived(store, row, row.n))
+        store.close()
+        shown = CliRunner().invoke(dwf, ["--store", str(path), "why", "r", "next"])
+        gate.open()
+        handle.result(30)
+    assert known.stock.limits == {"cpu": 3.0, "gpu": 0.0}
+    assert known.stock.assumed == frozenset()
+    assert "it needs 2 cpu; 1 of 3 are free: big of r (2)" in shown.output

@@ -1,0 +1,232 @@
+"""Each cause by an example, with what it knows: who, when, which rule, until when."""
+
+from __future__ import annotations
+
+import attrs
+import histories_of as h
+import pytest
+import strategies
+
+from durable_wf.core import events as e
+from durable_wf.core.lacking import Held, Lack, Stock, lacks
+from durable_wf.core.resources import Resources
+from durable_wf.core.status import FaultKind, TaskStatus
+from durable_wf.core.why import Answer, Around, Cause, Reason, why
+from durable_wf.core.witness import Witness
+
+BEGUN = (h.CREATED, h.CLAIMED, h.STARTED)
+ALIVE = Around(alive=True)
+A, B = 0, 1
+
+CHAIN = strategies.workflow(
+    strategies.task("a"), strategies.task("b", "a"), strategies.task("c", "b"), name="w"
+)
+
+
+def asked(*events: e.Event, task: int = A, around: Around = ALIVE, workflow=h.A_THEN_B) -> Answer:
+    """Why the task may not start, after these events."""
+    return why(Witness.of("r", workflow, h.recorded(*events)), task, around)
+
+
+def causes(answer: Answer) -> list[Cause]:
+    return [reason.cause for reason in answer.reasons]
+
+
+def only(answer: Answer) -> Reason:
+    (reason,) = answer.reasons
+    return reason
+
+
+# --- the task itself ---
+
+
+def test_a_task_that_nothing_holds_back_has_no_reason_and_knows_since_when():
+    answer = asked(*BEGUN)
+    assert (answer.reasons, answer.roots, answer.status) == ((), (), TaskStatus.PENDING)
+    assert answer.since.event == h.STARTED
+    assert asked(*BEGUN, h.begun(), h.done(), task=B).since.event == h.done()
+    woken = (h.begun(), h.broke(), h.RETRY, h.WOKEN)
+    assert asked(*BEGUN, *woken).since.event == h.WOKEN
+    assert asked(*BEGUN, h.PAUSED, h.RESUMED).since.event == h.RESUMED
+
+
+def test_those_that_come_first_are_counted():
+    """By priority, then by the longest path behind them."""
+    workflow = strategies.workflow(
+        strategies.task("a"), strategies.task("b"), strategies.task("c", "b"),
+        strategies.task("d", priority=1), name="w",
+    )  # fmt: skip
+    created = attrs.evolve(h.CREATED, total=4)
+    ahead = [
+        asked(created, h.CLAIMED, h.STARTED, task=k, workflow=workflow).ahead for k in (3, 1, 0)
+    ]
+    assert ahead == [0, 1, 2]
+
+
+def test_an_open_attempt_is_named_with_its_worker():
+    reason = only(asked(*BEGUN, h.begun()))
+    assert reason == Reason(Cause.BEGUN, 4, 40, actor="w-1-0", attempt=1)
+
+
+def test_a_fault_that_awaits_its_decision_is_told():
+    reason = only(asked(*BEGUN, h.begun(), h.broke(kind=FaultKind.TIMEOUT)))
+    assert (reason.cause, reason.n, reason.attempt) == (Cause.FAULTED, 5, 1)
+    assert reason.text == "timeout: boom"
+
+
+def test_a_retry_timer_names_its_rule_its_reason_and_its_time():
+    reason = only(asked(*BEGUN, h.begun(), h.broke(), attrs.evolve(h.RETRY, version="2")))
+    assert reason == Reason(Cause.TIMER, 6, 60, rule="rule", version="2", text="because", until=50)
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "rule"),
+    [
+        ((h.done(),), TaskStatus.SUCCEEDED, ""),
+        ((h.broke(), h.FELL_BACK), TaskStatus.SUCCEEDED, "rule"),
+        ((h.broke(), h.SKIPPED), TaskStatus.SKIPPED, "rule"),
+        ((h.broke(), h.GIVEN_UP), TaskStatus.FAILED, "rule"),
+    ],
+)
+def test_what_ended_a_task_is_told_with_the_rule_that_did(events, status, rule):
+    reason = only(asked(*BEGUN, h.begun(), *events))
+    assert (reason.cause, reason.status, reason.rule) == (Cause.ENDED, status, rule)
+    assert (reason.n, reason.attempt) == (4 + len(events), 1)
+
+
+# --- upstream ---
+
+
+def test_upstream_is_named_with_its_state_and_why_it_has_not_ended():
+    answer = asked(*BEGUN, h.begun(), h.broke(), h.RETRY, task=B)
+    reason = only(answer)
+    assert (reason.cause, reason.task, reason.status) == (
+        Cause.UPSTREAM, "a", TaskStatus.WAITING,
+    )  # fmt: skip
+    assert [one.cause for one in reason.because] == [Cause.TIMER]
+    assert reason.because[0].until == 50
+    assert answer.roots == (reason,)
+
+
+def test_the_root_is_the_task_at_the_bottom_of_it():
+    created = attrs.evolve(h.CREATED, total=3)
+    answer = asked(created, h.CLAIMED, h.STARTED, h.begun(), task=2, workflow=CHAIN)
+    reason = only(answer)
+    assert (reason.task, [one.task for one in reason.because]) == ("b", ["a"])
+    (root,) = answer.roots
+    assert (root.task, [one.cause for one in root.because]) == ("a", [Cause.BEGUN])
+
+
+def test_a_task_that_was_cut_off_names_the_failure_it_depended_on():
+    answer = asked(*BEGUN, h.begun(), h.broke(), h.KEPT_GOING, h.CUT_OFF, task=B)
+    reason = only(answer)
+    assert (reason.cause, reason.status, reason.task, reason.attempt) == (
+        Cause.ENDED, TaskStatus.SKIPPED, "a", 0,
+    )  # fmt: skip
+    (root,) = answer.roots
+    assert (root.task, root.status) == ("a", TaskStatus.FAILED)
+    assert root.because[0].rule == "rule"
+
+
+# --- the run ---
+
+
+def test_before_its_run_begins_nothing_starts():
+    assert causes(asked()) == [Cause.NOT_BEGUN, Cause.NO_ENGINE]
+    assert causes(asked(h.CREATED, h.CLAIMED)) == [Cause.NOT_BEGUN]
+
+
+def test_a_pause_names_who_and_why():
+    reason = only(asked(*BEGUN, h.PAUSED))
+    assert reason == Reason(Cause.PAUSED, 4, 40, actor="ann", text="lunch")
+    assert causes(asked(*BEGUN, h.PAUSED, h.RELEASED)) == [Cause.PAUSED]
+
+
+def test_a_draining_run_says_what_it_ends_for():
+    cancelled = (h.begun(), h.CANCELLING, h.closed(1))
+    assert causes(asked(*BEGUN, *cancelled)) == [Cause.BEGUN, Cause.DRAINING]
+    reason = asked(*BEGUN, *cancelled).reasons[1]
+    assert (reason.actor, reason.text) == ("ann", "cancelled by ann")
+
+
+def test_a_task_that_its_run_closed_names_the_task_that_failed():
+    drained = (h.begun(), h.broke(), h.GIVEN_UP, h.FAILING, h.closed(1, TaskStatus.SKIPPED))
+    for end in ((), (h.FAILED,)):
+        answer = asked(*BEGUN, *drained, *end, task=B)
+        assert causes(answer) == [Cause.ENDED, Cause.DRAINING]
+        assert answer.reasons[0].n == 8
+        assert answer.reasons[1].task == "a"
+        (root,) = answer.roots
+        assert (root.task, root.because[0].cause) == ("a", Cause.ENDED)
+
+
+# --- its engine ---
+
+
+def test_a_run_that_nobody_holds_says_how_it_was_let_go():
+    reason = only(asked(*BEGUN, h.RELEASED))
+    assert (reason.cause, reason.n, reason.text) == (Cause.NO_ENGINE, 4, "stopping")
+
+
+def test_a_dead_engine_is_a_reason_and_an_unknown_one_is_none():
+    dead = asked(*BEGUN, around=Around(alive=False))
+    assert (only(dead).cause, only(dead).actor) == (Cause.NO_ENGINE, "e-1")
+    assert asked(*BEGUN, around=Around()).reasons == ()
+    in_doubt = asked(*BEGUN, h.begun(), h.PAUSED, around=Around(alive=False))
+    assert causes(in_doubt) == [Cause.BEGUN, Cause.PAUSED, Cause.NO_ENGINE]
+    ended = asked(*BEGUN, h.begun(), h.done(), around=Around(alive=False))
+    assert causes(ended) == [Cause.ENDED]
+
+
+# --- resources ---
+
+HUNGRY = strategies.workflow(
+    strategies.task("a", resources=Resources(cpu=2)),
+    strategies.task("b", resources=Resources(cpu=3, pools=(("db", 1),))),
+    name="w",
+)
+
+
+def test_a_task_that_may_start_says_which_resource_is_missing_and_who_has_it():
+    stock = Stock("e-1", {"cpu": 4.0, "pool db": 1})
+    other = Held("s", "load", "w-2-0", "e-2", Resources(cpu=9, pools=(("db", 1),)))
+    answer = asked(
+        *BEGUN, h.begun(), task=B, workflow=HUNGRY,
+        around=Around(alive=True, stock=stock, others=(other,)),
+    )  # fmt: skip
+    assert causes(answer) == [Cause.RESOURCE, Cause.RESOURCE]
+    assert [reason.lack for reason in answer.reasons] == [
+        Lack("cpu", 3, 4, 2, (("r", "a", 2),)),
+        Lack("pool db", 1, 1, 1, (("s", "load", 1),)),
+    ]
+
+
+def test_resources_are_not_asked_about_while_something_else_is_missing():
+    stock = Stock("e-1", {"cpu": 1.0})
+    around = Around(alive=True, stock=stock)
+    assert causes(asked(*BEGUN, h.PAUSED, around=around, workflow=HUNGRY)) == [Cause.PAUSED]
+    assert causes(asked(*BEGUN, around=around, workflow=HUNGRY)) == [Cause.RESOURCE]
+
+
+def test_what_even_an_idle_engine_could_not_give_has_no_holders():
+    (lack,) = lacks(Resources(cpu=8), Stock("e", {"cpu": 4.0}), ())
+    assert lack == Lack("cpu", 8, 4, 0)
+
+
+def test_tiny_tasks_that_wait_in_one_worker_hold_it_once():
+    batch = [Held("r", f"t{k}", "w-0", "e", Resources()) for k in range(5)]
+    stock = Stock("e", {"cpu": 2.0})
+    assert list(lacks(Resources(), stock, batch)) == []
+    (lack,) = lacks(Resources(cpu=2), stock, batch)
+    assert (lack.held, lack.holders) == (1, (("r", "t0", 1),))
+
+
+def test_where_more_is_held_there_is_more_and_what_was_only_assumed_is_marked():
+    held = [Held("r", f"t{k}", f"w-{k}", "e", Resources()) for k in range(8)]
+    (lack,) = lacks(Resources(), Stock("e", {"cpu": 2.0}, frozenset({"cpu"})), held)
+    assert (lack.has, lack.held, lack.assumed) == (8, 8, True)
+
+
+def test_fractions_of_a_core_add_up_exactly():
+    held = [Held("r", f"t{k}", f"w-{k}", "e", Resources(cpu=0.1)) for k in range(7)]
+    assert list(lacks(Resources(cpu=0.3), Stock("e", {"cpu": 1.0}), held)) == []
