@@ -62,6 +62,7 @@ class Options:
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
     wait_s: float | None = None
+    deadline_s: float | None = None
     start: origin.Start = attrs.field(factory=origin.Start)
 
 
@@ -116,6 +117,7 @@ def _create(
     state = RunState.of(run_id, workflow)
     live = _live(session, state, functions, options, cancel)
     definition = _store_definition(session, workflow)
+    now = session.clock.now_us()
     created = RunCreated(
         workflow=workflow.name,
         definition=definition,
@@ -133,10 +135,17 @@ def _create(
         target=options.start.target,
         module=options.start.module,
         limits=session.settings.given,
+        deadline_at=_deadline_at(workflow, options, now),
     )
     claimed = Claimed(state)
-    claimed.give(i.Create(created, session.engine), session.clock.now_us())
+    claimed.give(i.Create(created, session.engine), now)
     return _adopt(session, live, claimed)
+
+
+def _deadline_at(workflow: Workflow, options: Options, now: int) -> int | None:
+    """When a new run fails if it has not ended: who starts it knows better than the workflow."""
+    limit_s = workflow.deadline_s if options.deadline_s is None else options.deadline_s
+    return None if limit_s is None else now + round(limit_s * 1e6)
 
 
 def _store_definition(session: Session, workflow: Workflow) -> str:

@@ -17,6 +17,7 @@ from operator import attrgetter
 from durable_wf.core import inputs as i
 from durable_wf.core.decide import Decided, decide
 from durable_wf.core.events import AttemptStarted, StoreEvent
+from durable_wf.core.fault import Fault
 from durable_wf.core.resources import Ledger
 from durable_wf.core.scheduler import Pick
 from durable_wf.core.state import row_of
@@ -28,7 +29,7 @@ from durable_wf.engine.clock import Clock
 from durable_wf.engine.commands import command_input
 from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.inbox import POLL_S, Inbox
-from durable_wf.engine.live import LiveRun
+from durable_wf.engine.live import LiveRun, TooLate
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.timers import Timers
@@ -255,7 +256,8 @@ class Loop:
     def _begin(self, bench: Bench, pick: Pick[Seat], at: int) -> None:
         live = self._runs[pick.run]
         seat = pick.seat
-        given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born)
+        detail = live.details.get(pick.index, "") if live.details else ""
+        given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born, detail)
         decided = self.give(live, given, at)
         if decided.refused:  # pragma: no cover - pick asked a moment ago
             return
@@ -338,6 +340,10 @@ class Loop:
                 except PayloadMissing as error:
                     lost = unreadable.failure(live.key, one.pick.index, one.attempt, error)
                     self._own_reports.append(lost)
+                except TooLate as error:
+                    fault = Fault(FaultKind.TIMEOUT, str(error))
+                    late = i.Failed(live.key, one.pick.index, one.attempt, fault)
+                    self._own_reports.append(late)
             if assignments:
                 assignments.sort(key=_SEQ)  # a worker's begun mark is the highest seq it began
                 bench.outstanding += len(assignments)

@@ -90,8 +90,10 @@ def decide(
 ) -> i.Decision:
     """The decision about a task, as an input of the core.
 
-    `classes` may stand in fallback values.
+    `classes` may stand in fallback values. A retry that would begin after the task's deadline is
+    no answer where a later rule has another one.
     """
+    late: i.Retry | None = None
     for rule in rules:
         try:
             answer = ask(rule, history, fault)
@@ -101,14 +103,22 @@ def decide(
         if answer is None:
             continue
         try:
-            return _input(index, rule, answer, fault, classes)
+            decision = _input(index, rule, answer, fault, classes)
+            if not isinstance(decision, i.Retry) or not _is_late(decision, history):
+                return decision
+            late = late or decision
         except _Nonsense as nonsense:
             return _broken(index, rule, f"answered nonsense: {nonsense}")
         except DurableWorkflowError as error:
             return _broken(index, rule, f"answered nonsense: {error.message}")
         except Exception as error:  # noqa: BLE001 - what it answered is the user's object
             return _broken(index, rule, f"answered what raised {type(error).__name__}")
-    return default(tightest(rules))
+    return late or default(tightest(rules))
+
+
+def _is_late(decision: i.Retry, history: History) -> bool:
+    left_s = history.time_left_s
+    return left_s is not None and decision.delay_us >= left_s * 1e6
 
 
 def _broken(index: int, rule: NamedRule, what: str) -> i.Fail:
