@@ -8,7 +8,7 @@ Read next: `loop.py`, which commits what is decided here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import attrs
@@ -104,9 +104,8 @@ def claim(
         cause = f"old worker alive: {', '.join(claimed.survivors)}"
         claimed.give(i.Pause("recovery", cause), at)
         return claimed
-    seqs = _seqs(log, row.run, state)
-    claimed.beats = _last_words(locks, state, seqs, at)
-    for report in _fates(locks, state, seqs):
+    claimed.beats = _last_words(log, locks, row.run, state, at)
+    for report in fates(log, locks, row.run, state):
         claimed.give(report, at)
     return claimed
 
@@ -127,19 +126,12 @@ def _workers(attempts: Iterable[OpenAttempt]) -> dict[str, tuple[int, int]]:
     return {a.started.worker: (a.started.pid, a.started.born) for a in attempts}
 
 
-def _seqs(log: Log, run: int, state: RunState) -> dict[int, int]:
-    """The log's number of each open attempt's AttemptStarted, by task, in their order."""
-    open_attempts = sorted(state.running.items(), key=lambda item: item[1].n)
-    found = log.seqs(run, [attempt.n for _, attempt in open_attempts])
-    return {index: found[attempt.n] for index, attempt in open_attempts}
-
-
-def _last_words(locks: Path, state: RunState, seqs: Mapping[int, int], at: int) -> list[Heartbeat]:
+def _last_words(log: Log, locks: Path, run: int, state: RunState, at: int) -> list[Heartbeat]:
     """The last heartbeats of open attempts, later than what their engine has written of them."""
     marked = {worker: read_beat(locks, worker) for worker in _workers(state.running.values())}
     now_ns = time.monotonic_ns()
     beats = []
-    for index, seq in seqs.items():
+    for index, seq in _seqs(log, run, state).items():
         started = state.running[index].started
         beat = marked[started.worker]
         if beat is not None and beat.seq == seq:
@@ -148,11 +140,11 @@ def _last_words(locks: Path, state: RunState, seqs: Mapping[int, int], at: int) 
     return beats
 
 
-def _fates(locks: Path, state: RunState, seqs: Mapping[int, int]) -> list[i.Report]:
+def fates(log: Log, locks: Path, run: int, state: RunState) -> list[i.Report]:
     """What is known of each open attempt, now that nobody runs it: never begun, or in doubt."""
     marks = {worker: read_mark(locks, worker) for worker in _workers(state.running.values())}
     reports: list[i.Report] = []
-    for index, seq in seqs.items():
+    for index, seq in _seqs(log, run, state).items():
         started = state.running[index].started
         if seq > marks[started.worker]:
             reports.append(i.Returned(0, index, started.attempt))
@@ -161,3 +153,10 @@ def _fates(locks: Path, state: RunState, seqs: Mapping[int, int]) -> list[i.Repo
             fault = Fault(FaultKind.IN_DOUBT, message)
             reports.append(i.Failed(0, index, started.attempt, fault))
     return reports
+
+
+def _seqs(log: Log, run: int, state: RunState) -> dict[int, int]:
+    """The log's number of each open attempt's AttemptStarted, by task, in their order."""
+    open_attempts = sorted(state.running.items(), key=lambda item: item[1].n)
+    found = log.seqs(run, [attempt.n for _, attempt in open_attempts])
+    return {index: found[attempt.n] for index, attempt in open_attempts}

@@ -95,30 +95,43 @@ def decide(
     """
     late: i.Retry | None = None
     for rule in rules:
-        try:
-            answer = ask(rule, history, fault)
-        except Exception as error:  # noqa: BLE001 - a rule is the user's code
-            text = _shown(error)
-            return _broken(index, rule, f"raised {type(error).__name__}{text}")
-        if answer is None:
-            continue
-        try:
-            decision = _input(index, rule, answer, fault, classes)
-            if not isinstance(decision, i.Retry) or not _is_late(decision, history):
-                return decision
-            late = late or decision
-        except _Nonsense as nonsense:
-            return _broken(index, rule, f"answered nonsense: {nonsense}")
-        except DurableWorkflowError as error:
-            return _broken(index, rule, f"answered nonsense: {error.message}")
-        except Exception as error:  # noqa: BLE001 - what it answered is the user's object
-            return _broken(index, rule, f"answered what raised {type(error).__name__}")
+        answer = answer_of(index, rule, history, fault, ask=ask, classes=classes)
+        if isinstance(answer, i.Retry) and _is_late(answer, history):
+            late = late or answer
+        elif answer is not None:
+            return answer
     return late or default(tightest(rules))
 
 
 def _is_late(decision: i.Retry, history: History) -> bool:
     left_s = history.time_left_s
     return left_s is not None and decision.delay_us >= left_s * 1e6
+
+
+def answer_of(
+    index: int,
+    rule: NamedRule,
+    history: History,
+    fault: Fault,
+    *,
+    ask: Call = call,
+    classes: Classes = NO_CLASSES,
+) -> i.Decision | None:
+    """What one rule says, as an input of the core; None: it has no answer."""
+    try:
+        answer = ask(rule, history, fault)
+    except Exception as error:  # noqa: BLE001 - a rule is the user's code
+        return _broken(index, rule, f"raised {type(error).__name__}{_shown(error)}")
+    if answer is None:
+        return None
+    try:
+        return _input(index, rule, answer, fault, classes)
+    except _Nonsense as nonsense:
+        return _broken(index, rule, f"answered nonsense: {nonsense}")
+    except DurableWorkflowError as error:
+        return _broken(index, rule, f"answered nonsense: {error.message}")
+    except Exception as error:  # noqa: BLE001 - what it answered is the user's object
+        return _broken(index, rule, f"answered what raised {type(error).__name__}")
 
 
 def _broken(index: int, rule: NamedRule, what: str) -> i.Fail:
