@@ -53,6 +53,7 @@ def facts_document(facts: RunFacts) -> Document:
     """A run with all its tasks."""
     document = run_document(facts.row, alive=facts.alive)
     document["metadata"] = dict(facts.created.metadata)
+    document["deadline_at"] = iso(facts.created.deadline_at)
     document["task_states"] = {
         name: _task_document(facts, task) for name, task in facts.tasks.items()
     }

@@ -110,6 +110,10 @@ def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
         ("created", f"{local(row.created_at)} ({ago(row.created_at, now)}){took}"),
         ("tasks", f"{row.total}: {row_counts_text(row.counts, look, alive=facts.alive)}"),
     ]
+    deadline = facts.created.deadline_at
+    if deadline is not None and row.ended_at is None:
+        away = f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} ago"
+        head.append(("deadline", f"{local(deadline)} ({away})"))
     if row.tags:
         head.append(("tags", one_line(", ".join(row.tags))))
     for key, value in facts.created.metadata:
