@@ -29,6 +29,7 @@ _PAUSES_S = ((0.1, 0.001), (5.0, 0.00025), (PATIENCE_S, 0.01))
 come, since nobody queues; after seconds the holder is stuck, and asking often is of no use."""
 _is_name = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*").fullmatch
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+_TAKE = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
 class HeldLock:
@@ -60,15 +61,17 @@ class WriterLock:
 
     def __enter__(self) -> Self:
         """Take the lock. Raises StoreBusy, naming the holder, when patience has run out."""
+        fd = self.fd
         try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, _TAKE)
         except BlockingIOError:
             self._wait()
-        # Who holds it stands in the file, for the message of whoever waits in vain; on a full disk
-        # the message must do without it.
-        with contextlib.suppress(OSError):
-            if os.pread(self.fd, 20, 0) != self._pid:
-                os.pwrite(self.fd, self._pid, 0)
+        # Who holds it stands in the file, for the message of whoever waits in vain.
+        try:
+            if os.pread(fd, 20, 0) != self._pid:
+                os.pwrite(fd, self._pid, 0)
+        except OSError:  # not `suppress`, which takes as long as all calls here
+            pass  # on a full disk the message must do without it
         return self
 
     def __exit__(
@@ -97,7 +100,7 @@ class WriterLock:
                 )
             time.sleep(next((pause for until, pause in _PAUSES_S if waited_s < until), 0.01))
             with contextlib.suppress(BlockingIOError):
-                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self.fd, _TAKE)
                 return
 
     def _holder(self) -> str:
@@ -145,7 +148,7 @@ def _take_new(fd: int) -> None:
     deadline = time.monotonic() + 1.0
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, _TAKE)
             return
         except BlockingIOError:
             if time.monotonic() > deadline:
