@@ -29,7 +29,6 @@ _PAUSES_S = ((0.1, 0.001), (5.0, 0.00025), (PATIENCE_S, 0.01))
 come, since nobody queues; after seconds the holder is stuck, and asking often is of no use."""
 _is_name = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*").fullmatch
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-_TAKE = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
 class HeldLock:
@@ -63,7 +62,7 @@ class WriterLock:
         """Take the lock. Raises StoreBusy, naming the holder, when patience has run out."""
         fd = self.fd
         try:
-            fcntl.flock(fd, _TAKE)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._wait()
         # Who holds it stands in the file, for the message of whoever waits in vain.
@@ -100,7 +99,7 @@ class WriterLock:
                 )
             time.sleep(next((pause for until, pause in _PAUSES_S if waited_s < until), 0.01))
             with contextlib.suppress(BlockingIOError):
-                fcntl.flock(self.fd, _TAKE)
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
 
     def _holder(self) -> str:
@@ -148,7 +147,7 @@ def _take_new(fd: int) -> None:
     deadline = time.monotonic() + 1.0
     while True:
         try:
-            fcntl.flock(fd, _TAKE)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if time.monotonic() > deadline:
