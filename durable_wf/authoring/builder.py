@@ -17,7 +17,7 @@ from durable_wf.authoring.task import TaskFunction
 from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.resolver import DependencyResolver, nearest
-from durable_wf.core.units import Duration, Size
+from durable_wf.core.units import Duration, Size, parse_limit
 from durable_wf.errors import CycleError, DefinitionError
 from durable_wf.recovery.combine import Exceptions
 from durable_wf.recovery.ready import LOSSES
@@ -34,7 +34,8 @@ class WorkflowBuilder:
     """Describes a workflow task by task; `build()` checks it and gives the Workflow.
 
     Calls after `add_task` speak of the task that was added last. `tags` and `metadata` are for
-    people and searches. `rules` are asked about every task that failed, after its own.
+    people and searches. `rules` are asked about every task that failed, after its own. A run that
+    has not ended within `deadline` of its creation fails.
     Raises DefinitionError from `build()` only, with all problems together.
     """
 
@@ -46,12 +47,14 @@ class WorkflowBuilder:
         tags: Sequence[str] = (),
         metadata: Mapping[str, object] | None = None,
         rules: Sequence[Rule] = (),
+        deadline: Duration | None = None,
     ) -> None:
         self.name = name
         self._description: object = description
         self._tags = tags
         self._metadata = metadata or {}
         self._rules = rules
+        self._deadline = deadline
         self._factory = TaskFactory()
         self._drafts: list[Draft] = []
 
@@ -98,6 +101,14 @@ class WorkflowBuilder:
     def timeout(self, duration: Duration | None) -> Self:
         """An attempt is killed after this time: seconds, a timedelta, "10m", "1h30m"."""
         return self._set(timeout=duration)
+
+    def deadline(self, duration: Duration | None) -> Self:
+        """All attempts of the task together, with the waits between them, may take this long."""
+        return self._set(deadline=duration)
+
+    def heartbeat(self, duration: Duration | None) -> Self:
+        """An attempt that sends no heartbeat for this long is killed."""
+        return self._set(heartbeat=duration)
 
     def priority(self, priority: int) -> Self:
         """Among tasks that could start, higher ones do first. The default is 0."""
@@ -175,7 +186,7 @@ class WorkflowBuilder:
         It gets by name what the task was given, and what the task returned as `result`. When it
         fails itself, `retry` and `on_fault` are asked, then a person is.
         """
-        options = {} if retry is None else {"retry": retry}
+        options: dict[str, object] = {} if retry is None else {"retry": retry}
         if on_fault != ():
             options["on_fault"] = on_fault
         return self._set(compensate=function and Compensation(function, options))
@@ -199,7 +210,7 @@ class WorkflowBuilder:
         functions = {draft.name: draft.known.function for draft in self._drafts if draft.known}
         rules: tuple[NamedRule, ...] = fields.pop("recovery")
         recovery = {draft.name: draft.rules for draft in self._drafts if draft.rules}
-        recovery |= {draft.name + SUFFIX: draft.undo_rules for draft in self._drafts if draft.undo_rules}
+        recovery |= {d.name + SUFFIX: d.undo_rules for d in self._drafts if d.undo_rules}
         recovery |= {"": rules} if rules else {}
         companions = {p: f for draft in self._drafts for p, f in draft.companions.items()}
         return Workflow(
@@ -229,6 +240,11 @@ class WorkflowBuilder:
             fields["recovery"] = named_all(self._rules)
         except DefinitionError as error:
             problems.append(error.message)
+        try:
+            if self._deadline is not None:
+                fields["deadline_s"] = parse_limit(self._deadline)
+        except DefinitionError as error:
+            problems.append(f"deadline: {error.message}")
         return fields
 
     def _tasks(self, problems: list[str]) -> list[Task]:

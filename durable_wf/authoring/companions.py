@@ -119,9 +119,7 @@ def _called(function: Callable[..., Any]) -> str:
 # --- compensations --------------------------------------------------------------------------------
 
 
-def _undo(
-    name: str, known: Learned, bound: Bound, own: Learned
-) -> tuple[Undo | None, list[str]]:
+def _undo(name: str, known: Learned, bound: Bound, own: Learned) -> tuple[Undo | None, list[str]]:
     """The call of the compensation `own`, or what is wrong with it."""
     title = f"its compensation {_called(own.function)}"
     problems = [f"{title}: {text}" for text in (*own.options[1], *_foreign(own.function))]
@@ -192,7 +190,7 @@ def _given(shape: Shape, bound: Bound) -> dict[str, Source]:
 
 
 def _lacks(missing: list[str], known: Learned, bound: Bound) -> str:
-    may_take = list(_given(known.shape, bound) | known.shape.defaults)
+    may_take = list({**_given(known.shape, bound), **known.shape.defaults})
     several = "s" * (len(missing) > 1)
     guess = nearest(missing[0], [*may_take, RESULT])
     return (

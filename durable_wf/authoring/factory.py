@@ -266,4 +266,3 @@ class TaskFactory:
             return bound, depends
         tasks = (source.task for source in draft.bound.values())
         return bound, tuple(dict.fromkeys((*depends, *tasks, *draft.after)))
-

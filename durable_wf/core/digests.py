@@ -58,7 +58,7 @@ def _structure(task: Task) -> str:
         own = attrs.evolve(task, undo=None)
         arguments = [_shape(source) for source in undo.args]
         named = sorted((name, _shape(source)) for name, source in undo.kwargs)
-        return f"{_structure(own)} undo {ascii((arguments, named))}"
+        return f"{_structure(own)} undo {(arguments, named)!a}"
     if not (task.upstream or task.args or task.kwargs):  # the same line, for a third of the time
         return f"({task.name!a}, [], [], [], {task.optional})"
     arguments = [_shape(source) for source in task.args]
