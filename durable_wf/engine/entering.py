@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core import inputs as i
+from durable_wf.core.compensation import added_to, with_added
 from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
 from durable_wf.core.events import RunCreated
@@ -28,6 +29,7 @@ from durable_wf.core.values import TABLE_MAX
 from durable_wf.engine import code, differences, origin
 from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
+from durable_wf.engine.companions import companions_of, refuse_lost
 from durable_wf.engine.durations import Durations, earlier_durations
 from durable_wf.engine.judging import (
     Judge,
@@ -189,7 +191,7 @@ def continue_run(
         workflow = code.with_stored_code(workflow, functions, session)
     else:
         workflow = _with_code_of(recorded, workflow)
-    state.workflow = workflow
+    state.workflow = with_added(workflow, added_to(state))
     live = _live(session, state, functions, options, cancel)
     live.run, live.committed_n = row.run, row.n
     live.details = last_details(log, row.run, state)
@@ -285,8 +287,12 @@ def _live(
     rules = Rules.of(workflow.recovery, session.rules)
     fallbacks = fallbacks_of(workflow, rules)
     refuse_lost_fallbacks(state, fallbacks)
+    companions = companions_of(workflow)
+    refuse_lost(state, companions)
     warn_of_lost_rules(state.run_id, workflow)
-    run, function_of, fallback_of = run_code(key, state.run_id, workflow, functions, fallbacks)
+    run, function_of, fallback_of, companion_of = run_code(
+        key, state.run_id, workflow, functions, fallbacks, companions
+    )
     run = attrs.evolve(run, cwd=_folder_of(state))
     kinds = _executors_of(workflow, options.executor)
     for kind in kinds:
@@ -307,6 +313,7 @@ def _live(
         on_progress=options.on_progress,
         judge=Judge(rules, session.clock.monotonic_s),
         fallback_of=fallback_of,
+        companion_of=companion_of,
         wait_s=options.wait_s,
     )
 
