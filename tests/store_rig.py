@@ -1,8 +1,10 @@
-"""Legal runs of a small workflow, put into a store without an engine."""
+"""Legal runs of a small workflow, put into a store without an engine; stores nobody may write."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from durable_wf.core import events as e
 from durable_wf.core.definition import FunctionRef, PayloadRef, Task, Workflow
@@ -72,3 +74,29 @@ def add_run(
     row = row_of(replay(RunState.of(run_id, definition), history))
     batch = Batch(appends=[RunAppend(0, run_id, 0, history, row)], payloads=payloads)
     assert not store.log.append(batch).conflicts
+
+
+def as_nobody(folder: Path, action: Callable[[], int]) -> int:
+    """Runs `action` where `folder` may be read and not written; returns its exit code."""
+    if os.geteuid() != 0:
+        os.chmod(folder, 0o500)
+        try:
+            return action()
+        finally:
+            os.chmod(folder, 0o700)
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, 65534, 65534)
+    os.chmod(folder, 0o500)
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        code = 99
+        try:
+            code = action()
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.chmod(folder, 0o700)
+    return code

@@ -148,6 +148,8 @@ def _write_part(part: InDoubt | Undo | Breaker | WaitFor) -> Any:
                 written["args"] = [_write_source(source) for source in part.args]
             if part.kwargs:
                 written["kwargs"] = {name: _write_source(value) for name, value in part.kwargs}
+            if part.rules:
+                written["rules"] = part.rules
             return written
         case Breaker() | WaitFor():
             fields = [(f.name, getattr(part, f.name), f.default) for f in attrs.fields(type(part))]
@@ -411,7 +413,9 @@ class _Reader:
         raise _Wrong(f"is neither a value nor a task: {raw!r:.60}")
 
     def _undo(self, raw: object) -> Undo:
-        readers = {"function": _text, "args": self._args, "kwargs": self._kwargs}
+        readers = {
+            "function": _text, "args": self._args, "kwargs": self._kwargs, "rules": _texts,
+        }  # fmt: skip
         fields = _read_fields(raw, readers)
         if "function" not in fields:
             raise _Wrong("has no function")

@@ -70,12 +70,13 @@ class FunctionRef:
 @attrs.frozen
 class Undo:
     """What takes a task's effect back when its run fails or is cancelled: the label of a function,
-    and what it is called with.
+    what it is called with, and the names of the rules that are asked when it fails.
     """
 
     function: str
     args: tuple[Source, ...] = ()
     kwargs: tuple[tuple[str, Source], ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -101,7 +101,7 @@ def claim(
         cause = f"old worker alive: {', '.join(claimed.survivors)}"
         claimed.give(i.Pause("recovery", cause), at)
         return claimed
-    for report in _fates(log, locks, row.run, state):
+    for report in fates(log, locks, row.run, state):
         claimed.give(report, at)
     return claimed
 
@@ -117,7 +117,7 @@ def _clear(attempts: Iterable[OpenAttempt], locks: Path) -> list[str]:
     ]
 
 
-def _fates(log: Log, locks: Path, run: int, state: RunState) -> list[i.Report]:
+def fates(log: Log, locks: Path, run: int, state: RunState) -> list[i.Report]:
     """What is known of each open attempt, now that nobody runs it: never begun, or in doubt."""
     open_attempts = sorted(state.running.items(), key=lambda item: item[1].n)
     seqs = log.seqs(run, [attempt.n for _, attempt in open_attempts])

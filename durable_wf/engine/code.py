@@ -35,6 +35,7 @@ from durable_wf.execute.port import RunCode
 from durable_wf.store import trust
 from durable_wf.store.opening import Store
 from durable_wf.store.payload_files import digest_of, write_file
+from durable_wf.store.port import Log
 
 Function = Callable[..., Any]
 
@@ -155,7 +156,7 @@ def _python() -> str:
     return ".".join(platform.python_version_tuple()[:2])
 
 
-def _stored(recorded: Workflow, store: Store) -> dict[str, Function]:
+def _stored(recorded: Workflow, log: Log) -> dict[str, Function]:
     """Functions that were stored by value, by task name."""
     unpacked: dict[str, list[Function]] = {}
     found: dict[str, Function] = {}
@@ -171,7 +172,7 @@ def _stored(recorded: Workflow, store: Store) -> dict[str, Function]:
             )
         digest, _, number = ref.by_value.partition(":")
         if digest not in unpacked:
-            data = store.log.payload(digest)
+            data = log.payload(digest)
             signature, packed = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
             if not hmac.compare_digest(signature, _signature(packed)):
                 raise NotTrusted(
@@ -192,12 +193,22 @@ def load(recorded: Workflow, state: RunState, store: Store) -> Workflow:
     Modules are imported; a script is executed as it was started, up to where it would run a
     workflow. Raises NotFound, NotTrusted, NotSendable, or what loading raises.
     """
-    if not store.writable:
+    refuse_foreign(store, trusted=store.writable)
+    return load_trusted(recorded, state, store.log)
+
+
+def refuse_foreign(store: Store, *, trusted: bool) -> None:
+    """Raise NotTrusted unless code that this store names may be executed."""
+    if not trusted:
         raise NotTrusted(
             f"store {store.folder.path} was not made by this user: its code is not imported",
             hint="repeat with --trust if you know where it comes from",
         )
-    functions = _stored(recorded, store)
+
+
+def load_trusted(recorded: Workflow, state: RunState, log: Log) -> Workflow:
+    """The same, of a store whose code may be executed. Writes nothing to it."""
+    functions = _stored(recorded, log)
     created = state.created
     assert created is not None
     _make_importable(created)

@@ -8,19 +8,19 @@ Read next: `recovery/chain.py`; `loop.py`, which asks at the obligation to judge
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
 
 from durable_wf.core import inputs as i
 from durable_wf.core.definition import Workflow
-from durable_wf.core.judge import judge
+from durable_wf.core.judge import declared, judge
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL
-from durable_wf.core.values_classes import NO_CLASSES, classes_of
+from durable_wf.core.values_classes import NO_CLASSES, Classes, classes_of
 from durable_wf.errors import NotFound
-from durable_wf.recovery.chain import Rules, decide, label_of
+from durable_wf.recovery.chain import Rules, answer_of, decide, label_of
 from durable_wf.recovery.decisions import Decision
 from durable_wf.recovery.history import Fault, History
 from durable_wf.recovery.rule import NamedRule
@@ -43,11 +43,12 @@ class Judge:
 
     def __call__(self, state: RunState, index: int) -> i.Decision:
         """The decision; always one, whatever the rules do."""
+        if (decision := declared(state, index)) is not None:
+            return decision
         name = state.graph.names[index]
         rules = self.rules.of_task(name)
         if not rules:
             return judge(state, index)
-        function = state.workflow.functions.get(name)
         return decide(
             index,
             rules,
@@ -55,8 +56,19 @@ class Judge:
             Fault.of(state.faults[index], state.attempts[index]),
             lambda budget: judge(state, index, budget),
             ask=self._ask,
-            classes=classes_of(function) if function is not None else NO_CLASSES,
+            classes=_classes(state, name),
         )
+
+    def each(self, state: RunState, index: int) -> Iterator[tuple[NamedRule, i.Decision | None]]:
+        """What every rule says about a FAULTED task, in order; None: it has no answer. The first
+        that has one decides.
+        """
+        name = state.graph.names[index]
+        history = History.of(state, index)
+        fault = Fault.of(state.faults[index], state.attempts[index])
+        classes = _classes(state, name)
+        for rule in self.rules.of_task(name):
+            yield rule, answer_of(index, rule, history, fault, ask=self._ask, classes=classes)
 
     def _ask(self, rule: NamedRule, history: History, fault: Fault) -> Decision | None:
         began = self.monotonic_s()
@@ -69,6 +81,12 @@ class Judge:
                     "rule %r took %.1f s to decide about task %r of run %s; nothing else "
                     "happened meanwhile", rule.name, took, history.task, history.run_id,
                 )  # fmt: skip
+
+
+def _classes(state: RunState, task: str) -> Classes:
+    """The classes that may stand in fallback values of a task."""
+    function = state.workflow.functions.get(task)
+    return classes_of(function) if function is not None else NO_CLASSES
 
 
 def fallbacks_of(workflow: Workflow, rules: Rules) -> Fallbacks:

@@ -22,6 +22,7 @@ from durable_wf.cli.context import (
     pass_settings,
     run_argument,
 )
+from durable_wf.cli.dry_run import dry_run, dry_run_option
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.limits import Limits, capacity, recorded_limits
 from durable_wf.cli.outcome import tell_outcome
@@ -30,9 +31,11 @@ from durable_wf.cli.progress import teller
 from durable_wf.cli.states import INTERRUPTED, shown_run
 from durable_wf.cli.stores import alive_in, open_for_reading
 from durable_wf.core.status import RUN_FINAL, RunStatus
+from durable_wf.core.summary import RunRow
 from durable_wf.engine.facade import WorkflowEngine
 from durable_wf.engine.session import warm_up
 from durable_wf.engine.settings import executor_type
+from durable_wf.store.opening import Store
 from durable_wf.store.port import Verb
 
 
@@ -41,15 +44,18 @@ from durable_wf.store.port import Verb
     epilog=examples(
         ("dwf resume @last", "the newest run"),
         ("dwf resume etl-2026 --accept-changes", "with code that was corrected since"),
+        ("dwf resume @last --dry-run", "what it would do; nothing is written"),
     ),
 )
 @run_argument
+@dry_run_option
 @engine_options
 @pass_settings
 def resume(
     settings: Settings,
     *,
     run: str,
+    rehearse: bool,
     executor: str,
     workers: int | None,
     accept_changes: bool,
@@ -67,6 +73,12 @@ def resume(
 
     Exit code: 0 succeeded, 1 failed, 4 cannot be resumed, 7 paused, 8 cancelled, 130 interrupted.
     """
+    if rehearse:
+        with settings.reading() as store:
+            rows = [pick(store.log, run)]
+            return dry_run(
+                store, rows, "resume", trust=trust, accept_changes=accept_changes, as_json=as_json
+            )
     warm_up(executor_type(executor))
     with settings.reading() as store:
         row = pick(store.log, run)
@@ -90,13 +102,16 @@ def resume(
     epilog=examples(
         ("dwf recover", ""),
         ("dwf list --status interrupted", "which runs that would be"),
+        ("dwf recover --dry-run", "what would become of each; nothing is written"),
     ),
 )
+@dry_run_option
 @engine_options
 @pass_settings
 def recover(
     settings: Settings,
     *,
+    rehearse: bool,
     executor: str,
     workers: int | None,
     accept_changes: bool,
@@ -113,9 +128,17 @@ def recover(
 
     Exit code: that of the worst outcome: 1 failed, 4 not continued, 8 cancelled, 7 paused, 0.
     """
+    if rehearse:
+        with settings.reading() as store:
+            rows = [row for row in _unfinished(store) if _is_interrupted(store, row)]
+            if not rows:
+                note("no run was interrupted")
+            return dry_run(
+                store, rows, "recover", trust=trust, accept_changes=accept_changes, as_json=as_json
+            )
     with settings.reading() as store:
         path = store.folder.path
-        rows = store.log.rows(status=frozenset(RunStatus) - RUN_FINAL)
+        rows = _unfinished(store)
         use = capacity(limits, [recorded_limits(store.log, row) for row in rows])
     with (
         teller(quiet=as_json or quiet) as on_progress,
@@ -137,11 +160,15 @@ def _interrupted(path: Path) -> list[str]:
     """Runs that no engine runs although they could be continued."""
     store = open_for_reading(str(path))
     try:
-        rows = store.log.rows(status=frozenset(RunStatus) - RUN_FINAL)
-        return [
-            row.run_id
-            for row in rows
-            if not row.imported and shown_run(row.status, alive=alive_in(store, row)) is INTERRUPTED
-        ]
+        return [row.run_id for row in _unfinished(store) if _is_interrupted(store, row)]
     finally:
         store.close()
+
+
+def _unfinished(store: Store) -> list[RunRow]:
+    return store.log.rows(status=frozenset(RunStatus) - RUN_FINAL)
+
+
+def _is_interrupted(store: Store, row: RunRow) -> bool:
+    shown = shown_run(row.status, alive=alive_in(store, row))
+    return not row.imported and shown is INTERRUPTED

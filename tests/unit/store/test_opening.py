@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conformance.batches import batch, create, extend
+from store_rig import as_nobody
 
 from durable_wf.core.events import EngineStopped
 from durable_wf.errors import LostTail, NotFound, StoreError
@@ -154,32 +155,6 @@ def test_an_accepted_loss_is_written_down_and_the_store_goes_on(store):
     assert not opened.log.append(batch(extend(1, "r1", 5))).conflicts
     opened.close()
     assert run_ids(store) == ["r1"]
-
-
-def as_nobody(folder, action):
-    """Runs `action` where `folder` may be read and not written; returns its exit code."""
-    if os.geteuid() != 0:
-        os.chmod(folder, 0o500)
-        try:
-            return action()
-        finally:
-            os.chmod(folder, 0o700)
-    for path in [folder, *folder.rglob("*")]:
-        os.chown(path, 65534, 65534)
-    os.chmod(folder, 0o500)
-    pid = os.fork()
-    if pid == 0:
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-        code = 99
-        try:
-            code = action()
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.chmod(folder, 0o700)
-    return code
 
 
 @pytest.fixture

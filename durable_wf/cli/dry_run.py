@@ -1,0 +1,240 @@
+"""`--dry-run`: what continuing a run would do, told.
+
+Owns: the screen and the document of a rehearsal, and how the store is opened for one.
+Must never: open a store for writing.
+Read next: `../engine/rehearsal.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import assert_never
+
+import click
+
+from durable_wf.cli.context import out, say
+from durable_wf.cli.documents import Document, dumps
+from durable_wf.cli.exits import Exit
+from durable_wf.cli.terminal import Look, one_line
+from durable_wf.cli.times import iso, local, span
+from durable_wf.core import inputs as i
+from durable_wf.core.summary import RunRow
+from durable_wf.engine.rehearsal import Judged, Rehearsal, Said, rehearse
+from durable_wf.errors import DurableWorkflowError, UnsafeStore
+from durable_wf.store.opening import Store
+from durable_wf.store.trust import is_trusted
+
+_SHOWN = 5
+
+dry_run_option = click.option(
+    "--dry-run",
+    "rehearse",
+    is_flag=True,
+    help="Say what would be reused, run again, wait and be decided by which rule. Nothing is run "
+    "and nothing is written; the code is loaded, as it would be to continue.",
+)
+
+
+def dry_run(
+    store: Store,
+    rows: Sequence[RunRow],
+    why: str,
+    *,
+    trust: bool,
+    accept_changes: bool,
+    as_json: bool,
+) -> Exit:
+    """Tell of each run what continuing it would do; 4 where one would be refused."""
+    sys.dont_write_bytecode = True  # what the code imports stays as it is on the disk, too
+    trusted = trust or _is_known(store)
+    codes = {Exit.OK}
+    for row in rows:
+        now = time.time_ns() // 1000
+        try:
+            found = rehearse(store, row, why, now, trusted=trusted, accept_changes=accept_changes)
+        except DurableWorkflowError as error:
+            if len(rows) == 1:
+                raise
+            codes.add(Exit.WRONG_STATE)
+            say(_error(row, error, as_json=as_json))
+            continue
+        if found.refused:
+            codes.add(Exit.WRONG_STATE)
+        if as_json:
+            say(dumps(document(found, why)))
+            continue
+        for line in screen(found, why, now, out()):
+            say(line)
+    return max(codes)
+
+
+def _is_known(store: Store) -> bool:
+    """Whether its code may be executed; who has no place to remember that in knows no store."""
+    try:
+        return is_trusted(store.id)
+    except UnsafeStore:
+        return False
+
+
+def _error(row: RunRow, error: DurableWorkflowError, *, as_json: bool) -> str:
+    if as_json:
+        return dumps({"run_id": row.run_id, "refused": [error.message]})
+    return f"run {row.run_id} would not be continued: {one_line(error.message)}"
+
+
+def delay_words(us: int) -> str:
+    """How long until the next attempt."""
+    return f"in {span(us)}" if us > 0 else "at once"
+
+
+def decision_words(decision: i.Decision) -> str:
+    """What a decision would do, in a few words."""
+    match decision:
+        case i.Retry():
+            return f"try again {delay_words(decision.delay_us)}"
+        case i.Fail():
+            return "fail the task" + ", the run goes on" * decision.keep_going
+        case i.Skip():
+            return "go on without it"
+        case i.FallBack():
+            return f"take {decision.value[:60]} for the result"
+        case i.FallBackTo():
+            return f"call {decision.function} instead"
+        case i.Escalate():
+            return f"ask a person: {decision.question[:200]}"
+        case i.ProbeFirst():
+            return f"call the probe {decision.function} first"
+        case _:
+            assert_never(decision)
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def screen(found: Rehearsal, why: str, now: int, look: Look) -> Iterator[str]:
+    """The lines that tell a rehearsal."""
+    done = "resumed" if why == "resume" else "recovered"
+    would = "would not be" if found.refused else "would be"
+    yield look.paint(f"run {found.run_id} {would} {done}; nothing was written", "bold")
+    yield from (_row("refused", one_line(text), look) for text in found.refused)
+    if found.changed:
+        yield _row("changed", f"the code of {_few(found.changed)} (--accept-changes)", look)
+    if found.no_code:
+        yield _row("rules", "not at hand, so the default is asked", look)
+    elif found.lost_rules or found.new_rules:
+        gone = [f"gone: {_few(found.lost_rules)}"] * bool(found.lost_rules)
+        new = [f"new: {_few(found.new_rules)}"] * bool(found.new_rules)
+        yield _row("rules", "; ".join(gone + new), look)
+    if found.engine:
+        yield _row("engine", f"{found.engine}, which is alive, goes on with it", look)
+    if found.workers:
+        yield _row("old workers", f"{_few(found.workers)}, ended first", look)
+    yield _row("reused", _counted(found.reused), look)
+    if found.ended:
+        yield _row("ended", _counted(found.ended), look)
+    if found.returned:
+        yield _row("never began", _counted(found.returned), look)
+    yield _row("in doubt", _counted([one.task for one in found.judged if one.in_doubt]), look)
+    for judged in found.judged:
+        yield from _decided(judged, look)
+    if found.ends is not None:
+        yield _row("ends", f"at once: {found.ends.value}", look)
+        return
+    yield _row("starts", _counted(found.starts), look)
+    for one in found.waits[:_SHOWN]:
+        left = f", for {span(one.until - now)} more" if one.until > now else ""
+        yield _row("waits", f"{one_line(one.task)} until {local(one.until)}{left}", look)
+    if len(found.waits) > _SHOWN:
+        yield _row("waits", f"and {len(found.waits) - _SHOWN} more", look)
+    yield _row("later", _counted(found.later), look)
+
+
+def _decided(judged: Judged, look: Look) -> Iterator[str]:
+    """A fault, what each rule says about it, and what is decided."""
+    fault = one_line(judged.fault.message or judged.fault.kind.value)
+    yield _row("", f"{one_line(judged.task)}, attempt {judged.attempt}: {fault}", look)
+    decided = judged.decision
+    deciding = next((said for said in judged.said if said.answer is not None), None)
+    for said in judged.said:
+        mark = "->" if said is deciding else "  "
+        yield _row("", f"{mark} {_said(said)}", look)
+    if deciding is None:
+        words = f"{decision_words(decided)}: {decided.reason}"
+        yield _row("", f"-> {one_line(f'{decided.rule}: {words}')}", look)
+
+
+def _said(said: Said) -> str:
+    name = f"{said.rule} (version {said.version})"
+    if said.answer is None:
+        return one_line(f"{name}: no answer")
+    return one_line(f"{name}: {decision_words(said.answer)}: {said.answer.reason}")
+
+
+def _row(name: str, text: str, look: Look) -> str:
+    return f"  {look.paint(f'{name:11}', 'dim')}  {text}"
+
+
+def _counted(names: Sequence[str]) -> str:
+    return f"{len(names)}: {_few(names)}" if names else "0"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return one_line(", ".join(names[:_SHOWN])) + more
+
+
+# --- for programs ---------------------------------------------------------------------------------
+
+
+def document(found: Rehearsal, why: str) -> Document:
+    """A rehearsal as JSON."""
+    return {
+        "run_id": found.run_id,
+        "action": why,
+        "recorded_status": found.before.value,
+        "refused": list(found.refused),
+        "no_code": found.no_code,
+        "changed": list(found.changed),
+        "lost_rules": list(found.lost_rules),
+        "new_rules": list(found.new_rules),
+        "engine": found.engine,
+        "old_workers": list(found.workers),
+        "reused": list(found.reused),
+        "ended": list(found.ended),
+        "never_began": list(found.returned),
+        "decisions": list(map(_judged_document, found.judged)),
+        "starts": list(found.starts),
+        "waits": [{"task": one.task, "until": iso(one.until)} for one in found.waits],
+        "later": list(found.later),
+        "ends": found.ends.value if found.ends else None,
+    }
+
+
+def _judged_document(judged: Judged) -> Document:
+    return {
+        "task": judged.task,
+        "attempt": judged.attempt,
+        "in_doubt": judged.in_doubt,
+        "kind": judged.fault.kind.value,
+        "message": judged.fault.message,
+        "rules": list(_said_documents(judged.said)),
+        "decision": _decision_document(judged.decision),
+    }
+
+
+def _said_documents(said: Iterable[Said]) -> Iterator[Document]:
+    for one in said:
+        answer = None if one.answer is None else _decision_document(one.answer)
+        yield {"rule": one.rule, "version": one.version, "answer": answer}
+
+
+def _decision_document(decision: i.Decision) -> Document:
+    return {
+        "does": decision_words(decision),
+        "rule": decision.rule,
+        "version": decision.version,
+        "reason": decision.reason,
+        "facts": dict(decision.facts),
+    }

@@ -1,0 +1,248 @@
+"""Rehearsal: what continuing a run would do, decided in memory.
+
+Owns: the walk through a claim that `entering.py` makes for real: the same loading of code, the same
+fates of open attempts, the same rules; its events are thrown away.
+Must never: write, kill an old worker, or start anything.
+Read next: `claiming.py`, `judging.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from durable_wf.core import inputs as i
+from durable_wf.core.definition import Workflow
+from durable_wf.core.events import Fault
+from durable_wf.core.state import OpenAttempt, RunState
+from durable_wf.core.status import RunStatus, TaskStatus
+from durable_wf.core.summary import RunRow
+from durable_wf.engine import code
+from durable_wf.engine.claiming import Claimed, fates, refuse_if_not_claimable, replayed
+from durable_wf.engine.judging import Judge, fallbacks_of, refuse_lost_fallbacks
+from durable_wf.engine.view import load_definition
+from durable_wf.errors import DurableWorkflowError
+from durable_wf.recovery.chain import Rules
+from durable_wf.recovery.rule import NamedRule
+from durable_wf.store.locks import is_held
+from durable_wf.store.opening import Store
+
+
+@attrs.frozen
+class Said:
+    """What one rule says about a fault; None: it has no answer. The first that has one decides."""
+
+    rule: str
+    version: str
+    answer: i.Decision | None
+
+
+@attrs.frozen
+class Judged:
+    """A fault that continuing the run would have to decide about, and the decision.
+
+    `in_doubt` tells an attempt that was open when its engine died from one that had failed before.
+    """
+
+    task: str
+    attempt: int
+    fault: Fault
+    in_doubt: bool
+    said: tuple[Said, ...]
+    decision: i.Decision
+
+
+@attrs.frozen
+class Waits:
+    """A task that would wait, until when (UTC microseconds)."""
+
+    task: str
+    until: int
+
+
+@attrs.frozen
+class Rehearsal:
+    """What would become of the tasks of a run, by name.
+
+    `reused` have succeeded, `ended` ended otherwise; neither runs again. `returned` were announced
+    and never began, `judged` must be decided about first. `starts` could start at once, `waits`
+    wait, `later` come after others. `changed` are unfinished tasks whose code is not what the run
+    knows. `no_code` says why code and rules are not at hand, `refused` why the run would not be
+    continued at all. `ends` is how it would end at once, `workers` are old ones to be ended first.
+    `engine` is a living one, which holds the run and would go on with it.
+    """
+
+    run_id: str
+    before: RunStatus
+    reused: tuple[str, ...]
+    ended: tuple[str, ...]
+    starts: tuple[str, ...]
+    waits: tuple[Waits, ...]
+    later: tuple[str, ...]
+    returned: tuple[str, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    changed: tuple[str, ...] = ()
+    lost_rules: tuple[str, ...] = ()
+    new_rules: tuple[str, ...] = ()
+    no_code: str = ""
+    refused: tuple[str, ...] = ()
+    ends: RunStatus | None = None
+    workers: tuple[str, ...] = ()
+    engine: str = ""
+
+
+def rehearse(
+    store: Store,
+    row: RunRow,
+    why: str,
+    at: int,
+    *,
+    trusted: bool,
+    accept_changes: bool = False,
+    rules: tuple[NamedRule, ...] = (),
+) -> Rehearsal:
+    """What continuing this run at `at` would do. `why` is resume or recover; `rules` are those of
+    the engine that would do it.
+
+    A paused run whose engine lives would go on there. Raises WrongState for a run that has ended or
+    was imported, OwnedElsewhere for one that runs.
+    """
+    if why == "resume" and row.status is RunStatus.PAUSED and _is_driven(store, row):
+        return _woken(store, row, at)
+    refuse_if_not_claimable(row, store.folder.locks)
+    recorded = load_definition(store.log, row)
+    state = replayed(store.log, row, recorded)
+    refused, no_code, workflow = [], "", recorded
+    try:
+        workflow = _loaded(recorded, state, store, trusted=trusted)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's script does
+        no_code = _words(error)
+        refused.append(f"its code is not at hand: {no_code}")
+    changed = code.changed_tasks(state, recorded, workflow)
+    if changed and not accept_changes:
+        refused.append(f"the code of {len(changed)} unfinished tasks has changed")
+    state.workflow = workflow
+    chain = Rules.of(workflow.recovery, rules)
+    if not no_code:
+        try:
+            refuse_lost_fallbacks(state, fallbacks_of(workflow, chain))
+        except DurableWorkflowError as error:
+            refused.append(error.message)
+    acted = _act(store, row, state, why, at, Judge(chain, time.monotonic))
+    lost, new = _other_rules(recorded, workflow)
+    return attrs.evolve(
+        acted, changed=tuple(changed), no_code=no_code, refused=tuple(refused),
+        lost_rules=lost, new_rules=() if no_code else new,
+    )  # fmt: skip
+
+
+def _is_driven(store: Store, row: RunRow) -> bool:
+    return bool(row.engine) and not row.imported and is_held(store.folder.locks, row.engine)
+
+
+def _woken(store: Store, row: RunRow, at: int) -> Rehearsal:
+    """A paused run goes on in the engine that holds it: nothing is in doubt."""
+    state = replayed(store.log, row, load_definition(store.log, row))
+    before = list(state.tasks)
+    Claimed(state).give(i.Resume("rehearsal"), at)
+    return attrs.evolve(_outlook(row, state, before), engine=row.engine)
+
+
+def _loaded(recorded: Workflow, state: RunState, store: Store, *, trusted: bool) -> Workflow:
+    code.refuse_foreign(store, trusted=trusted)
+    loaded = code.load_trusted(recorded, state, store.log)
+    code.functions_given(loaded)
+    return loaded
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, DurableWorkflowError):
+        return error.message
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _act(store: Store, row: RunRow, state: RunState, why: str, at: int, judge: Judge) -> Rehearsal:
+    """Claim the run in memory, and see what comes of it."""
+    before, locks = list(state.tasks), store.folder.locks
+    open_before = dict(state.running)
+    judged: list[Judged] = []
+
+    def ask(state: RunState, index: int) -> i.Decision:
+        found = _judged(judge, state, index, open_before)
+        judged.append(found)
+        return found.decision
+
+    claimed = Claimed(state, judge=ask)
+    claimed.give(i.Claim("rehearsal", why), at)
+    returned = []
+    for report in fates(store.log, locks, row.run, state):
+        if isinstance(report, i.Returned):
+            returned.append(state.graph.names[report.index])
+        claimed.give(report, at)
+    if why == "resume" and state.status is RunStatus.PAUSED:
+        claimed.give(i.Resume("rehearsal"), at)
+    return attrs.evolve(
+        _outlook(row, state, before),
+        returned=tuple(returned),
+        judged=tuple(judged),
+        workers=tuple(_left(open_before.values(), locks)),
+    )
+
+
+def _outlook(row: RunRow, state: RunState, before: Sequence[TaskStatus]) -> Rehearsal:
+    """What has ended before, and what comes next."""
+    names = state.graph.names
+    starts = state.all_ready()
+    may_start = set(starts)
+    return Rehearsal(
+        run_id=row.run_id,
+        before=row.status,
+        reused=_named(names, before, {TaskStatus.SUCCEEDED}),
+        ended=_named(names, before, {TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED}),
+        starts=tuple(names[index] for index in starts),
+        waits=tuple(Waits(names[index], until) for index, until in sorted(state.waiting.items())),
+        later=tuple(
+            names[index]
+            for index, status in enumerate(state.tasks)
+            if status is TaskStatus.PENDING and index not in may_start
+        ),
+        ends=state.status if state.final else None,
+    )
+
+
+def _named(
+    names: Sequence[str], tasks: Sequence[TaskStatus], wanted: set[TaskStatus]
+) -> tuple[str, ...]:
+    return tuple(names[index] for index, status in enumerate(tasks) if status in wanted)
+
+
+def _judged(
+    judge: Judge, state: RunState, index: int, open_before: dict[int, OpenAttempt]
+) -> Judged:
+    said = tuple(Said(rule.name, rule.version, answer) for rule, answer in judge.each(state, index))
+    return Judged(
+        state.graph.names[index],
+        state.attempts[index],
+        state.faults[index],
+        index in open_before,
+        said,
+        judge(state, index),
+    )
+
+
+def _left(attempts: Iterable[OpenAttempt], locks: Path) -> Iterator[str]:
+    """Workers of the dead engine that still hold their locks."""
+    workers = {a.started.worker: a.started.pid for a in attempts}
+    for worker, pid in workers.items():
+        if is_held(locks, worker):
+            yield f"{worker} (pid {pid})"
+
+
+def _other_rules(recorded: Workflow, workflow: Workflow) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Rules that the run was recorded with and are gone, and those that it did not have."""
+    old = {label for task in recorded.tasks for label in task.rules} | set(recorded.rules)
+    new = {rule.label for chain in workflow.recovery.values() for rule in chain}
+    return tuple(sorted(old - new)), tuple(sorted(new - old))
