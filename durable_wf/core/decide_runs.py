@@ -51,6 +51,8 @@ def _take_up(state: RunState, events: list[Recorded], at: int) -> tuple[int, ...
             conclude_answer(state, events, at, index)
     take_signals(state, events, at)
     wake_due(state, events, at)
+    if state.final:
+        return ()
     if state.status is RunStatus.DRAINING:
         for index in sorted(state.faulted):
             if steps.is_closing(state, index):

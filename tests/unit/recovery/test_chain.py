@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 
 from durable_wf.core import inputs as i
-from durable_wf.recovery import Fail, Fallback, Retry, Skip, example, first_of, retry, rule, skip
+from durable_wf.core.status import Otherwise
+from durable_wf.recovery import (
+    Compensate,
+    Escalate,
+    Fail,
+    Fallback,
+    Retry,
+    Skip,
+    example,
+    first_of,
+    retry,
+    rule,
+    skip,
+)
 from durable_wf.recovery.chain import MOST_ATTEMPTS, Rules, decide
 from durable_wf.recovery.rule import named, named_all
 
@@ -101,6 +114,11 @@ def raises_evil(history, fault):
         (answer(Fallback(object())), "the fallback value"),
         (answer(Fallback("x" * 70_000)), "characters"),
         (answer(Fallback(print)), "which it has not announced"),
+        (answer(Escalate("")), "the question is empty"),
+        (answer(Escalate(7)), "the question 7 is no text"),
+        (answer(Escalate("what?", whom=None)), "the whom None is no text"),
+        (answer(Escalate("what?", timeout=-1)), "the timeout of an escalation must be from 0"),
+        (answer(Escalate("what?", on_timeout="panic")), "on_timeout is one of fail, skip, retry"),
     ],
 )
 def test_a_rule_that_raises_or_answers_nonsense_fails_the_task_and_says_so(bad, said):
@@ -108,6 +126,31 @@ def test_a_rule_that_raises_or_answers_nonsense_fails_the_task_and_says_so(bad, 
     assert isinstance(found, i.Fail)
     assert said in found.reason
     assert not found.keep_going
+
+
+def test_a_question_to_a_person_keeps_all_that_was_said():
+    asked = Escalate("what now?", "too odd", "ops", "5m", "retry", facts={"faults": 1})
+    found = decided(answer(asked))
+    assert isinstance(found, i.Escalate)
+    assert (found.question, found.reason, found.whom) == ("what now?", "too odd", "ops")
+    assert (found.timeout_us, found.on_timeout) == (300_000_000, Otherwise.RETRY)
+    assert found.facts == (("faults", 1),)
+    assert decided(answer(Escalate("what now?"))).timeout_us is None
+
+
+def test_compensate_fails_the_task_and_takes_back_what_it_may_have_done():
+    found = decided(answer(Compensate("half a booking")))
+    assert isinstance(found, i.Fail)
+    assert found.compensate
+    assert found.reason == "half a booking"
+
+
+def test_a_compensation_is_asked_about_by_its_own_rules_only():
+    mine, common = rule(answer(Skip())), rule(answer(Retry(1)))
+    rules = Rules({"a~undo": (mine,)}, (common,), (common,))
+    assert rules.of_task("a~undo") == (mine,)
+    assert rules.of_task("b~undo") == ()
+    assert rules.of_task("a") == (common, common)
 
 
 def test_no_rule_tries_for_ever():
