@@ -75,7 +75,8 @@ class Circuit:
     `failures` are those in a row: so many up to now, or so many that opened it. `opened_at`,
     `until` (no attempt goes through before) and `place` (the attempt whose failure it was) say how
     it opened; `probe` is the attempt that was let through, whatever has become of it. `untold` is
-    a turn that follows from the rows and does not stand among them.
+    a turn that follows from the rows and does not stand among them; if it has closed, `place` and
+    `closed_at` say by which attempt.
     """
 
     key: str
@@ -86,6 +87,7 @@ class Circuit:
     place: str = ""
     probe: str = ""
     untold: What | None = None
+    closed_at: int = 0
 
 
 def place_of(run_id: str, task: str, attempt: int) -> str:
@@ -115,8 +117,9 @@ class Tally:
         self.breaker = breaker
         self._streak: list[int] = []
         self._failures = 0
-        self._place = ""  # of the last opening, which may be over
-        self._opened_at = 0
+        self._place = ""  # of the last turn
+        self._opened_at = 0  # of the last opening, which may be over
+        self._closed_at = 0
         self._is_open = False
         self._probe = ""
         self._turns: set[tuple[What, str]] = set()
@@ -147,11 +150,21 @@ class Tally:
             case _:
                 pass
 
+    @property
+    def opened_at(self) -> int:
+        """When the circuit opened, if it is not closed."""
+        return self._opened_at if self._is_open else 0
+
     def circuit(self, at: int) -> Circuit:
         """How it stands at this time."""
         key = self.breaker.key
         if not self._is_open:
-            return Circuit(key, failures=len(self._streak), untold=self._untold)
+            if self._untold is None:
+                return Circuit(key, failures=len(self._streak))
+            return Circuit(
+                key, failures=len(self._streak), place=self._place, untold=self._untold,
+                closed_at=self._closed_at,
+            )  # fmt: skip
         until = self._opened_at + round(self.breaker.cooldown_s * 1e6)
         half = at >= until or bool(self._probe)
         return Circuit(
@@ -176,6 +189,7 @@ class Tally:
 
     def _close(self, row: Outcome) -> None:
         self._is_open, self._probe, self._untold = False, "", What.CLOSED
+        self._closed_at, self._place = row.at, row.place
         self._streak.clear()
         self._turns.add((What.CLOSED, row.place))
 

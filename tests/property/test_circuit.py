@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durable_wf.core.breaker import Breaker
-from durable_wf.core.circuit import Circuit, Outcome, What, fold, kept, sentence
+from durable_wf.core.circuit import Circuit, CircuitState, Outcome, What, fold, kept, sentence
 
 S = 1_000_000
 BREAKER = Breaker("k", failures=3, within_s=10.0, cooldown_s=5.0)
@@ -78,7 +78,8 @@ def oracle(breaker, rows, now):
 
 def seen(circuit: Circuit):
     untold = {None: None, What.OPENED: "open", What.CLOSED: "close"}[circuit.untold]
-    return circuit.state.value, circuit.opened_at, circuit.place, circuit.probe, untold
+    place = "" if circuit.state is CircuitState.CLOSED else circuit.place
+    return circuit.state.value, circuit.opened_at, place, circuit.probe, untold
 
 
 rows_of_a_key = st.lists(
@@ -112,7 +113,8 @@ def as_engines_write(breaker, draws):
             rows.append(Outcome("k", now, what, place, began))
             untold = fold(breaker, rows, now).untold
             if untold and not word.endswith("untold"):
-                rows.append(Outcome("k", now, untold, place))
+                turned = fold(breaker, rows, now).place
+                rows.append(Outcome("k", now, untold, turned))
     return rows
 
 
@@ -175,8 +177,7 @@ def test_telling_of_a_turn_again_changes_nothing(rows, more):
     circuit = fold(BREAKER, rows, now)
     if circuit.untold is None:
         return
-    place = circuit.place if circuit.untold is What.OPENED else rows[-1].place
-    told = Outcome("k", now, circuit.untold, place)
+    told = Outcome("k", now, circuit.untold, circuit.place)
     once = fold(BREAKER, [*rows, told], now)
     assert fold(BREAKER, [*rows, *[told] * (1 + more)], now) == once
     assert once.untold is None
