@@ -68,7 +68,7 @@ class Breakers:
         self._runs = runs
         self._rows: dict[str, list[Outcome]] = {}
         self._tallies: dict[str, dict[Breaker, Tally]] = {}
-        self._opened: dict[str, tuple[int, float]] = {}
+        self._seen: dict[str, tuple[int, float]] = {}
         self._version: int | None = None
         self._looked = False
         self._look_at = 0.0
@@ -122,7 +122,7 @@ class Breakers:
         key = breaker.key
         if not self._take(key, place):
             self._denied[key] = self._clock.monotonic_s() + RETRY_S
-            self._put_aside(breaker, place, self._circuit(breaker))
+            self._put_aside(breaker, place, self._circuit(breaker), first=True)
             return False
         # Who had it before may have given it back with an outcome that was not seen here yet.
         self._look()
@@ -133,7 +133,7 @@ class Breakers:
         self._drops.append(LeaseDrop(_lease(key), self._engine))
         if circuit.state is CircuitState.CLOSED:
             return True
-        self._put_aside(breaker, place, circuit)
+        self._put_aside(breaker, place, circuit, first=True)
         return False
 
     def begun(self, live: LiveRun, index: int, attempt: int, at: int) -> None:
@@ -150,6 +150,7 @@ class Breakers:
         """Tasks that were kept aside and are to be asked about again."""
         self._candidates.clear()
         if not self._aside:
+            self._changed.clear()
             return []
         now = self._clock.monotonic_s()
         if now >= self._look_at:
@@ -237,17 +238,15 @@ class Breakers:
         return circuit
 
     def _moment(self, tally: Tally) -> int:
-        """Now; if the clock was set back after the circuit opened, what has passed since it was
-        seen open counts, or a cooldown would last as long as the clock was wrong.
+        """Now; but what has passed since it was seen open counts even if the clock was set back, or
+        a cooldown would last as long as the clock was wrong.
         """
-        now = self._clock.now_us()
-        opened_at = tally.opened_at
-        if opened_at <= now:
-            return now
-        key, monotonic_s = tally.breaker.key, self._clock.monotonic_s()
-        if self._opened.get(key, (0, 0.0))[0] != opened_at:
-            self._opened[key] = (opened_at, monotonic_s)
-        return opened_at + round((monotonic_s - self._opened[key][1]) * 1e6)
+        opened_at, monotonic_s = tally.opened_at, self._clock.monotonic_s()
+        seen_at, seen_s = self._seen.get(tally.breaker.key, (0, 0.0))
+        if seen_at != opened_at:
+            seen_s = monotonic_s
+            self._seen[tally.breaker.key] = (opened_at, seen_s)
+        return max(self._clock.now_us(), opened_at + round((monotonic_s - seen_s) * 1e6))
 
     def _look(self) -> None:
         """Notice what other engines have committed."""
@@ -311,9 +310,14 @@ class Breakers:
 
     # --- tasks aside, and the right to probe ------------------------------------------------------
 
-    def _put_aside(self, breaker: Breaker, place: _Place, circuit: Circuit) -> None:
+    def _put_aside(
+        self, breaker: Breaker, place: _Place, circuit: Circuit, *, first: bool = False
+    ) -> None:
         aside = self._aside.setdefault(breaker, _Aside())
-        aside.tasks[place] = None
+        if first:
+            aside.tasks = {place: None, **aside.tasks}
+        else:
+            aside.tasks[place] = None
         self._plan(breaker, aside, circuit)
 
     def _plan(self, breaker: Breaker, aside: _Aside, circuit: Circuit) -> None:
@@ -333,15 +337,21 @@ class Breakers:
         found: list[_Place] = []
         if circuit.state is CircuitState.CLOSED:
             found = [*aside.tasks]
+            aside.tasks.clear()
         elif circuit.state is CircuitState.HALF_OPEN and self._may_probe(breaker.key):
-            found = [next(iter(aside.tasks))]
-        for place in found:
-            del aside.tasks[place]
+            while aside.tasks and not found:
+                place = next(iter(aside.tasks))
+                del aside.tasks[place]
+                found = [place] if self._is_ready(place) else []
         if aside.tasks:
             self._plan(breaker, aside, circuit)
         else:
             del self._aside[breaker]
         return found
+
+    def _is_ready(self, place: _Place) -> bool:
+        live = self._runs.get(place[0])
+        return live is not None and live.state.is_ready(place[1])
 
     def _may_probe(self, key: str) -> bool:
         if key in self._probes.values() or any(b.key == key for b in self._candidates.values()):
