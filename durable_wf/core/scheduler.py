@@ -127,6 +127,8 @@ def is_tiny(task: Task, estimate_us: int) -> bool:
         and task.timeout_s is None
         and task.memory_limit is None
         and task.breaker is None
+        and task.deadline_s is None
+        and task.heartbeat_s is None
     )
 
 

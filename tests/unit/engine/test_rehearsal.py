@@ -106,6 +106,19 @@ def test_a_fault_that_nobody_decided_about_is_decided_now(store, at_hand):
     assert found.starts == ("b",)
 
 
+def test_a_retry_for_which_there_is_no_time_is_told_as_the_failure_that_it_becomes(store, at_hand):
+    at_hand["a"] = (retry(3, wait="1h"),)
+    work = strategies.workflow(strategies.task("a", deadline_s=60.0), name="w")
+    row, _ = put(store.log, *BEGUN, h.begun(), h.broke(), workflow=work)
+    found = rehearse(store, row, "resume", NOW, trusted=True)
+    (judged,) = found.judged
+    assert isinstance(judged.said[0].answer, i.Retry)
+    assert isinstance(judged.decision, i.Fail)
+    assert judged.decision.rule == "deadline"
+    assert "its deadline has passed" in judged.decision.reason
+    assert found.ends is RunStatus.FAILED
+
+
 def test_what_waits_is_told_with_its_time(store):
     retry_later = attrs.evolve(h.RETRY, until=NOW + 5)
     found = rehearsed(store, *BEGUN, h.begun(), h.broke(), retry_later)
