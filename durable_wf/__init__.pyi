@@ -5,7 +5,7 @@ from durable_wf.authoring.factory import TaskFactory as TaskFactory
 from durable_wf.authoring.task import task as task
 from durable_wf.core.definition import Task as Task
 from durable_wf.core.definition import Workflow as Workflow
-from durable_wf.core.events import Fault as Fault
+from durable_wf.core.fault import Fault as Fault
 from durable_wf.core.plan import ExecutionPlan as ExecutionPlan
 from durable_wf.core.resolver import DependencyResolver as DependencyResolver
 from durable_wf.core.resources import Resources as Resources
@@ -14,6 +14,7 @@ from durable_wf.core.status import FaultKind as FaultKind
 from durable_wf.core.status import RunStatus as RunStatus
 from durable_wf.core.status import TaskStatus as TaskStatus
 from durable_wf.core.values import Missing as Missing
+from durable_wf.core.values import NotDone as NotDone
 from durable_wf.engine.facade import WorkflowEngine as WorkflowEngine
 from durable_wf.engine.result import RunHandle as RunHandle
 from durable_wf.engine.result import RunResult as RunResult
@@ -48,6 +49,8 @@ from durable_wf.execute.context import current as current
 from durable_wf.recovery.combine import first_of as first_of
 from durable_wf.recovery.combine import limit as limit
 from durable_wf.recovery.combine import when as when
+from durable_wf.recovery.ready import compensate as compensate
+from durable_wf.recovery.ready import escalate as escalate
 from durable_wf.recovery.ready import fail_fast as fail_fast
 from durable_wf.recovery.ready import fallback as fallback
 from durable_wf.recovery.ready import fallback_to as fallback_to

@@ -10,13 +10,19 @@ from __future__ import annotations
 import strategies
 
 from durable_wf.core import events as e
+from durable_wf.core.definition import Undo, WaitFor
 from durable_wf.core.evolve import replay
 from durable_wf.core.state import RunState
-from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
+from durable_wf.core.status import FaultKind, RunStatus, TaskStatus, Verdict, WaitKind
 
 A_THEN_B = strategies.workflow(strategies.task("a"), strategies.task("b", "a"))
 A_MAY_FAIL = strategies.workflow(
     strategies.task("a", optional=True), strategies.task("b", "a"), name="w"
+)
+
+A_WITH_ALL = strategies.workflow(
+    strategies.task("a", wait=WaitFor(WaitKind.SIGNAL, "go"), undo=Undo("jobs:undo")),
+    strategies.task("b", "a"),
 )
 
 CREATED = e.RunCreated("w", "d-1", 2, code="c-1")
@@ -40,6 +46,16 @@ CUT_OFF = e.TaskSkipped("b", "upstream", "task 'a' failed", upstream="a")
 KEPT_GOING = e.TaskFailed("a", "rule", "because", keep_going=True)
 FELL_BACK = e.TaskFellBack("a", "7", "rule", "because")
 FALLING_BACK = e.TaskFallbackScheduled("a", "jobs:other", "rule", "because")
+REFUSED = e.AttemptRefused("a", "service", 60)
+DISPROVED = e.AttemptDisproved("a", 2)
+PROBING = e.TaskProbeScheduled("a", "jobs:probe", "in doubt: probe", "because")
+ESCALATED = e.TaskEscalated("a", "what now?", "rule", "because", until=90)
+WAITING = e.TaskWaiting("a", WaitKind.SIGNAL, 90)
+ANSWERED = e.OperatorDecided("a", Verdict.RETRY, "ann")
+COMPLETED = e.TaskCompleted("a", "7", "because")
+IMPORTED = e.TaskImported("a", "r-0", "7")
+SIGNAL = e.SignalReceived("go", "7", "ann")
+ADDED = e.TasksAdded((("a~undo", "a"),), "compensate")
 DROPPED = e.TaskCancelled("a", "the run was draining")
 
 

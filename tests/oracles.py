@@ -36,6 +36,12 @@ class Reading:
     in_doubt: dict[str, int] = attrs.field(factory=dict)
     kept_going: set[str] = attrs.field(factory=set)
     cut_off: set[str] = attrs.field(factory=set)
+    asked: dict[str, str] = attrs.field(factory=dict)
+    answered: set[str] = attrs.field(factory=set)
+    probing: set[str] = attrs.field(factory=set)
+    signals: list[str] = attrs.field(factory=list)
+    undone: dict[str, str] = attrs.field(factory=dict)
+    completed: list[str] = attrs.field(factory=list)
     notes: dict[str, object] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -68,40 +74,138 @@ class Reading:
             case e.AttemptSucceeded():
                 self._close(event)
                 self.tasks[name] = "succeeded"
+                self._completed(name)
+            case e.AttemptDisproved():
+                assert name in self.probing, f"{name} was no probe"
+                self._close(event)
+                self.tasks[name] = "pending"
+                self.probing.discard(name)
+            case e.AttemptRefused():
+                assert self._may_start(name), f"{name} refused while {self.run}"
+                self._change(name, "pending", "faulted")
             case e.AttemptFailed():
                 self._close(event)
                 self.tasks[name] = "faulted"
                 if event.fault.kind is FaultKind.IN_DOUBT:
                     self.in_doubt[name] = self.in_doubt.get(name, 0) + 1
             case e.TaskRetryScheduled():
-                assert self.run != "draining", "a draining run retries nothing"
+                self._undecided(name)
                 self._change(name, "faulted", "waiting")
                 self.until[name] = event.until
             case e.TaskWoken():
-                assert self.run == "running", f"{name} woken while {self.run}"
-                assert self.until.pop(name) <= self.latest, f"{name} woken too early"
-                self._change(name, "waiting", "pending")
+                self._woken(name)
             case e.TaskFailed():
-                self._change(name, "faulted", "failed")
-                if event.keep_going:
-                    assert self.run != "draining", "a draining run asks no rule"
-                    self.kept_going.add(name)
+                self._failed(event)
             case e.TaskSkipped():
                 self._skipped(event)
             case e.TaskFellBack():
-                assert self.run != "draining", "a draining run asks no rule"
+                self._undecided(name)
                 self._change(name, "faulted", "succeeded")
             case e.TaskFallbackScheduled():
-                assert self.run != "draining", "a draining run asks no rule"
+                self._undecided(name)
                 self._change(name, "faulted", "pending")
+                self.notes[f"fell back {name}"] = True
+            case e.TaskProbeScheduled():
+                self._undecided(name)
+                self._change(name, "faulted", "pending")
+                self.probing.add(name)
             case e.TaskCancelled():
                 assert self.run == "draining", "only a draining run cancels"
                 self._change(name, "faulted", "cancelled")
+            case _:
+                self._waits(event)
+
+    def _waits(self, event: e.TaskEvent) -> None:
+        """Events of tasks that wait for somebody or something."""
+        name = event.task
+        match event:
+            case e.TaskEscalated():
+                self._undecided(name)
+                self._change(name, "faulted", "waiting")
+                self._ask(name, "operator", event.until)
+            case e.TaskWaiting():
+                assert self._may_start(name), f"{name} waits while {self.run}"
+                wait = self._by_name()[name].wait
+                assert wait.kind is event.what, f"{name} waits for {event.what}"
+                self._change(name, "pending", "waiting")
+                self._ask(name, event.what.value, event.until)
+            case e.OperatorDecided():
+                self._undecided(name)
+                assert self.tasks[name] == "waiting", f"{name} is {self.tasks[name]}"
+                self.answered.add(name)
+            case e.TaskCompleted():
+                self._undecided(name)
+                assert name in self.asked, f"{name} asked nobody"
+                if event.signal:
+                    self.signals.remove(event.signal)
+                    assert self._by_name()[name].wait.name == event.signal, event
+                elif name not in self.answered:
+                    assert self.until[name] <= self.latest, f"{name} completed too early"
+                self._change(name, "waiting", "succeeded")
+                self._settle(name)
+            case e.TaskImported():
+                assert self.run == "running", self.run
+                self._change(name, "pending", "succeeded")
+                self._completed(name)
+            case _:
+                raise AssertionError(f"no oracle knows {event}")
+
+    def _ask(self, name: str, what: str, until: int | None) -> None:
+        self.asked[name] = what
+        if until is not None:
+            self.until[name] = until
+
+    def _settle(self, name: str) -> None:
+        self.asked.pop(name, None)
+        self.until.pop(name, None)
+        self.answered.discard(name)
+
+    def _undecided(self, name: str) -> None:
+        """A draining run decides nothing any more, but about what takes back what it did."""
+        assert self.run != "draining" or name in self.undone, f"{name}: the run is draining"
+
+    def _may_start(self, name: str) -> bool:
+        return self.run == "running" or (self.run == "draining" and name in self.undone)
+
+    def _completed(self, name: str) -> None:
+        """Something to be taken back, unless it was another function that did it."""
+        task = self._by_name().get(name)
+        if task is not None and task.undo and f"fell back {name}" not in self.notes:
+            self.completed.append(name)
+
+    def _woken(self, name: str) -> None:
+        if name not in self.answered:
+            assert self._may_start(name), f"{name} woken while {self.run}"
+            assert self.until[name] <= self.latest, f"{name} woken too early"
+        self._change(name, "waiting", "pending")
+        self._settle(name)
+
+    def _failed(self, event: e.TaskFailed) -> None:
+        name = event.task
+        if self.tasks[name] == "waiting":
+            self._undecided(name)
+            late = self.until.get(name, self.latest + 1) <= self.latest
+            assert name in self.answered or late, f"{name} waits, and nobody has said no"
+            self._settle(name)
+            self.tasks[name] = "failed"
+        else:
+            self._change(name, "faulted", "failed")
+        if event.keep_going:
+            assert self.run != "draining", "a draining run asks no rule"
+            self.kept_going.add(name)
+        if event.compensate:
+            self.completed.append(name)
 
     def _skipped(self, event: e.TaskSkipped) -> None:
         """By a decision about its fault, or because it depends on a task that has failed."""
-        assert self.run != "draining", "a draining run closes its tasks together"
+        self._undecided(event.task)
         if not event.upstream:
+            if self.tasks[event.task] == "waiting":
+                late = self.until.get(event.task, self.latest + 1) <= self.latest
+                assert event.task in self.answered or late, f"{event.task} waits"
+                self._settle(event.task)
+                self.tasks[event.task] = "skipped"
+                return
             self._change(event.task, "faulted", "skipped")
             return
         assert event.upstream in self.kept_going, event
@@ -118,9 +222,17 @@ class Reading:
 
     def _started(self, event: e.AttemptStarted) -> None:
         name = event.task
-        assert self.run == "running", f"{name} started while {self.run}"
+        assert self._may_start(name), f"{name} started while {self.run}"
         assert name not in self.open, f"I3: {name} has an open attempt"
         self._change(name, "pending", "running")
+        self.counted[name] += 1
+        assert event.attempt == self.counted[name], f"{name}: attempt {event.attempt} out of order"
+        self.open[name] = event.attempt
+        if name in self.undone:
+            before = list(self.undone)[: list(self.undone).index(name)]
+            assert {self.tasks[one] for one in before} <= ENDED, f"{name} before {before}"
+            return
+        assert self._by_name()[name].wait is None, f"{name} waits and calls nothing"
         for upstream in self._by_name()[name].upstream:
             optional = self._by_name()[upstream].optional
             ended = self.tasks[upstream]
@@ -128,11 +240,11 @@ class Reading:
             assert ended == "succeeded" or skipped or (optional and ended == "failed"), (
                 f"{upstream} is {ended}"
             )
-        self.counted[name] += 1
-        assert event.attempt == self.counted[name], f"{name}: attempt {event.attempt} out of order"
-        self.open[name] = event.attempt
 
-    def _close(self, event: e.AttemptReturned | e.AttemptSucceeded | e.AttemptFailed) -> None:
+    def _close(
+        self,
+        event: e.AttemptReturned | e.AttemptSucceeded | e.AttemptFailed | e.AttemptDisproved,
+    ) -> None:
         assert self.run in {"running", "paused", "draining"}, self.run
         assert self.open.pop(event.task, None) == event.attempt, f"I4: {event}"
 
@@ -175,6 +287,12 @@ class Reading:
                 assert self.run in {"pending", "running", "paused"}, "the first verdict stands"
                 self.run = "draining"
                 notes.update(verdict=event.verdict.value, cause=event.cause)
+                notes.update(compensate=event.compensate)
+            case e.SignalReceived():
+                assert self.run in {"pending", "running", "paused"}, self.run
+                self.signals.append(event.name)
+            case e.TasksAdded():
+                self._taken_back(event)
             case e.TasksClosed():
                 assert self.run == "draining", self.run
                 self._tasks_closed(event)
@@ -182,14 +300,30 @@ class Reading:
                 self._ended(event, recorded)
 
     def _tasks_closed(self, event: e.TasksClosed) -> None:
+        assert not self.undone, "compensations are not closed"
         closed = [name for name, status in self.tasks.items() if status in {"pending", "waiting"}]
         assert len(closed) == event.count, f"{event.count} closed of {closed}"
         self.tasks.update(dict.fromkeys(closed, event.status.value))
         self.until.clear()
+        self.asked.clear()
+        self.answered.clear()
+
+    def _taken_back(self, event: e.TasksAdded) -> None:
+        """Each that was completed, the last one first, once nothing of the run is left."""
+        assert self.run == "draining", self.run
+        assert self.notes["compensate"], "nobody wants it taken back"
+        assert not self.undone, "taken back twice"
+        assert set(self.tasks.values()) <= ENDED, self.tasks
+        assert event.tasks == tuple((f"{name}~undo", name) for name in reversed(self.completed))
+        self.undone = dict(event.tasks)
+        self.tasks |= dict.fromkeys(self.undone, "pending")
+        self.counted |= dict.fromkeys(self.undone, 0)
 
     def _ended(self, event: e.Event, recorded: e.Recorded) -> None:
         assert set(self.tasks.values()) <= ENDED, f"I6: {self.tasks}"
         assert not self.open, f"I6: {self.open}"
+        if self.notes.get("compensate"):
+            assert len(self.undone) == len(self.completed), "something was not taken back"
         if isinstance(event, e.RunSucceeded):
             assert self.run in {"running", "paused"}, self.run
             for task in self.workflow.tasks:
@@ -219,7 +353,7 @@ class Reading:
             created_at=notes["created_at"],
             started_at=notes.get("started_at"),
             ended_at=notes.get("ended_at"),
-            wake_at=min(self.until.values(), default=None),
+            wake_at=self._wake_at(created),
             engine=notes.get("engine", ""),
             cause=notes.get("cause", ""),
             definition=notes["definition"],
@@ -228,6 +362,11 @@ class Reading:
             code=notes["code"],
             tags=created.tags,
         )
+
+    def _wake_at(self, created: e.RunCreated) -> int | None:
+        late = created.deadline_at if self.run in {"pending", "running", "paused"} else None
+        times = [*self.until.values(), *([] if late is None else [late])]
+        return min(times, default=None)
 
 
 def read(workflow: Workflow, events: Iterable[e.Recorded]) -> Reading:
@@ -248,7 +387,8 @@ def check_commits(workflow: Workflow, events: list[e.Recorded], commits: Iterabl
             assert "faulted" not in reading.tasks.values(), f"I5: {reading.tasks}"
             over = set(reading.tasks.values()) <= ENDED
             assert over == (reading.run in OVER), f"{reading.run} with {reading.tasks}"
-            if reading.run == "draining":
+            assert not reading.answered, "an answer without its conclusion"
+            if reading.run == "draining" and not reading.undone:
                 assert not {"pending", "waiting"} & set(reading.tasks.values()), reading.tasks
 
 

@@ -4,15 +4,17 @@ Owns: the script language, one function for each verb, and how events are shown.
 Must never: check anything; the reviewer of a diff does.
 Read next: `test_transcripts.py`; any file of `transcripts/`.
 
-A script says `task NAME [after A B] [optional] [priority=N]` for each task, then `> verb ...` for
-each input. Lines that are indented are answers: events with their numbers, obligations after "!",
-the state after "=". Between two inputs a second passes.
+A script says `task NAME [after A B] [optional] [undo] [approval] [key=value]` for each task (keys:
+priority, sleep, signal, deadline_s, in_doubt, timeout_s, on_timeout, on_reject), and `deadline N`
+for the run, then `> verb ...` for each input. Lines that are indented are answers: events with
+their numbers, obligations after "!", the state after "=". Between two inputs a second passes.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
+from enum import Enum
 
 import attrs
 import strategies
@@ -20,11 +22,12 @@ import strategies
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
 from durable_wf.core.decide import Decided, decide
-from durable_wf.core.definition import Task, Workflow
+from durable_wf.core.definition import Task, Undo, Upstream, WaitFor, Workflow
 from durable_wf.core.evolve import replay
 from durable_wf.core.judge import judge
 from durable_wf.core.state import RunState
-from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
+from durable_wf.core.status import FaultKind, InDoubt, Otherwise, Verdict, WaitKind
+from durable_wf.core.values import NOT_DONE
 
 SECOND = 1_000_000
 START = 1_790_000_000 * SECOND
@@ -40,6 +43,8 @@ class Play:
     state: RunState | None = None
     events: list[e.Recorded] = attrs.field(factory=list)
     at: int = START
+    deadline_s: int = 0
+    imports: list[e.TaskImported] = attrs.field(factory=list)
 
     @property
     def workflow(self) -> Workflow:
@@ -63,8 +68,12 @@ class Play:
 def create(play: Play, engine: str = "e-1") -> Decided:
     workflow = play.workflow
     play.state = RunState.of("r", workflow)
-    made = e.RunCreated(play.name, "d-1", len(workflow.tasks), code="c-1")
-    return play.give(i.Create(made, engine))
+    late = play.at + play.deadline_s * SECOND if play.deadline_s else None
+    origin = play.imports[0].origin if play.imports else ""
+    made = e.RunCreated(
+        play.name, "d-1", len(workflow.tasks), code="c-1", deadline_at=late, origin=origin
+    )
+    return play.give(i.Create(made, engine, tuple(play.imports)))
 
 
 def begin(play: Play, task: str) -> Decided:
@@ -119,6 +128,48 @@ def rule(play: Play, task: str, answer: str, more: str = "") -> Decided:
             return play.give(i.Fail(*why, "2", facts, keep_going=answer == "keep-going"))
 
 
+def escalate(play: Play, task: str, timeout_s: str = "", on_timeout: str = "fail") -> Decided:
+    timeout_us = int(timeout_s) * SECOND if timeout_s else None
+    given = i.Escalate(
+        play.index(task), "ask", "it failed", "what now?", "1", (("faults", 1),), "ops",
+        timeout_us, Otherwise(on_timeout),
+    )  # fmt: skip
+    return play.give(given)
+
+
+def refuse(play: Play, task: str, breaker: str, seconds: str) -> Decided:
+    until = play.at + int(seconds) * SECOND
+    return play.give(i.Refuse(play.index(task), breaker, until, (("failures", 5),)))
+
+
+def disprove(play: Play, task: str) -> Decided:
+    """The probe has found nothing."""
+    number = play.attempt(task)
+    return play.give(i.Succeeded(1, play.index(task), number, NOT_DONE, play.at, 500))
+
+
+def take_over(play: Play, task: str, value: str, origin: str = "r-0") -> Decided:
+    """Said before `create`: the run will take this result over from another."""
+    play.imports.append(e.TaskImported(task, origin, value))
+    return Decided([])
+
+
+def signal(play: Play, name: str, value: str = "null", actor: str = "ann") -> Decided:
+    return play.give(i.Signal(name, value, actor))
+
+
+def answer(
+    play: Play, task: str, verdict: str, comment: str = "", value: str = "", attempt: str = ""
+) -> Decided:
+    number = int(attempt) if attempt else None
+    return play.give(i.Answer(task, Verdict(verdict), "ann", comment, value, number))
+
+
+def compensate(play: Play, task: str) -> Decided:
+    """A rule has answered: give up, and take back what the attempt may have done."""
+    return play.give(i.Fail(play.index(task), "a rule", "it said so", compensate=True))
+
+
 def due(play: Play) -> Decided:
     return play.give(i.Due())
 
@@ -131,16 +182,16 @@ def resume(play: Play, actor: str = "ann") -> Decided:
     return play.give(i.Resume(actor))
 
 
-def cancel(play: Play, actor: str = "ann", cause: str = "") -> Decided:
-    return play.give(i.Cancel(actor, cause))
+def cancel(play: Play, actor: str = "ann", cause: str = "", undo: str = "undo") -> Decided:
+    return play.give(i.Cancel(actor, cause, compensate=undo == "undo"))
 
 
 def accept_code(play: Play, *tasks: str) -> Decided:
     return play.give(i.AcceptCode("ann", "d-2", "c-2", tasks))
 
 
-def claim(play: Play, engine: str, why: str = "recover") -> Decided:
-    return play.give(i.Claim(engine, why))
+def claim(play: Play, engine: str, why: str = "recover", crash_limit: str = "0") -> Decided:
+    return play.give(i.Claim(engine, why, int(crash_limit)))
 
 
 def release(play: Play, engine: str, why: str = "stopping") -> Decided:
@@ -163,7 +214,8 @@ VERBS: dict[str, Callable[..., Decided]] = {
     "return": give_back, "judge": judge_task, "retry": retry, "rule": rule, "due": due,
     "pause": pause, "resume": resume,
     "cancel": cancel, "accept-code": accept_code, "claim": claim, "release": release,
-    "crash": crash, "wait": wait,
+    "crash": crash, "wait": wait, "escalate": escalate, "refuse": refuse, "disprove": disprove,
+    "import": take_over, "signal": signal, "answer": answer, "compensate": compensate,
 }  # fmt: skip
 
 
@@ -180,25 +232,49 @@ def play(name: str, script: str) -> tuple[str, Play]:
         lines.append(line)
         if line.startswith("task "):
             stage.tasks.append(_task(line))
+        elif line.startswith("deadline "):
+            stage.deadline_s = int(line.split()[1])
         elif line.startswith("> "):
             verb, *words = shlex.split(line[2:])
             stage.at += SECOND
+            if stage.state is None and verb != "create":
+                VERBS[verb](stage, *words)
+                continue
             lines += [f"  {shown}" for shown in _answer(stage, VERBS[verb](stage, *words))]
     return "\n".join(lines) + "\n", stage
 
 
 def _task(line: str) -> Task:
     fields: dict[str, object] = {}
+    waits: dict[str, object] = {}
     upstream: list[str] = []
     _, name, *words = line.split()
     for word in words:
-        key, found, number = word.partition("=")
-        if found:
-            fields[key] = int(number)
-        elif word == "optional":
-            fields[word] = True
-        elif word != "after":
-            upstream.append(word)
+        match word.partition("="):
+            case "optional", _, _:
+                fields["optional"] = True
+            case "undo", _, _:
+                fields["undo"] = Undo("jobs:undo", (Upstream(name),))
+            case "approval", _, _:
+                waits |= {"kind": WaitKind.APPROVAL, "question": "go on?", "whom": "ops"}
+            case "signal", _, value:
+                waits |= {"kind": WaitKind.SIGNAL, "name": value}
+            case "sleep", _, value:
+                waits |= {"kind": WaitKind.SLEEP, "timeout_s": float(value)}
+            case "timeout_s", _, value:
+                waits["timeout_s"] = float(value)
+            case ("on_timeout" | "on_reject") as key, _, value:
+                waits[key] = Otherwise(value)
+            case "in_doubt", _, value:
+                fields |= {"in_doubt": InDoubt(value), "probe": "jobs:probe"}
+            case key, "=", value:
+                fields[key] = float(value) if key.endswith("_s") else int(value)
+            case "after", _, _:
+                pass
+            case _:
+                upstream.append(word)
+    if waits:
+        fields["wait"] = WaitFor(**waits)
     return strategies.task(name, *upstream, **fields)
 
 
@@ -229,7 +305,7 @@ def _word(name: str, value: object) -> str:
     match value:
         case e.Fault():
             return f"{value.kind.value}: {value.message}" if value.message else value.kind.value
-        case RunStatus() | TaskStatus():
+        case Enum():
             return f"{name}={value.value}"
         case int() if name == "until":
             return f"until=+{(value - START) / SECOND:g}s"
@@ -237,6 +313,8 @@ def _word(name: str, value: object) -> str:
             return f"#{value}"
         case str() if name in {"task", "engine"}:
             return value
+        case int() if name == "deadline_at":
+            return f"deadline=+{(value - START) / SECOND:g}s"
         case tuple():
             parts = (one if isinstance(one, str) else ":".join(map(str, one)) for one in value)
             return f"{name}={','.join(parts)}"

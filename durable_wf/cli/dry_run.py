@@ -102,6 +102,10 @@ def decision_words(decision: i.Decision) -> str:
             return f"take {decision.value[:60]} for the result"
         case i.FallBackTo():
             return f"call {decision.function} instead"
+        case i.Escalate():
+            return f"ask a person: {decision.question[:200]}"
+        case i.ProbeFirst():
+            return f"call the probe {decision.function} first"
         case _:
             assert_never(decision)
 

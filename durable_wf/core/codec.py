@@ -53,7 +53,7 @@ def encode(event: Event) -> tuple[str, str, int, str]:
     """Kind tag, task, attempt and body of an event. Run events have task "" and attempt 0."""
     if type(event) is AttemptSucceeded:
         return "AttemptSucceeded", event.task, event.attempt, _succeeded_body(event)
-    if type(event) is AttemptStarted:
+    if type(event) is AttemptStarted and not event.detail:
         body = _started_body(event.worker, event.pid, event.born)
         return "AttemptStarted", event.task, event.attempt, body
     task: str = getattr(event, "task", "")

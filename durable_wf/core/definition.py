@@ -1,113 +1,32 @@
 """Definitions: what a workflow is, before any run of it exists.
 
-Owns: Workflow, Task, where arguments come from, what a task needs, and the JSON form of all this.
-All are frozen values; two definitions are equal when their JSON is.
+Owns: Workflow, and its JSON form's place: `to_json`, `from_json`. All values are frozen; two
+definitions are equal when their JSON is.
 Must never: call, import or inspect a user's function. `Workflow.functions` carries the callables
 from the builder to the engine and takes no part in equality or JSON.
-Read next: `digests.py` for what makes two definitions the same, `graph.py` for order and levels.
-
-The JSON is one document with one line per task; fields that have their default are left out, and
-tasks name their function by its place in a list, so that a definition of 100,000 tasks stays small.
-It is written and read by hand because cattrs takes four times as long; a property test holds
-the two together.
+Read next: `task.py` for the tasks, `digests.py` for what makes two definitions the same, `graph.py`
+for order and levels.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterator, Mapping
-from operator import attrgetter
-from typing import Any, Self, TypeGuard
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import attrs
 
+from durable_wf.core import definition_json
 from durable_wf.core.plan import ExecutionPlan, plan
-from durable_wf.core.resources import DEFAULT_RESOURCES, Capacity, Resources
-from durable_wf.errors import DefinitionError
-
-
-@attrs.frozen
-class PayloadRef:
-    """A stored value that is too large to stand inside an event.
-
-    `digest` is the hex blake2b of its bytes, `size` their number, `codec` how to read them
-    (`json`, `npy`, `arrow`, `pickle`). `file` tells a file under `payloads/` from a table row.
-    """
-
-    digest: str
-    size: int
-    codec: str = "json"
-    file: bool = False
-
-
-Value = str | PayloadRef
-"""A stored value: exact JSON text (see `values.py`), or a reference to a payload."""
-
-
-@attrs.frozen
-class Literal:
-    """An argument given in the definition itself, as exact JSON text (see `values.py`)."""
-
-    value: str
-
-
-@attrs.frozen
-class Upstream:
-    """An argument that is the result of `task`, or what `path` (keys and indexes) finds in it."""
-
-    task: str
-    path: tuple[str | int, ...] = ()
-
-
-Source = Literal | Upstream
-
-
-@attrs.frozen
-class FunctionRef:
-    """Where a task's code is found, and what it was when the definition was built.
-
-    `module` is an importable name, or "" when only `file` (a script) or `by_value` (the digest of
-    a payload) gives the code. `fingerprint` covers bytecode, constants, defaults and functions of
-    the same file. `python` is the "major.minor" a by-value function needs.
-    """
-
-    qualname: str
-    module: str = ""
-    file: str = ""
-    fingerprint: str = ""
-    by_value: str = ""
-    python: str = ""
-
-
-@attrs.frozen
-class Task:
-    """A node of the graph.
-
-    `upstream` names every task that must have ended first, data or order alike, without repeats.
-    `args` and `kwargs` say what the function is called with. Times are in seconds.
-    A failed `optional` task does not fail the run; downstream receives a `Missing` in its place.
-    `rules` names the recovery rules that are asked first about its failures, with their versions.
-    """
-
-    name: str
-    function: FunctionRef
-    upstream: tuple[str, ...] = ()
-    args: tuple[Source, ...] = ()
-    kwargs: tuple[tuple[str, Source], ...] = ()
-    resources: Resources = DEFAULT_RESOURCES
-    priority: int = 0
-    optional: bool = False
-    timeout_s: float | None = None
-    memory_limit: int | None = None
-    memory_hard: bool = False
-    estimate_s: float | None = None
-    executor: str = ""
-    codec: str = ""
-    description: str = ""
-    tags: tuple[str, ...] = ()
-    metadata: tuple[tuple[str, str], ...] = ()
-    rules: tuple[str, ...] = ()
+from durable_wf.core.resources import Capacity, Resources
+from durable_wf.core.task import FunctionRef as FunctionRef
+from durable_wf.core.task import Literal as Literal
+from durable_wf.core.task import PayloadRef as PayloadRef
+from durable_wf.core.task import Source as Source
+from durable_wf.core.task import Task as Task
+from durable_wf.core.task import Undo as Undo
+from durable_wf.core.task import Upstream as Upstream
+from durable_wf.core.task import Value as Value
+from durable_wf.core.task import WaitFor as WaitFor
 
 
 @attrs.frozen
@@ -117,7 +36,9 @@ class Workflow:
     `tasks` keeps the order in which they were added. `functions` maps task names to callables and
     is present only where the definition was built, not where it was read back from JSON. The same
     holds for `recovery`, the recovery rules by task, those for all tasks under ""; `rules` and
-    `Task.rules` are their names and versions, which the JSON keeps.
+    `Task.rules` are their names and versions, which the JSON keeps. `companions` are the functions
+    that stand beside a task's own (probes, compensations), by task and label. A run that has not
+    ended after `deadline_s` fails.
     """
 
     name: str
@@ -126,10 +47,14 @@ class Workflow:
     tags: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
     rules: tuple[str, ...] = ()
+    deadline_s: float | None = None
     functions: Mapping[str, Callable[..., Any]] = attrs.field(
         factory=dict, eq=False, repr=False, hash=False
     )
     recovery: Mapping[str, tuple[Any, ...]] = attrs.field(
+        factory=dict, eq=False, repr=False, hash=False
+    )
+    companions: Mapping[tuple[str, str], Callable[..., Any]] = attrs.field(
         factory=dict, eq=False, repr=False, hash=False
     )
 
@@ -142,18 +67,11 @@ class Workflow:
 
     def to_json(self) -> str:
         """The definition as a JSON document, without its callables; `from_json` gives it back."""
-        functions: dict[FunctionRef, int] = {}
-        encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-        try:
-            lines = ",\n".join([encode(_write_task(task, functions)) for task in self.tasks])
-        except ValueError as error:
-            raise DefinitionError(f"workflow {self.name!r}: not JSON: {error}") from error
-        head: dict[str, Any] = {"durable_wf": FORMAT, "name": self.name}
-        head |= _without_defaults(self, ("description", "tags", "rules"))
-        if self.metadata:
-            head["metadata"] = _write_pairs(self.metadata)
-        head["functions"] = [_write_flat(ref) for ref in functions]
-        return f"{encode(head)[:-1]}{_TASKS}{lines}{_END if lines else _END[1:]}"
+        own = {
+            "name": self.name, "description": self.description, "tags": self.tags,
+            "rules": self.rules, "deadline_s": self.deadline_s, "metadata": self.metadata,
+        }  # fmt: skip
+        return definition_json.write(own, self.tasks)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -162,304 +80,4 @@ class Workflow:
         Raises DefinitionError for text that is not JSON, another format or version, and fields
         that are unknown, missing or of the wrong type. Whether the graph is sound is not asked.
         """
-        try:
-            text = text if isinstance(text, str) else text.decode()
-            try:
-                return cls(**_read(_by_line(text)))
-            except json.JSONDecodeError:
-                return cls(**_read(json.loads(text)))
-        except (ValueError, RecursionError) as error:
-            raise DefinitionError(f"the workflow definition is not JSON: {error}") from error
-
-
-# --- JSON: writing ------------------------------------------------------------------------------
-
-FORMAT = "workflow/1"
-"""Name and version of the JSON form; another shape gets another number."""
-
-_TASKS = ',"tasks":[\n'
-_END = "\n]}\n"
-
-_PLAIN = (
-    "priority", "optional", "timeout_s", "memory_limit", "memory_hard", "estimate_s", "executor",
-    "codec", "description",
-)  # fmt: skip
-_DEFAULTS = {
-    field.name: field.default
-    for cls in (Task, FunctionRef, Resources)
-    for field in attrs.fields(cls)
-    if field.default is not attrs.NOTHING
-}
-_PLAIN_DEFAULTS = tuple(_DEFAULTS[name] for name in _PLAIN)
-_plain_of = attrgetter(*_PLAIN)
-
-
-def _without_defaults(value: object, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: got for name in names if (got := getattr(value, name)) != _DEFAULTS[name]}
-
-
-def _write_flat(value: FunctionRef | Resources) -> dict[str, Any]:
-    names = tuple(field.name for field in attrs.fields(type(value)) if field.name in _DEFAULTS)
-    written = _without_defaults(value, names)
-    if isinstance(value, FunctionRef):
-        return {"qualname": value.qualname, **written}
-    if value.pools:
-        written["pools"] = _write_pairs(value.pools)
-    return written
-
-
-def _write_pairs(pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    written = dict(pairs)
-    if len(written) != len(pairs):
-        raise DefinitionError(f"a name stands twice among {', '.join(name for name, _ in pairs)}")
-    return written
-
-
-def _write_source(source: Source) -> dict[str, Any]:
-    if isinstance(source, Literal):
-        return {"value": source.value}
-    if source.path:
-        return {"task": source.task, "path": source.path}
-    return {"task": source.task}
-
-
-def _write_task(task: Task, functions: dict[FunctionRef, int]) -> dict[str, Any]:
-    written: dict[str, Any] = {"name": task.name}
-    written["function"] = functions.setdefault(task.function, len(functions))
-    if task.upstream:
-        written["upstream"] = task.upstream
-    if task.args:
-        written["args"] = [_write_source(source) for source in task.args]
-    if task.kwargs:
-        written["kwargs"] = {name: _write_source(source) for name, source in task.kwargs}
-        if len(written["kwargs"]) != len(task.kwargs):
-            _write_pairs(task.kwargs)
-    if task.resources is not DEFAULT_RESOURCES and task.resources != DEFAULT_RESOURCES:
-        written["resources"] = _write_flat(task.resources)
-    if (values := _plain_of(task)) != _PLAIN_DEFAULTS:  # all nine at once: most tasks have none
-        named = zip(_PLAIN, values, _PLAIN_DEFAULTS, strict=True)
-        written |= {name: value for name, value, default in named if value != default}
-    if task.tags:
-        written["tags"] = task.tags
-    if task.metadata:
-        written["metadata"] = _write_pairs(task.metadata)
-    if task.rules:
-        written["rules"] = task.rules
-    return written
-
-
-# --- JSON: reading ------------------------------------------------------------------------------
-
-
-class _Wrong(Exception):
-    """What is wrong with a field; the reader adds where it stands."""
-
-
-def _typed(kind: type, words: str) -> Callable[[object], Any]:
-    def read(raw: object) -> object:
-        if type(raw) is not kind:
-            raise _Wrong(f"must be {words}, not {raw!r:.60}")
-        return raw
-
-    return read
-
-
-_text = _typed(str, "a text")
-_number = _typed(int, "a whole number")
-_truth = _typed(bool, "true or false")
-_list = _typed(list, "a list")
-_object = _typed(dict, "an object")
-
-
-_LARGEST = 1 << 1023
-"""Whole numbers from here on have no float."""
-
-
-def _real(raw: object) -> float:
-    if type(raw) is int and abs(raw) < _LARGEST:
-        return float(raw)
-    if type(raw) is not float or not math.isfinite(raw):
-        raise _Wrong(f"must be a number, not {raw!r:.60}")
-    return raw
-
-
-def _usable(raw: object) -> str:
-    """A name: whoever wrote it, it will stand on screens, in messages and in the log."""
-    name: str = _text(raw)
-    if not name.isprintable():
-        raise _Wrong(f"{name!r:.60} is no usable name")
-    return name
-
-
-def _texts(raw: object) -> tuple[str, ...]:
-    return tuple([_text(item) for item in _list(raw)])
-
-
-def _text_pairs(raw: object) -> tuple[tuple[str, str], ...]:
-    return tuple([(name, _text(value)) for name, value in _object(raw).items()])
-
-
-def _number_pairs(raw: object) -> tuple[tuple[str, int], ...]:
-    return tuple([(name, _number(value)) for name, value in _object(raw).items()])
-
-
-def _read_fields(raw: object, readers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    """Each field by its reader. An unknown field is an error: ignoring it would lose a meaning."""
-    fields = {}
-    for key, value in _object(raw).items():
-        if (read := readers.get(key)) is None:
-            raise _Wrong(f"has a field {key!r:.60} that this version does not know")
-        try:
-            fields[key] = read(value)
-        except _Wrong as wrong:
-            raise _Wrong(f"{key}: {wrong}") from None
-    return fields
-
-
-_FUNCTION = {field.name: _text for field in attrs.fields(FunctionRef)}
-_RESOURCES: dict[str, Callable[[Any], Any]] = {
-    "cpu": _real, "memory": _number, "gpu": _number, "pools": _number_pairs,
-}  # fmt: skip
-
-
-def _by_line(text: str) -> Any:
-    """The document in the layout that `to_json` writes, its "tasks" an iterator.
-
-    Task by task, a large definition takes half the memory and time. Text in another layout raises
-    JSONDecodeError, here or on the way.
-    """
-    head, layout, _ = text.partition(_TASKS)
-    if not layout:
-        raise json.JSONDecodeError("another layout", text, 0)
-    data = json.loads(head + "}")
-    if isinstance(data, dict):
-        data["tasks"] = _each_line(text, len(head) + len(_TASKS))
-    return data
-
-
-def _each_line(text: str, at: int) -> Iterator[object]:
-    decode = json.JSONDecoder().raw_decode
-    if text[at:] == _END[1:]:
-        return
-    while True:
-        value, at = decode(text, at)
-        yield value
-        if not text.startswith(",\n", at):
-            break
-        at += 2
-    if text[at:] != _END:
-        raise json.JSONDecodeError("more text than expected", text, at)
-
-
-def _read(data: Any) -> dict[str, Any]:
-    """The attributes of the Workflow that the document describes."""
-    if not isinstance(data, dict) or "durable_wf" not in data:
-        raise DefinitionError('this JSON is no workflow definition: it has no "durable_wf"')
-    version = data.pop("durable_wf")
-    if version != FORMAT:
-        raise DefinitionError(
-            f"the workflow definition has format {version!r}; this version reads {FORMAT!r}",
-            hint="update durable_wf, or write the definition again with to_json()",
-        )
-    return _Reader(data).workflow()
-
-
-def _is_path(raw: object) -> TypeGuard[list[str | int]]:
-    return type(raw) is list and all(type(key) in (str, int) for key in raw)
-
-
-class _Reader:
-    """Reads one document. What occurs often is shared: functions, names, sources."""
-
-    def __init__(self, data: dict[str, Any]) -> None:
-        self._data = data
-        self._functions: list[FunctionRef] = []
-        self._shared: dict[str, str] = {}
-        self._literals: dict[str, Literal] = {}
-        self._upstreams: dict[str, Upstream] = {}
-        self._task: dict[str, Callable[[Any], Any]] = {
-            "name": self._name, "function": self._function, "upstream": self._names,
-            "args": self._args, "kwargs": self._kwargs, "resources": self._resources,
-            "priority": _number, "optional": _truth, "timeout_s": _real, "memory_limit": _number,
-            "memory_hard": _truth, "estimate_s": _real, "executor": _text, "codec": _text,
-            "description": _text, "tags": _texts, "metadata": _text_pairs,
-            "rules": _texts,
-        }  # fmt: skip
-
-    def workflow(self) -> dict[str, Any]:
-        try:
-            refs = _list(self._data.pop("functions", []))
-            self._functions = [self._ref(raw) for raw in refs]
-            tasks = self._data.pop("tasks", [])
-            if not isinstance(tasks, Iterator):
-                tasks = iter(_list(tasks))
-            readers = {
-                "name": _usable, "description": _text, "tags": _texts, "metadata": _text_pairs,
-                "rules": _texts,
-            }  # fmt: skip
-            fields = _read_fields(self._data, readers)
-        except _Wrong as wrong:
-            raise DefinitionError(f"the workflow definition {wrong}") from None
-        if "name" not in fields:
-            raise DefinitionError("the workflow definition has no name")
-        return {**fields, "tasks": tuple(self._read_tasks(tasks))}
-
-    def _read_tasks(self, tasks: Iterator[object]) -> Iterator[Task]:
-        for i, raw in enumerate(tasks, 1):
-            try:
-                yield self._read_task(raw)
-            except _Wrong as wrong:
-                name = raw.get("name", f"number {i}") if isinstance(raw, dict) else f"number {i}"
-                raise DefinitionError(f"the workflow definition, task {name}: {wrong}") from None
-
-    def _read_task(self, raw: object) -> Task:
-        fields = _read_fields(raw, self._task)
-        if "name" not in fields or "function" not in fields:
-            raise _Wrong("has no name or no function")
-        return Task(**fields)
-
-    def _ref(self, raw: object) -> FunctionRef:
-        fields = _read_fields(raw, _FUNCTION)
-        if "qualname" not in fields:
-            raise _Wrong("has a function without a qualname")
-        return FunctionRef(**fields)
-
-    def _name(self, raw: object) -> str:
-        name: str = _text(raw)
-        known = self._shared.get(name)
-        if known is None:
-            known = self._shared[name] = _usable(name)
-        return known
-
-    def _names(self, raw: object) -> tuple[str, ...]:
-        return tuple([self._name(item) for item in _list(raw)])
-
-    def _function(self, raw: object) -> FunctionRef:
-        if type(raw) is not int or not 0 <= raw < len(self._functions):
-            raise _Wrong(f"there is no function number {raw!r:.60}")
-        return self._functions[raw]
-
-    def _args(self, raw: object) -> tuple[Source, ...]:
-        return tuple([self._source(item) for item in _list(raw)])
-
-    def _kwargs(self, raw: object) -> tuple[tuple[str, Source], ...]:
-        return tuple([(name, self._source(item)) for name, item in _object(raw).items()])
-
-    def _source(self, raw: object) -> Source:
-        if type(raw) is dict:
-            source: Source | None
-            if len(raw) == 1 and type(value := raw.get("value")) is str:
-                if (source := self._literals.get(value)) is None:
-                    source = self._literals[value] = Literal(value)
-                return source
-            if len(raw) == 1 and type(task := raw.get("task")) is str:
-                if (source := self._upstreams.get(task)) is None:
-                    source = self._upstreams[task] = Upstream(self._name(task))
-                return source
-            task, path = raw.get("task"), raw.get("path")
-            if len(raw) == 2 and type(task) is str and _is_path(path):
-                return Upstream(self._name(task), tuple(path))
-        raise _Wrong(f"is neither a value nor a task: {raw!r:.60}")
-
-    def _resources(self, raw: object) -> Resources:
-        return Resources(**_read_fields(raw, _RESOURCES))
+        return cls(**definition_json.read(text))

@@ -10,30 +10,37 @@ from __future__ import annotations
 
 import attrs
 
-from durable_wf.core.events import Facts, RunCreated
+from durable_wf.core.events import Facts, RunCreated, TaskImported
 from durable_wf.core.hot import hot
 from durable_wf.core.reports import Failed as Failed
 from durable_wf.core.reports import Report as Report
 from durable_wf.core.reports import Returned as Returned
 from durable_wf.core.reports import Succeeded as Succeeded
+from durable_wf.core.status import Otherwise, Verdict
 
 
 @attrs.frozen
 class Create:
-    """A run comes into being, as `created` describes it, in the hands of `engine`."""
+    """A run comes into being, as `created` describes it, in the hands of `engine`. `imports` are
+    results that it takes over from another run, in the order in which they were completed there.
+    """
 
     created: RunCreated
     engine: str
+    imports: tuple[TaskImported, ...] = ()
 
 
 @hot
 class AttemptBegins:
-    """The engine means to start task `index` on this worker, once this is committed."""
+    """The engine means to start task `index` on this worker, once this is committed. `detail` is
+    the last heartbeat of the attempt before.
+    """
 
     index: int
     worker: str
     pid: int
     born: int
+    detail: str = ""
 
 
 @attrs.frozen
@@ -53,18 +60,24 @@ class Resume:
 
 @attrs.frozen
 class Cancel:
-    """Command: end the run; what runs is stopped."""
+    """Command: end the run; what runs is stopped. With `compensate` what has succeeded is taken
+    back, where tasks say how.
+    """
 
     actor: str
     cause: str = ""
+    compensate: bool = True
 
 
 @attrs.frozen
 class Claim:
-    """An engine takes the run. `engine` is its lock's name."""
+    """An engine takes the run. `engine` is its lock's name. A run over which `crash_limit` engines
+    in a row have died is paused instead of going on; 0: never.
+    """
 
     engine: str
     why: str
+    crash_limit: int = 0
 
 
 @attrs.frozen
@@ -88,11 +101,46 @@ class AcceptCode:
 
 
 @attrs.frozen
+class Signal:
+    """Somebody sends the run a signal with a value (exact JSON text)."""
+
+    name: str
+    value: str
+    actor: str
+
+
+@attrs.frozen
+class Answer:
+    """A person answers about a task that waits. `value` (exact JSON text) goes with
+    `Verdict.VALUE`. With `attempt` the answer is meant for the time after that attempt only.
+    """
+
+    task: str
+    verdict: Verdict
+    actor: str
+    comment: str = ""
+    value: str = ""
+    attempt: int | None = None
+
+
+@attrs.frozen
 class Due:
     """A timer of the run is due."""
 
 
-Command = Pause | Resume | Cancel | AcceptCode
+@attrs.frozen
+class Refuse:
+    """The circuit breaker `breaker` lets task `index` not begin until `until` (UTC microseconds);
+    rules shall decide. `facts` are the numbers it went by.
+    """
+
+    index: int
+    breaker: str
+    until: int
+    facts: Facts = ()
+
+
+Command = Pause | Resume | Cancel | AcceptCode | Signal | Answer
 
 
 # --- decisions: what the rules answer about a FAULTED task ------------------------------------
@@ -112,7 +160,9 @@ class Retry:
 
 @attrs.frozen
 class Fail:
-    """Give the task up. With `keep_going` the run goes on with what does not depend on it."""
+    """Give the task up. With `keep_going` the run goes on with what does not depend on it. With
+    `compensate` the effects that it may have had are taken back too.
+    """
 
     index: int
     rule: str
@@ -120,6 +170,7 @@ class Fail:
     version: str = ""
     facts: Facts = ()
     keep_going: bool = False
+    compensate: bool = False
 
 
 @attrs.frozen
@@ -157,6 +208,35 @@ class FallBackTo:
     facts: Facts = ()
 
 
-Decision = Retry | Fail | Skip | FallBack | FallBackTo
+@attrs.frozen
+class Escalate:
+    """Ask a person, `whom` if it is somebody in particular. Nobody having answered within
+    `timeout_us`, `on_timeout` happens; None: wait for ever.
+    """
 
-Input = Create | Claim | Release | Command | Due | AttemptBegins | Report | Decision
+    index: int
+    rule: str
+    reason: str
+    question: str
+    version: str = ""
+    facts: Facts = ()
+    whom: str = ""
+    timeout_us: int | None = None
+    on_timeout: Otherwise = Otherwise.FAIL
+
+
+@attrs.frozen
+class ProbeFirst:
+    """Call the probe `function`, which finds out what became of the attempt in doubt."""
+
+    index: int
+    rule: str
+    reason: str
+    function: str
+    version: str = ""
+    facts: Facts = ()
+
+
+Decision = Retry | Fail | Skip | FallBack | FallBackTo | Escalate | ProbeFirst
+
+Input = Create | Claim | Release | Command | Due | AttemptBegins | Refuse | Report | Decision

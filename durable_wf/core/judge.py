@@ -1,26 +1,67 @@
-"""judge: what becomes of a task whose attempt failed, where no rule has an answer.
+"""judge: what becomes of a task whose attempt failed, where no rule has a say.
 
-Owns: that answer: what failed has failed, and what may not have run at all is run again, within a
-budget.
+Owns: what a task itself declares about attempts in doubt, which comes before all rules; and the
+answer where no rule has one: what failed has failed, what may not have run at all is run again,
+within a budget, and a compensation that failed is a matter for people.
 Must never: look at anything but the state.
-Read next: `decide.py`, to which the answer is the next input; `recovery/`, for the rules that are
-asked first.
+Read next: `decide_faults.py`, to which the answer is the next input; `recovery/`, for the rules
+that are asked in between.
 """
 
 from __future__ import annotations
 
-from durable_wf.core.fault import Fault
-from durable_wf.core.inputs import Decision, Fail, Retry
+from typing import assert_never
+
+from durable_wf.core.events import Fault
+from durable_wf.core.inputs import Decision, Escalate, Fail, ProbeFirst, Retry
+from durable_wf.core.past import MACHINE
 from durable_wf.core.state import RunState
-from durable_wf.core.status import FaultKind
+from durable_wf.core.status import FaultKind, InDoubt
 
 IN_DOUBT_BUDGET = 100
 """How often one task may be in doubt (its engine died under it) before it is given up."""
 
+PROBES = 5
+"""How often the machine may fail a task and its probe before a person is asked."""
+
+FAIL, ASK, PROBE = "in doubt: fail", "in doubt: ask", "in doubt: probe"
+DECLARED = frozenset({FAIL, ASK, PROBE})
+"""The names under which what a task declares is recorded, in place of a rule's."""
+
+
+def declared(state: RunState, index: int) -> Decision | None:
+    """What the task's own definition says about an attempt whose effect is unknown, be it that its
+    engine or its worker died; None: nothing, ask the rules.
+    """
+    fault = state.faults[index]
+    task = state.task(index)
+    if fault.kind not in MACHINE or task.in_doubt is InDoubt.RERUN:
+        return None
+    attempt = state.attempts[index]
+    match task.in_doubt:
+        case InDoubt.FAIL:
+            reason = f"{fault.message}; the task must not run twice"
+            return Fail(index, FAIL, reason)
+        case InDoubt.ASK:
+            question = f"did attempt {attempt} of task {task.name!r} have its effect?"
+            return Escalate(index, ASK, fault.message, question)
+        case InDoubt.PROBE if state.past[index].losses > PROBES:
+            question = f"what became of task {task.name!r}? Its probe was lost {PROBES} times"
+            return Escalate(index, ASK, fault.message, question)
+        case InDoubt.PROBE:
+            return ProbeFirst(index, PROBE, fault.message, task.probe)
+        case _:
+            assert_never(task.in_doubt)
+
 
 def judge(state: RunState, index: int, budget: int | None = None) -> Decision:
-    """Decide about a FAULTED task. `budget` is for in-doubt attempts, where rules name one."""
-    return default(index, state.faults[index], state.in_doubt.get(index, 0), budget)
+    """Decide about a FAULTED task without rules. `budget` is for in-doubt attempts, where rules
+    name one.
+    """
+    if (decision := declared(state, index)) is not None:
+        return decision
+    fault, times = state.faults[index], state.in_doubt.get(index, 0)
+    return default(index, fault, times, budget)
 
 
 def default(index: int, fault: Fault, times: int, budget: int | None = None) -> Decision:

@@ -20,6 +20,9 @@ KEPT = 50
 MACHINE = frozenset({FaultKind.LOST, FaultKind.IN_DOUBT})
 """Faults that are not the task's own: the worker or the engine under it is gone."""
 
+_NOT_OWN = MACHINE | {FaultKind.BREAKER}
+"""Nor is it the task's fault when it was not let through."""
+
 
 @attrs.frozen
 class PastAttempt:
@@ -37,6 +40,7 @@ class Past:
     """What became of a task so far. `faults` counts its own, `losses` those of the machine;
     `retries` counts retries spent on its own. `delay_us` is how long the last retry waited.
     `fallback` is the function it fell back to, "" if it has not; `fallbacks` says how often.
+    `probe` is the function that its next attempt calls to find out about the one in doubt, or "".
     """
 
     first_started_at: int
@@ -47,6 +51,7 @@ class Past:
     delay_us: int = 0
     fallback: str = ""
     fallbacks: int = 0
+    probe: str = ""
     attempts: deque[PastAttempt] = attrs.field(factory=lambda: deque(maxlen=KEPT))
 
     @classmethod
@@ -55,21 +60,21 @@ class Past:
         return cls(started_at, at)
 
     @property
-    def last_is_loss(self) -> bool:
-        """Whether the newest fault is the machine's."""
-        return bool(self.attempts) and self.attempts[-1].kind in MACHINE
+    def last_is_own(self) -> bool:
+        """Whether the newest fault is the task's own."""
+        return not self.attempts or self.attempts[-1].kind not in _NOT_OWN
 
     def fail(self, attempt: PastAttempt) -> None:
         """An attempt has failed."""
         self.attempts.append(attempt)
         if attempt.kind in MACHINE:
             self.losses += 1
-        else:
+        elif attempt.kind not in _NOT_OWN:
             self.faults += 1
 
     def retry(self, until: int, at: int) -> bool:
         """A retry is scheduled; returns whether it is spent on a fault of the task's own."""
-        own = not self.last_is_loss
+        own = self.last_is_own
         if own:
             self.retries += 1
             self.delay_us = max(0, until - at)

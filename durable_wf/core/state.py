@@ -13,11 +13,11 @@ from array import array
 import attrs
 
 from durable_wf.core.definition import Task, Value, Workflow
-from durable_wf.core.events import AttemptStarted, Fault, RunCreated
+from durable_wf.core.events import AttemptStarted, Fault, OperatorDecided, RunCreated
 from durable_wf.core.graph import Graph
 from durable_wf.core.hot import hot
 from durable_wf.core.past import Past
-from durable_wf.core.status import RUN_FINAL, RunStatus, TaskStatus
+from durable_wf.core.status import RUN_FINAL, Otherwise, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import Counts, RunRow
 
 
@@ -30,8 +30,22 @@ class OpenAttempt:
     at: int
 
 
+@attrs.frozen
+class Waiting:
+    """What a task waits for, beside timers of retries. `since` and `until` are UTC microseconds."""
+
+    what: WaitKind
+    since: int
+    until: int | None = None
+    on_timeout: Otherwise = Otherwise.FAIL
+    question: str = ""
+    whom: str = ""
+    signal: str = ""
+
+
 # Bound once: reading a member from its enum is a slow call, and these stand on the hot path.
 _RUNNING = RunStatus.RUNNING
+_DRAINING = RunStatus.DRAINING
 _PENDING = TaskStatus.PENDING
 
 
@@ -48,6 +62,12 @@ class RunState:
     know of tasks that had faults, `skipped` why a task was skipped by decision. `retries` counts
     the retries of the run that were spent on faults of its tasks' own. `kept_going` holds failed
     tasks that do not end the run before its other tasks have ended.
+    `waiting` has the timers of tasks that wait, `waits` what else they wait for, `answered` what a
+    person has said and nobody has concluded from yet, `signals` values that no task has taken.
+    `waiters` are the tasks that wait in place of calling a function, `undoable` those with a
+    compensation, `completed` such of them as have succeeded, in that order. Tasks from index
+    `forward` on are compensations. `crashes` counts engines in a row that died while the run had
+    open attempts and got nothing done.
     """
 
     run_id: str
@@ -72,6 +92,15 @@ class RunState:
     skipped: dict[int, str] = attrs.field(factory=dict)
     kept_going: set[int] = attrs.field(factory=set)
     retries: int = 0
+    waits: dict[int, Waiting] = attrs.field(factory=dict)
+    answered: dict[int, OperatorDecided] = attrs.field(factory=dict)
+    signals: dict[str, list[str]] = attrs.field(factory=dict)
+    waiters: frozenset[int] = frozenset()
+    undoable: frozenset[int] = frozenset()
+    completed: list[int] = attrs.field(factory=list)
+    forward: int = 0
+    compensates: bool = False
+    crashes: int = 0
     created: RunCreated | None = None
     created_at: int = 0
     started_at: int | None = None
@@ -99,6 +128,9 @@ class RunState:
             attempts=array("i", bytes(4 * size)),
             counts=counts,
             unfinished=size,
+            waiters=frozenset(i for i, t in enumerate(workflow.tasks) if t.wait is not None),
+            undoable=frozenset(i for i, t in enumerate(workflow.tasks) if t.undo is not None),
+            forward=size,
         )
 
     @property
@@ -110,9 +142,18 @@ class RunState:
         """The definition of a task."""
         return self.workflow.tasks[index]
 
+    @property
+    def compensating(self) -> bool:
+        """Whether the run takes back what it did."""
+        return len(self.tasks) > self.forward
+
     def is_ready(self, index: int) -> bool:
-        """Whether the task may start: the run runs, it is pending and all upstreams have ended."""
-        return self.status is _RUNNING and self.tasks[index] is _PENDING and self.unmet[index] == 0
+        """Whether the task may start: the run runs (or drains, for a compensation), the task is
+        pending and all its upstreams have ended.
+        """
+        if self.status is not _RUNNING and (self.status is not _DRAINING or index < self.forward):
+            return False
+        return self.tasks[index] is _PENDING and self.unmet[index] == 0
 
     def failed_required(self) -> int | None:
         """The first task whose failure ends the run at once: it is not optional, and nobody said
@@ -131,10 +172,28 @@ class RunState:
 
     def all_ready(self) -> list[int]:
         """Every task that may start now. O(tasks): for claims and resumes, not for each event."""
+        if self.status is _DRAINING:
+            return [i for i in range(self.forward, len(self.tasks)) if self.is_ready(i)]
         if self.status is not _RUNNING:
             return []
         unmet = self.unmet
         return [i for i, s in enumerate(self.tasks) if s is _PENDING and unmet[i] == 0]
+
+    @property
+    def wake_at(self) -> int | None:
+        """When its next timer is due (UTC microseconds), the run's deadline among them."""
+        first = min(self.waiting.values()) if self.waiting else None
+        deadline = self.deadline_at
+        if deadline is None or (first is not None and first < deadline):
+            return first
+        return deadline
+
+    @property
+    def deadline_at(self) -> int | None:
+        """When the run fails if it has not ended; None once that does not matter any more."""
+        if self.created is None or self.status is _DRAINING or self.status in RUN_FINAL:
+            return None
+        return self.created.deadline_at
 
 
 def row_of(state: RunState) -> RunRow:
@@ -156,7 +215,7 @@ def row_of(state: RunState) -> RunRow:
         created_at=state.created_at,
         started_at=state.started_at,
         ended_at=state.ended_at,
-        wake_at=min(state.waiting.values()) if state.waiting else None,
+        wake_at=state.wake_at,
         engine=state.engine,
         cause=state.cause,
         definition=state.definition,

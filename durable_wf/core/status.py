@@ -53,6 +53,49 @@ class FaultKind(_Status):
     EXIT = "exit"
     IN_DOUBT = "in_doubt"
     NOT_STORABLE = "not_storable"
+    REJECTED = "rejected"
+    """nothing ran: a person said no, or nobody answered in time"""
+    BREAKER = "breaker"
+    """nothing ran: the circuit breaker was open"""
+
+
+class WaitKind(_Status):
+    """What a task waits for that holds no worker."""
+
+    SLEEP = "sleep"
+    SIGNAL = "signal"
+    APPROVAL = "approval"
+    OPERATOR = "operator"
+
+
+class Otherwise(_Status):
+    """What becomes of a task that waited for an answer, when none comes or the answer is no."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    CONTINUE = "continue"
+    APPROVE = "approve"
+    RETRY = "retry"
+
+
+class Verdict(_Status):
+    """What a person answers about a task that waits."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    RETRY = "retry"
+    SKIP = "skip"
+    VALUE = "value"
+    FAIL = "fail"
+
+
+class InDoubt(_Status):
+    """What becomes of an attempt that had begun when its engine died."""
+
+    RERUN = "rerun"
+    FAIL = "fail"
+    ASK = "ask"
+    PROBE = "probe"
 
 
 RUN_FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})

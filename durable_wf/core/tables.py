@@ -19,6 +19,7 @@ RUN: Mapping[R | None, Mapping[type, R]] = {
     R.PENDING: {
         e.RunClaimed: R.PENDING,
         e.RunReleased: R.PENDING,
+        e.SignalReceived: R.PENDING,
         e.RunStarted: R.RUNNING,
         e.RunDraining: R.DRAINING,
     },
@@ -27,6 +28,7 @@ RUN: Mapping[R | None, Mapping[type, R]] = {
         e.RunReleased: R.RUNNING,
         e.RunPaused: R.PAUSED,
         e.CodeAccepted: R.RUNNING,
+        e.SignalReceived: R.RUNNING,
         e.RunDraining: R.DRAINING,
         e.RunSucceeded: R.SUCCEEDED,
     },
@@ -35,6 +37,7 @@ RUN: Mapping[R | None, Mapping[type, R]] = {
         e.RunReleased: R.PAUSED,
         e.RunResumed: R.RUNNING,
         e.CodeAccepted: R.PAUSED,
+        e.SignalReceived: R.PAUSED,
         e.RunDraining: R.DRAINING,
         e.RunSucceeded: R.SUCCEEDED,
     },
@@ -42,6 +45,7 @@ RUN: Mapping[R | None, Mapping[type, R]] = {
         e.RunClaimed: R.DRAINING,
         e.RunReleased: R.DRAINING,
         e.TasksClosed: R.DRAINING,
+        e.TasksAdded: R.DRAINING,
         e.RunFailed: R.FAILED,
         e.RunCancelled: R.CANCELLED,
     },
@@ -52,11 +56,18 @@ RUN: Mapping[R | None, Mapping[type, R]] = {
 """state of the run -> event -> next state; None is "no run yet"."""
 
 TASK: Mapping[T, Mapping[type, T]] = {
-    T.PENDING: {e.AttemptStarted: T.RUNNING, e.TaskSkipped: T.SKIPPED},
+    T.PENDING: {
+        e.AttemptStarted: T.RUNNING,
+        e.AttemptRefused: T.FAULTED,
+        e.TaskWaiting: T.WAITING,
+        e.TaskImported: T.SUCCEEDED,
+        e.TaskSkipped: T.SKIPPED,
+    },
     T.RUNNING: {
         e.AttemptReturned: T.PENDING,
         e.AttemptSucceeded: T.SUCCEEDED,
         e.AttemptFailed: T.FAULTED,
+        e.AttemptDisproved: T.PENDING,
     },
     T.FAULTED: {
         e.TaskRetryScheduled: T.WAITING,
@@ -64,9 +75,17 @@ TASK: Mapping[T, Mapping[type, T]] = {
         e.TaskSkipped: T.SKIPPED,
         e.TaskFellBack: T.SUCCEEDED,
         e.TaskFallbackScheduled: T.PENDING,
+        e.TaskProbeScheduled: T.PENDING,
+        e.TaskEscalated: T.WAITING,
         e.TaskCancelled: T.CANCELLED,
     },
-    T.WAITING: {e.TaskWoken: T.PENDING},
+    T.WAITING: {
+        e.OperatorDecided: T.WAITING,
+        e.TaskWoken: T.PENDING,
+        e.TaskCompleted: T.SUCCEEDED,
+        e.TaskFailed: T.FAILED,
+        e.TaskSkipped: T.SKIPPED,
+    },
     T.SUCCEEDED: {},
     T.FAILED: {},
     T.SKIPPED: {},
@@ -85,15 +104,32 @@ _UNDECIDED = frozenset({R.RUNNING, R.PAUSED})
 
 ADMITS: Mapping[type, frozenset[R]] = {
     e.AttemptStarted: frozenset({R.RUNNING}),
+    e.AttemptRefused: frozenset({R.RUNNING}),
     e.AttemptReturned: _LIVE,
     e.AttemptSucceeded: _LIVE,
     e.AttemptFailed: _LIVE,
+    e.AttemptDisproved: _LIVE,
     e.TaskRetryScheduled: _UNDECIDED,
-    e.TaskWoken: frozenset({R.RUNNING}),
+    e.TaskWaiting: frozenset({R.RUNNING}),
+    e.TaskWoken: _UNDECIDED,
     e.TaskFailed: _LIVE,
     e.TaskSkipped: _UNDECIDED,
     e.TaskFellBack: _UNDECIDED,
     e.TaskFallbackScheduled: _UNDECIDED,
+    e.TaskProbeScheduled: _UNDECIDED,
+    e.TaskEscalated: _UNDECIDED,
+    e.OperatorDecided: _UNDECIDED,
+    e.TaskCompleted: _UNDECIDED,
+    e.TaskImported: frozenset({R.RUNNING}),
     e.TaskCancelled: frozenset({R.DRAINING}),
 }
 """task event -> the run states in which it may be recorded."""
+
+COMPENSATES: frozenset[type] = frozenset(
+    {
+        e.AttemptStarted, e.AttemptRefused, e.TaskRetryScheduled, e.TaskWoken, e.TaskSkipped,
+        e.TaskFellBack, e.TaskFallbackScheduled, e.TaskProbeScheduled, e.TaskEscalated,
+        e.OperatorDecided, e.TaskCompleted,
+    }
+)  # fmt: skip
+"""What a draining run admits besides, for the tasks that take back what it did."""

@@ -26,12 +26,12 @@ from durable_wf.core.values_forms import (
     too_many,
 )
 from durable_wf.core.values_preview import preview
-from durable_wf.core.values_standard import TAG, Missing
+from durable_wf.core.values_standard import TAG, Missing, NotDone
 from durable_wf.errors import NotReadable, NotStorable
 
 __all__ = [
-    "INLINE_MAX", "JSON", "NO_CLASSES", "TABLE_MAX", "Classes", "Missing", "classes_of", "decode",
-    "decode_payload", "encode", "encode_result", "preview",
+    "INLINE_MAX", "JSON", "NOT_DONE", "NO_CLASSES", "TABLE_MAX", "Classes", "Missing", "NotDone",
+    "classes_of", "decode", "decode_payload", "encode", "encode_result", "preview",
 ]  # fmt: skip
 
 INLINE_MAX = 1024
@@ -221,3 +221,7 @@ def _not_readable(error: Exception, text: str, classes: Classes) -> NotReadable:
         hint="has a class or an annotation changed since it was stored? "
         "`dwf audit verify` tells whether the log was changed",
     )
+
+
+NOT_DONE = encode(NotDone())
+"""The text by which the answer of a probe is known without being decoded."""

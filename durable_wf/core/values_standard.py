@@ -49,6 +49,11 @@ class Missing:
         return False
 
 
+@attrs.frozen
+class NotDone:
+    """What a probe returns when the attempt in doubt has had no effect: the task runs again."""
+
+
 class Parts(Protocol):
     """What a form may ask of the writer for the parts of its value."""
 
@@ -237,6 +242,7 @@ def _table() -> dict[type, Form]:
             "Missing", lambda w, v: [w.write(v.task), w.write(v.kind), w.write(v.message)],
             lambda v: Missing(*v),
         ),
+        NotDone: Form("NotDone", lambda *_: None, lambda _: NotDone()),
         types.EllipsisType: Form("Ellipsis", lambda *_: None, lambda _: ...),
     }  # fmt: skip
     for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):

@@ -15,7 +15,7 @@ import attrs
 
 from durable_wf.core import inputs as i
 from durable_wf.core.definition import Workflow
-from durable_wf.core.judge import judge
+from durable_wf.core.judge import declared, judge
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL
 from durable_wf.core.values_classes import NO_CLASSES, Classes, classes_of
@@ -43,6 +43,8 @@ class Judge:
 
     def __call__(self, state: RunState, index: int) -> i.Decision:
         """The decision; always one, whatever the rules do."""
+        if (decision := declared(state, index)) is not None:
+            return decision
         name = state.graph.names[index]
         rules = self.rules.of_task(name)
         if not rules:

@@ -8,10 +8,20 @@ Read next: `rule.py`, then `ready.py` and `combine.py`; `backtesting.py`.
 
 from durable_wf.recovery.backtesting import Backtest, Difference, backtest
 from durable_wf.recovery.combine import first_of, limit, when
-from durable_wf.recovery.decisions import Decision, Fail, Fallback, Retry, Skip
+from durable_wf.recovery.decisions import (
+    Compensate,
+    Decision,
+    Escalate,
+    Fail,
+    Fallback,
+    Retry,
+    Skip,
+)
 from durable_wf.recovery.examples import example
 from durable_wf.recovery.history import Fault, History
 from durable_wf.recovery.ready import (
+    compensate,
+    escalate,
     fail_fast,
     fallback,
     fallback_to,
@@ -23,8 +33,8 @@ from durable_wf.recovery.rule import NamedRule, Rule, rule
 from durable_wf.recovery.waits import Wait, exponential, fibonacci, fixed, jittered, linear
 
 __all__ = [
-    "Backtest", "Decision", "Difference", "Fail", "Fallback", "Fault", "History", "NamedRule",
-    "Retry", "Rule", "Skip", "Wait", "backtest", "example", "exponential", "fail_fast",
-    "fallback", "fallback_to", "fibonacci", "first_of", "fixed", "jittered", "keep_going", "limit",
-    "linear", "retry", "rule", "skip", "when",
+    "Backtest", "Compensate", "Decision", "Difference", "Escalate", "Fail", "Fallback", "Fault",
+    "History", "NamedRule", "Retry", "Rule", "Skip", "Wait", "backtest", "compensate", "escalate",
+    "example", "exponential", "fail_fast", "fallback", "fallback_to", "fibonacci", "first_of",
+    "fixed", "jittered", "keep_going", "limit", "linear", "retry", "rule", "skip", "when",
 ]  # fmt: skip

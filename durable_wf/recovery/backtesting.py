@@ -18,7 +18,7 @@ from durable_wf.core import events as e
 from durable_wf.core import inputs as i
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Recorded
-from durable_wf.core.judge import default
+from durable_wf.core.judge import DECLARED, default
 from durable_wf.core.past import Past, PastAttempt
 from durable_wf.core.status import FaultKind
 from durable_wf.recovery.chain import Rules, decide
@@ -32,8 +32,16 @@ _SAME_WAIT_US = 1_000
 """Waits that differ by less are the same."""
 
 _Conclusion = (
-    e.TaskRetryScheduled | e.TaskFailed | e.TaskSkipped | e.TaskFellBack | e.TaskFallbackScheduled
+    e.TaskRetryScheduled
+    | e.TaskFailed
+    | e.TaskSkipped
+    | e.TaskFellBack
+    | e.TaskFallbackScheduled
+    | e.TaskProbeScheduled
+    | e.TaskEscalated
 )
+_ASKS_NOBODY = DECLARED | {"draining"}
+"""What is recorded under these names was not for rules to decide."""
 
 
 class Outcome(Enum):
@@ -225,10 +233,22 @@ class _Run:
             case e.TaskCancelled():
                 task.failed = None
                 _close(task, recorded.at)
-            case e.TaskWoken():
+            case e.AttemptRefused():
+                self._refused(task, event, recorded)
+            case e.TaskCompleted() | e.TaskImported():
+                _close(task, recorded.at)
+            case e.TaskWoken() | e.TaskWaiting() | e.OperatorDecided() | e.AttemptDisproved():
                 pass
             case _:
                 self._concluded(task, event, recorded)
+
+    def _refused(self, task: _Task, event: e.AttemptRefused, recorded: Recorded) -> None:
+        """As `_failed`: rules were asked about it too."""
+        if task.past is None:
+            task.past = Past.begin(recorded.at, recorded.at)
+        fault = e.Fault(FaultKind.BREAKER, f"breaker {event.breaker!r} is open")
+        task.past.fail(PastAttempt(0, recorded.at, recorded.at, fault.kind))
+        task.failed = e.AttemptFailed(event.task, 0, fault)
 
     def _failed(self, task: _Task, event: e.AttemptFailed, recorded: Recorded) -> None:
         if task.past is None:
@@ -244,7 +264,7 @@ class _Run:
         if failed is None or past is None:
             return  # skipped because of another task
         task.failed = None
-        if event.rule != "draining":
+        if event.rule not in _ASKS_NOBODY:
             self.found.faults += 1
             if task.gone:
                 self.found.not_reached += 1
@@ -255,6 +275,8 @@ class _Run:
                 self.retries += past.retry(event.until, recorded.at)
             case e.TaskFallbackScheduled():
                 past.fall_back(event.function)
+            case e.TaskProbeScheduled() | e.TaskEscalated():
+                pass
             case _:
                 _close(task, recorded.at)
 
@@ -300,7 +322,7 @@ def _judged(event: _Conclusion, at: int, decision: i.Decision) -> tuple[Outcome,
             return None if abs(more) < _SAME_WAIT_US else (Outcome.WAIT, 0, more / 1e6)
         case e.TaskFailed(keep_going=one), i.Fail(keep_going=other):
             return None if one == other else (Outcome.UNKNOWN, 0, 0.0)
-        case e.TaskSkipped(), i.Skip():
+        case (e.TaskSkipped(), i.Skip()) | (e.TaskEscalated(), i.Escalate()):
             return None
         case e.TaskFellBack(value=value), i.FallBack(value=instead) if value == instead:
             return None
@@ -328,6 +350,10 @@ def _recorded(event: _Conclusion, at: int) -> str:
             return "fall back to a value"
         case e.TaskFallbackScheduled():
             return f"fall back to {event.function}"
+        case e.TaskProbeScheduled():
+            return f"probe with {event.function}"
+        case e.TaskEscalated():
+            return "ask a person"
 
 
 def _candidate(decision: i.Decision) -> str:
@@ -342,3 +368,7 @@ def _candidate(decision: i.Decision) -> str:
             return "fall back to a value"
         case i.FallBackTo():
             return f"fall back to {decision.function}"
+        case i.ProbeFirst():
+            return f"probe with {decision.function}"
+        case i.Escalate():
+            return "ask a person"

@@ -9,24 +9,35 @@ Read next: `core/decide.py`, to which the answer is the next input.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
 from durable_wf.core import inputs as i
 from durable_wf.core import values
+from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.events import Facts
 from durable_wf.core.values_classes import NO_CLASSES, Classes
 from durable_wf.errors import DefinitionError, DurableWorkflowError
-from durable_wf.recovery.decisions import Decision, Fail, Fallback, Retry, Skip
+from durable_wf.recovery.decisions import (
+    Compensate,
+    Decision,
+    Escalate,
+    Fail,
+    Fallback,
+    Retry,
+    Skip,
+)
 from durable_wf.recovery.history import Fault, History
 from durable_wf.recovery.rule import NamedRule, tightest
 
 MOST_ATTEMPTS = 10_000
 """A task that was tried this often is not tried again, whatever its rules say."""
 
+_ANSWERS = ", ".join(sorted(kind.__name__ for kind in get_args(Decision)))
 _REASON_MAX = 2_000
 _FACTS_MAX = 32
+_WHOM_MAX = 200
 
 Call = Callable[[NamedRule, History, Fault], Decision | None]
 Default = Callable[[int | None], i.Decision]
@@ -49,8 +60,10 @@ class Rules:
         return cls(recovery, recovery.get("", ()), engine)
 
     def of_task(self, task: str) -> tuple[NamedRule, ...]:
-        """Those that are asked about a task, in order."""
+        """Those that are asked about a task, in order: about a compensation its own only."""
         own = self.tasks.get(task, ())
+        if task.endswith(SUFFIX):
+            return tuple(part for one in own for part in one.parts or (one,))
         return tuple(
             part for one in (*own, *self.workflow, *self.engine) for part in one.parts or (one,)
         )
@@ -129,8 +142,8 @@ def _input(
     index: int, rule: NamedRule, answer: Decision, fault: Fault, classes: Classes
 ) -> i.Decision:
     name, version = rule.name, rule.version
-    if not isinstance(answer, Retry | Fallback | Skip | Fail):
-        raise _Nonsense(f"{answer!r:.100} (a rule answers Retry, Fallback, Skip, Fail or None)")
+    if not isinstance(answer, Decision):
+        raise _Nonsense(f"{answer!r:.100} (a rule answers one of {_ANSWERS}, or None)")
     if not isinstance(answer.reason, str):
         raise _Nonsense(f"the reason {answer.reason!r:.60} is no text")
     reason, facts = answer.reason[:_REASON_MAX], _facts(answer.facts)
@@ -145,6 +158,10 @@ def _input(
             return i.Skip(index, name, reason, version, facts)
         case Fail():
             return i.Fail(index, name, reason, version, facts, keep_going=bool(answer.keep_going))
+        case Compensate():
+            return i.Fail(index, name, reason, version, facts, compensate=True)
+        case Escalate():
+            return _escalated(index, rule, answer, reason, facts)
         case Fallback():
             function = answer.function
             if function is None:
@@ -156,6 +173,20 @@ def _input(
                     "(rule(functions=[...]))"
                 )
             return i.FallBackTo(index, name, reason, label_of(function), version, facts)
+
+
+def _escalated(
+    index: int, rule: NamedRule, answer: Escalate, reason: str, facts: Facts
+) -> i.Escalate:
+    for name, text in (("question", answer.question), ("whom", answer.whom)):
+        if not isinstance(text, str):
+            raise _Nonsense(f"the {name} {text!r:.60} is no text")
+    if not answer.question.strip():
+        raise _Nonsense("the question is empty")
+    return i.Escalate(
+        index, rule.name, reason, answer.question[:_REASON_MAX], rule.version, facts,
+        answer.whom[:_WHOM_MAX], answer.timeout_us, answer.otherwise,
+    )  # fmt: skip
 
 
 def _facts(facts: object) -> Facts:
@@ -177,6 +208,6 @@ def _value(value: object, classes: Classes) -> str:
 
 
 def label_of(function: Callable[..., Any]) -> str:
-    """What a fallback function is called in the log: its module and name."""
+    """What a fallback, probe or compensation is called in the log: its module and name."""
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return f"{getattr(function, '__module__', '')}:{name}"

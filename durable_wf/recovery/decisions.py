@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from durable_wf.core.status import Otherwise
 from durable_wf.core.units import Duration, parse_duration
 from durable_wf.errors import DefinitionError
 
@@ -87,4 +88,47 @@ class Fail:
     facts: Mapping[str, int] = attrs.field(default=_NO_FACTS, kw_only=True)
 
 
-Decision = Retry | Fallback | Skip | Fail
+@attrs.frozen
+class Escalate:
+    """Ask a person: `question`, to `whom` if it is somebody in particular. The task waits, and
+    holds no worker. Nobody having answered within `timeout`, `on_timeout` happens: "fail", "skip"
+    or "retry".
+    """
+
+    question: str
+    reason: str = ""
+    whom: str = ""
+    timeout: Duration | None = None
+    on_timeout: str = "fail"
+    facts: Mapping[str, int] = attrs.field(default=_NO_FACTS, kw_only=True)
+
+    @property
+    def timeout_us(self) -> int | None:
+        """The timeout in microseconds. Raises DefinitionError for what is none."""
+        if self.timeout is None:
+            return None
+        return round(seconds(self.timeout, "the timeout of an escalation") * 1e6)
+
+    @property
+    def otherwise(self) -> Otherwise:
+        """What happens when nobody answers. Raises DefinitionError for what cannot."""
+        if self.on_timeout not in _ON_TIMEOUT:
+            choice = ", ".join(_ON_TIMEOUT)
+            raise DefinitionError(f"on_timeout is one of {choice}, not {self.on_timeout!r:.60}")
+        return Otherwise(self.on_timeout)
+
+
+_ON_TIMEOUT = tuple(one.value for one in (Otherwise.FAIL, Otherwise.SKIP, Otherwise.RETRY))
+
+
+@attrs.frozen
+class Compensate:
+    """Give the task up as `Fail` does, and take back what the failed attempt may have done too:
+    the task's own compensation runs, before those of the tasks that succeeded.
+    """
+
+    reason: str = ""
+    facts: Mapping[str, int] = attrs.field(default=_NO_FACTS, kw_only=True)
+
+
+Decision = Retry | Fallback | Skip | Fail | Escalate | Compensate

@@ -1,4 +1,4 @@
-"""Ready-made rules: retry, fallback, skip, fail fast, keep going.
+"""Ready-made rules: retry, fallback, skip, fail fast, keep going, escalate, compensate.
 
 Owns: what each of them answers, and the sentence that explains it.
 Must never: answer for an attempt in doubt unless it is about retries: the task may have done its
@@ -11,18 +11,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from durable_wf.core import values
 from durable_wf.core.status import FaultKind
 from durable_wf.core.units import Duration
 from durable_wf.errors import DefinitionError, NotStorable
 from durable_wf.recovery.combine import Exceptions, check_count, name_of, read_exceptions
-from durable_wf.recovery.decisions import Decision, Fail, Fallback, Retry, Skip, seconds
+from durable_wf.recovery.decisions import (
+    Compensate,
+    Decision,
+    Escalate,
+    Fail,
+    Fallback,
+    Retry,
+    Skip,
+    seconds,
+)
 from durable_wf.recovery.history import Fault, History
 from durable_wf.recovery.rule import NamedRule
 from durable_wf.recovery.waits import Wait, exponential, fixed
 
 LOSSES = 10
 """How many faults of the machine a retry rule forgives a task unless told otherwise."""
+
+_NOT_AGAIN = frozenset({FaultKind.NOT_STORABLE, FaultKind.BREAKER})
+"""Faults that another attempt does not mend: the result is what it is; the breaker decides when."""
 
 _HINT = "retry(attempts=None) needs within= or budget=, or it could go on for ever"
 
@@ -57,7 +71,7 @@ def retry(
     def ask(history: History, fault: Fault) -> Decision | None:
         if fault.is_machine:
             return _after_loss(history, fault, losses)
-        if fault.kind is FaultKind.NOT_STORABLE:
+        if fault.kind in _NOT_AGAIN:
             return None
         if exceptions and not any(map(fault.is_a, exceptions)):
             return None
@@ -178,3 +192,35 @@ def _always(name: str, reason: str, answer: Callable[[str], Decision]) -> NamedR
         return answer(reason or fault.message or _called(fault))
 
     return NamedRule(name, ask)
+
+
+def escalate(
+    question: str = "",
+    *,
+    whom: str = "",
+    timeout: Duration | None = None,
+    on_timeout: str = "fail",
+) -> NamedRule:
+    """Ask a person what to do about a task that failed; it waits, and holds no worker.
+
+    `question`: by default, what happened. `whom`: who should answer. Nobody having answered within
+    `timeout`, `on_timeout` happens: "fail", "skip" or "retry". `dwf inbox` lists what waits,
+    `dwf resolve` answers. Raises DefinitionError for nonsense.
+    """
+    asked = Escalate(question or "?", whom=whom, timeout=timeout, on_timeout=on_timeout)
+    for name, text in (("question", question), ("whom", whom)):
+        if not isinstance(text, str):
+            raise DefinitionError(f"{name} of escalate() must be a text, not {text!r:.60}")
+    _ = asked.timeout_us, asked.otherwise  # nonsense is told here, not after the failure
+
+    def ask(history: History, fault: Fault) -> Decision | None:
+        what = f"task {history.task!r} failed ({_called(fault)}): {fault.message}"[:500]
+        reason = fault.message or _called(fault)
+        return attrs.evolve(asked, question=question or f"{what}; what now?", reason=reason)
+
+    return NamedRule("escalate", ask)
+
+
+def compensate(reason: str = "") -> NamedRule:
+    """Give up, and take back what the failed task may have done, then what all others did."""
+    return _always("compensate", reason, Compensate)

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from durable_wf.core import codec
 from durable_wf.core import events as e
 from durable_wf.core.definition import PayloadRef
-from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
+from durable_wf.core.status import (
+    FaultKind,
+    Otherwise,
+    RunStatus,
+    TaskStatus,
+    Verdict,
+    WaitKind,
+)
 
 any_text = st.text(st.characters(), max_size=20)  # lone surrogates too
 names = st.text("abc-/[]~é", min_size=1, max_size=10)
@@ -45,26 +52,34 @@ FIELDS = {
     "value": value_texts | refs,
     "output": st.none() | outputs,
     "fault": faults,
-    "verdict": st.sampled_from(RunStatus),
     "status": st.sampled_from(TaskStatus),
     "tags": st.lists(any_text, max_size=3).map(tuple),
     "argv": st.lists(any_text, max_size=3).map(tuple),
-    "tasks": st.lists(any_text, max_size=3).map(tuple),
     "facts": st.lists(st.tuples(any_text, st.integers(-9, 2**60)), max_size=3).map(tuple),
-    "keep_going": st.booleans(),
     "metadata": st.lists(st.tuples(any_text, any_text), max_size=3).map(tuple),
     "limits": st.lists(st.tuples(any_text, any_text), max_size=3).map(tuple),
+}
+TYPES = {
+    str: any_text,
+    int: numbers,
+    bool: st.booleans(),
+    int | None: st.none() | numbers,
+    PayloadRef | None: st.none() | refs,
+    RunStatus: st.sampled_from(RunStatus),
+    FaultKind: st.sampled_from(FaultKind),
+    Otherwise: st.sampled_from(Otherwise),
+    Verdict: st.sampled_from(Verdict),
+    WaitKind: st.sampled_from(WaitKind),
+    tuple[str, ...]: st.lists(any_text, max_size=3).map(tuple),
+    tuple[tuple[str, str], ...]: st.lists(st.tuples(any_text, any_text), max_size=3).map(tuple),
 }
 
 
 def events_of(kind):
-    by_type = {"str": any_text, "int": numbers, str: any_text, int: numbers}
-    fields = {
-        field.name: FIELDS[field.name] if field.name in FIELDS else by_type[field.type]
-        for field in attrs.fields(kind)
-    }
-    if kind is e.TaskFellBack:
-        fields["value"] = any_text  # always inside the event
+    fields = {}
+    for field in attrs.fields(attrs.resolve_types(kind)):
+        named = field.name in FIELDS and (field.name != "value" or kind is e.AttemptSucceeded)
+        fields[field.name] = FIELDS[field.name] if named else TYPES[field.type]
     return st.builds(kind, **fields)
 
 

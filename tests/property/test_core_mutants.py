@@ -9,11 +9,19 @@ import strategies
 import walks
 
 from durable_wf.core import decide as deciding
+from durable_wf.core import (
+    decide_attempts,
+    decide_faults,
+    decide_runs,
+    decide_waits,
+    effects,
+    steps,
+    tables,
+)
 from durable_wf.core import events as e
 from durable_wf.core import evolve as evolving
 from durable_wf.core import inputs as i
 from durable_wf.core import judge as judging
-from durable_wf.core import tables
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import RunStatus, TaskStatus
 
@@ -40,9 +48,9 @@ def no_fence(patch):
     def close(state, index, attempt, at):
         state.running.pop(index, None)
 
-    patch.setattr(evolving, "_close_attempt", close)
+    patch.setattr(effects, "_close_attempt", close)
     stale = lambda state, index, attempt: state.tasks[index] is not TaskStatus.RUNNING
-    patch.setattr(deciding, "_stale", stale)
+    patch.setattr(decide_attempts, "is_stale", stale)
 
 
 def starts_while_paused(patch):
@@ -99,21 +107,21 @@ def required_failure_releases(patch):
     def failed(state, index, event, at):
         state.faulted.discard(index)
         state.unfinished -= 1
-        evolving._release(state, state.graph.children[index])
+        effects._release(state, state.graph.children[index])
 
     _effect(patch, e.TaskFailed, failed)
-    patch.setattr(deciding, "_drain_failed", _nothing)
+    patch.setattr(steps, "drain_failed", _nothing)
 
 
 def required_failure_does_not_drain(patch):
     """A failed required task leaves the run as it is."""
-    patch.setattr(deciding, "_drain_failed", _nothing)
+    patch.setattr(steps, "drain_failed", _nothing)
     patch.setattr(RunState, "failed_required", lambda _: None)
 
 
 def run_never_ends(patch):
     """The last task does not end the run."""
-    patch.setattr(deciding, "_end_if_done", _nothing)
+    patch.setattr(steps, "end_if_done", _nothing)
 
 
 def drain_forgets_waiting(patch):
@@ -124,9 +132,9 @@ def drain_forgets_waiting(patch):
     def close(state, events, at):
         if count := state.counts[TaskStatus.PENDING]:
             event = e.TasksClosed(TaskStatus.SKIPPED, count, state.cause)
-            deciding._emit(state, events, at, event)
+            steps.emit(state, events, at, event)
 
-    patch.setattr(deciding, "_close_unstarted", close)
+    patch.setattr(steps, "close_unstarted", close)
 
 
 def no_in_doubt_budget(patch):
@@ -138,7 +146,7 @@ def returned_attempts_count(patch):
     """An attempt that never began is counted."""
 
     def returned(state, index, event, at):
-        evolving._close_attempt(state, index, event.attempt, at)
+        effects._close_attempt(state, index, event.attempt, at)
         state.ready.append(index)
 
     _effect(patch, e.AttemptReturned, returned)
@@ -146,7 +154,8 @@ def returned_attempts_count(patch):
 
 def resume_wakes_nobody(patch):
     """Due timers stay asleep."""
-    patch.setattr(deciding, "_wake_due", _nothing)
+    for place in (decide_runs, decide_waits, decide_faults):
+        patch.setattr(place, "wake_due", _nothing)
 
 
 def second_verdict_wins(patch):
@@ -158,9 +167,9 @@ def second_verdict_wins(patch):
         events = []
         if state.status is not RunStatus.CANCELLED and not state.final:
             event = e.RunDraining(RunStatus.CANCELLED, "cancelled", given.actor)
-            deciding._emit(state, events, at, event)
-            deciding._close_unstarted(state, events, at)
-            deciding._end_if_done(state, events, at)
+            steps.emit(state, events, at, event)
+            steps.close_unstarted(state, events, at)
+            steps.end_if_done(state, events, at)
         return deciding.Decided(events)
 
     patch.setitem(deciding._HANDLERS, i.Cancel, cancel)
@@ -168,7 +177,7 @@ def second_verdict_wins(patch):
 
 def success_releases_nobody(patch):
     """The dependencies of a task are not counted down when one succeeds."""
-    patch.setattr(evolving, "_release", _nothing)
+    patch.setattr(effects, "_release", _nothing)
 
 
 def released_tasks_are_not_told(patch):
@@ -178,7 +187,7 @@ def released_tasks_are_not_told(patch):
         for child in children:
             state.unmet[child] -= 1
 
-    patch.setattr(evolving, "_release", release)
+    patch.setattr(effects, "_release", release)
 
 
 def late_decisions_are_illegal(patch):
@@ -187,10 +196,10 @@ def late_decisions_are_illegal(patch):
     def fail(state, given, at):
         events = []
         name = state.graph.names[given.index]
-        deciding._emit(state, events, at, e.TaskFailed(name, given.rule, given.reason))
+        steps.emit(state, events, at, e.TaskFailed(name, given.rule, given.reason))
         if not state.task(given.index).optional:
-            deciding._drain_failed(state, events, at, given.index, given.reason)
-        deciding._end_if_done(state, events, at)
+            steps.drain_failed(state, events, at, given.index, given.reason)
+        steps.end_if_done(state, events, at)
         return deciding.Decided(events)
 
     patch.setitem(deciding._HANDLERS, i.Fail, fail)
@@ -198,7 +207,7 @@ def late_decisions_are_illegal(patch):
 
 def draining_leaves_faults(patch):
     """A failure while the run drains is not concluded."""
-    patch.setattr(deciding, "_conclude_draining", _nothing)
+    patch.setattr(steps, "conclude_draining", _nothing)
 
 
 def closing_is_not_counted(patch):
@@ -215,7 +224,7 @@ def closing_is_not_counted(patch):
 
 def claim_finishes_nothing(patch):
     """A history that was cut inside a commit stays as it is."""
-    patch.setattr(deciding, "_take_up", lambda *_: ())
+    patch.setattr(decide_runs, "_take_up", lambda *_: ())
 
 
 def pause_is_ignored(patch):

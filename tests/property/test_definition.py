@@ -8,16 +8,20 @@ import cattrs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from durable_wf.core.breaker import Breaker, WhenOpen
 from durable_wf.core.definition import (
     FunctionRef,
     Literal,
     Source,
     Task,
+    Undo,
     Upstream,
+    WaitFor,
     Workflow,
 )
 from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
 from durable_wf.core.resources import Resources
+from durable_wf.core.status import InDoubt, Otherwise, WaitKind
 
 texts = st.text(max_size=8)
 shown = st.characters(exclude_categories=["C", "Z"])
@@ -36,6 +40,8 @@ def pairs(values):
 
 
 functions = st.builds(FunctionRef, *[texts] * 6)
+undos = st.builds(Undo, texts, st.lists(sources, max_size=2).map(tuple), pairs(sources))
+breakers = st.builds(Breaker, texts, numbers, reals, reals, st.sampled_from(WhenOpen))
 tasks = st.builds(
     Task,
     name=labels,
@@ -55,6 +61,25 @@ tasks = st.builds(
     description=texts,
     tags=st.lists(texts, max_size=2).map(tuple),
     metadata=pairs(texts),
+    deadline_s=st.none() | reals,
+    heartbeat_s=st.none() | reals,
+    in_doubt=st.sampled_from(InDoubt),
+    probe=texts,
+    undo=st.none()
+    | st.builds(Undo, texts, st.lists(sources, max_size=2).map(tuple), pairs(sources)),
+    breaker=st.none() | breakers,
+    wait=st.none()
+    | st.builds(
+        WaitFor,
+        st.sampled_from(WaitKind),
+        texts,
+        texts,
+        texts,
+        st.none() | reals,
+        st.none() | numbers,
+        st.sampled_from(Otherwise),
+        st.sampled_from(Otherwise),
+    ),
 )
 workflows = st.builds(
     Workflow,
@@ -63,6 +88,7 @@ workflows = st.builds(
     description=texts,
     tags=st.lists(texts, max_size=2).map(tuple),
     metadata=pairs(texts),
+    deadline_s=st.none() | reals,
 )
 
 

@@ -89,7 +89,7 @@ def raises_evil(history, fault):
         (raises, "rule 'raises' raised KeyError: 'who knows'"),
         (raises_evil, "rule 'raises_evil' raised Evil"),
         (lambda history: Retry(1), "raised TypeError"),
-        (answer(7), "rule 'mine' answered nonsense: 7 (a rule answers Retry, Fallback"),
+        (answer(7), "rule 'mine' answered nonsense: 7 (a rule answers one of Compensate"),
         (answer(Retry), "answered nonsense: <class"),
         (answer(Retry(-1)), "the delay of a retry must be from 0"),
         (answer(Retry(float("inf"))), "the delay of a retry must be from 0"),

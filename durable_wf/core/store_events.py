@@ -1,0 +1,79 @@
+"""Events of stream 0: facts that belong to no run.
+
+Owns: their classes. Times are UTC microseconds; `engine` is the name of an engine's lock file.
+Must never: decide anything.
+Read next: `events.py`, where all kinds come together.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class EngineStarted:
+    """An engine opened the store. `engine` names its lock file."""
+
+    engine: str
+    pid: int
+    host: str
+    version: str
+
+
+@attrs.frozen
+class EngineStopped:
+    """The engine closed the store in an orderly way."""
+
+    engine: str
+
+
+@attrs.frozen
+class Pruned:
+    """Payloads and output that nothing names were deleted."""
+
+    actor: str
+    files: int
+    rows: int
+    size: int
+
+
+@attrs.frozen
+class Trusted:
+    """A person accepted something: another store, or the loss of a cut tail."""
+
+    actor: str
+    what: str
+
+
+@attrs.frozen
+class BreakerOpened:
+    """The circuit breaker `key` lets nobody through until `until` (UTC microseconds): the attempt
+    of `task` in `run` was the last of `failures` failures.
+    """
+
+    key: str
+    until: int
+    failures: int
+    run: str
+    task: str
+
+
+@attrs.frozen
+class ProbeTaken:
+    """The breaker `key` is half open, and `engine` lets this one attempt through."""
+
+    key: str
+    engine: str
+    run: str
+    task: str
+    attempt: int
+
+
+@attrs.frozen
+class BreakerClosed:
+    """The probe, that attempt, has succeeded: the breaker `key` lets everybody through."""
+
+    key: str
+    run: str
+    task: str
+    attempt: int
