@@ -60,15 +60,17 @@ class WriterLock:
 
     def __enter__(self) -> Self:
         """Take the lock. Raises StoreBusy, naming the holder, when patience has run out."""
+        fd = self.fd
         try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._wait()
-        # Who holds it stands in the file, for the message of whoever waits in vain; on a full disk
-        # the message must do without it.
-        with contextlib.suppress(OSError):
-            if os.pread(self.fd, 20, 0) != self._pid:
-                os.pwrite(self.fd, self._pid, 0)
+        # Who holds it stands in the file, for the message of whoever waits in vain.
+        try:
+            if os.pread(fd, 20, 0) != self._pid:
+                os.pwrite(fd, self._pid, 0)
+        except OSError:  # not `suppress`, which takes as long as all calls here
+            pass  # on a full disk the message must do without it
         return self
 
     def __exit__(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
@@ -51,14 +52,16 @@ class Tip:
 
 @attrs.define
 class Pending:
-    """A batch that is written but not committed. `last` is the hash of its last event."""
+    """A batch that is written but not committed: the hashes of its events, the tips and the
+    surrogate that come of it. Without `wrote` there is nothing to commit.
+    """
 
     appended: Appended
-    hashes: list[bytes]
-    tips: dict[int, Tip]
     last_run: int
-    wrote: bool
-    beating: beats.Beating = attrs.field(factory=set)
+    beating: beats.Beating
+    hashes: list[bytes] = attrs.field(factory=list)
+    tips: dict[int, Tip] = attrs.field(factory=dict)
+    wrote: bool = False
 
 
 class LogWriter:
@@ -68,7 +71,7 @@ class LogWriter:
         self.log_hash = log_hash
         self._alive = alive
         self._tips: dict[int, Tip] = {}
-        self._last_run: int | None = None
+        self._last_run = 0
         self._beating: beats.Beating = set()
         self._version: int | None = None
 
@@ -78,30 +81,22 @@ class LogWriter:
         conflicts = self._conflicts(connection, batch)
         if batch.takes or batch.drops:
             self._settle_leases(connection, batch, conflicts)
-        pending = Pending(
-            Appended({}, {}, frozenset(conflicts)), [], {}, self._last_run or 0, False
-        )
-        self._write_events(connection, batch, conflicts, pending)
-        answers = [
-            (answer.text, int(answer.accepted), answer.command)
-            for answer in batch.answers
-            if answer.run_id not in conflicts
-        ]
-        if answers:
-            connection.executemany(
-                "UPDATE inbox SET answer = ?, accepted = ? WHERE id = ?", answers
-            )
+        appended = Appended({}, {}, frozenset(conflicts))
+        pending = Pending(appended, self._last_run, self._beating)
+        pending.wrote = bool(batch.payloads or batch.takes or batch.drops)
+        if batch.appends or batch.store_events:
+            self._write_events(connection, batch, pending)
+        if batch.answers:
+            _write_answers(connection, batch, pending)
         if batch.payloads:
-            now = time.time_ns() // 1000
-            connection.executemany(
-                "INSERT OR IGNORE INTO payloads (digest, at, data) VALUES (?, ?, ?)",
-                [(digest, now, data) for digest, data in batch.payloads],
-            )
-        pending.beating = self._beating
-        beside = self._write_beside(connection, batch, conflicts, pending)
-        pending.wrote = beside or bool(
-            pending.hashes or answers or batch.payloads or batch.takes or batch.drops
-        )
+            _write_payloads(connection, batch.payloads)
+        if batch.outcomes:
+            _write_outcomes(connection, batch, pending)
+        if batch.beats:
+            _write_beats(connection, batch, pending)
+        if pending.beating:
+            fit = [one for one in batch.appends if one.run_id not in conflicts]
+            pending.beating = pending.beating - beats.clear(connection, pending.beating, fit)
         return pending
 
     def committed(self, pending: Pending) -> None:
@@ -154,12 +149,10 @@ class LogWriter:
     # --- conflicts --------------------------------------------------------------------------------
 
     def _conflicts(self, connection: sqlite3.Connection, batch: Batch) -> set[str]:
-        conflicts: set[str] = set()
-        seen: set[str] = set()
-        for append in batch.appends:
-            if append.run_id in seen or not self._fits(connection, append):
-                conflicts.add(append.run_id)
-            seen.add(append.run_id)
+        appends = batch.appends
+        conflicts = {one.run_id for one in appends if not self._fits(connection, one)}
+        if len(appends) > 1:
+            conflicts |= _doubled(appends)
         for answer in batch.answers:
             still_open = connection.execute(
                 "SELECT 1 FROM inbox WHERE id = ? AND answer IS NULL", (answer.command,)
@@ -194,23 +187,22 @@ class LogWriter:
 
     # --- events and read model --------------------------------------------------------------------
 
-    def _write_events(
-        self, connection: sqlite3.Connection, batch: Batch, conflicts: set[str], pending: Pending
-    ) -> None:
+    def _write_events(self, connection: sqlite3.Connection, batch: Batch, pending: Pending) -> None:
         lines: list[tuple[Any, ...]] = []
+        appended = pending.appended
         for append in batch.appends:
-            if append.run_id in conflicts:
+            run_id, run = append.run_id, append.run
+            if run_id in appended.conflicts:
                 continue
-            run = append.run
             if run == 0:
                 run = pending.last_run = pending.last_run + 1
-                tip = Tip(append.run_id, 0, GENESIS)
+                tip = Tip(run_id, 0, GENESIS)
                 connection.execute(rows.INSERT, (run, *rows.to_columns(append.row)))
             else:
                 tip = self._tips[run]
                 connection.execute(rows.UPDATE, (*rows.to_columns(append.row)[1:], run))
-            pending.appended.runs[append.run_id] = run
-            pending.appended.first_seq[append.run_id] = self.log_hash.seq + len(lines) + 1
+            appended.runs[run_id] = run
+            appended.first_seq[run_id] = self.log_hash.seq + len(lines) + 1
             pending.tips[run] = self._extend(lines, run, tip, append.events)
         if batch.store_events:
             own = self._tip(connection, STORE_STREAM)
@@ -223,30 +215,7 @@ class LogWriter:
         if lines:
             _insert(connection, lines)
             pending.hashes = [line[8] for line in lines]
-
-    def _write_beside(
-        self, connection: sqlite3.Connection, batch: Batch, conflicts: set[str], pending: Pending
-    ) -> bool:
-        """Outcomes and beats, but for those of runs in conflict; whether there were any."""
-        fit = [one for one in batch.outcomes if one.run_id not in conflicts]
-        if fit:
-            outcomes.write(connection, fit)
-        alive = batch.beats
-        if alive and conflicts:
-            lost = {self._surrogate(connection, run_id) for run_id in conflicts}
-            alive = [beat for beat in alive if beat.run not in lost]
-        if alive:
-            beats.write(connection, alive)
-            pending.beating = pending.beating | {(beat.run, beat.task) for beat in alive}
-        if pending.beating:
-            written = [one for one in batch.appends if one.run_id not in conflicts]
-            pending.beating = pending.beating - beats.clear(connection, pending.beating, written)
-        return bool(fit or alive)
-
-    @staticmethod
-    def _surrogate(connection: sqlite3.Connection, run_id: str) -> int:
-        found = connection.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        return found[0] if found else 0
+            pending.wrote = True
 
     def _extend(
         self, lines: list[tuple[Any, ...]], run: int, tip: Tip, events: Sequence[Recorded]
@@ -266,11 +235,55 @@ class LogWriter:
         return Tip(run_id, n, previous)
 
 
+def _doubled(appends: Sequence[RunAppend]) -> set[str]:
+    """The runs that a batch names more than once."""
+    return {run_id for run_id, times in Counter(a.run_id for a in appends).items() if times > 1}
+
+
 def _insert(connection: sqlite3.Connection, lines: list[tuple[Any, ...]]) -> None:
     whole = len(lines) - len(lines) % _MANY
     for at in range(0, whole, _MANY):
         connection.execute(_INSERT_MANY, list(chain.from_iterable(lines[at : at + _MANY])))
-    connection.executemany(_INSERT_EVENT, lines[whole:])
+    connection.executemany(_INSERT_EVENT, lines[whole:] if whole else lines)
+
+
+def _write_answers(connection: sqlite3.Connection, batch: Batch, pending: Pending) -> None:
+    answers = [
+        (answer.text, int(answer.accepted), answer.command)
+        for answer in batch.answers
+        if answer.run_id not in pending.appended.conflicts
+    ]
+    connection.executemany("UPDATE inbox SET answer = ?, accepted = ? WHERE id = ?", answers)
+    pending.wrote = pending.wrote or bool(answers)
+
+
+def _write_payloads(connection: sqlite3.Connection, payloads: Sequence[tuple[str, bytes]]) -> None:
+    now = time.time_ns() // 1000
+    connection.executemany(
+        "INSERT OR IGNORE INTO payloads (digest, at, data) VALUES (?, ?, ?)",
+        [(digest, now, data) for digest, data in payloads],
+    )
+
+
+def _write_outcomes(connection: sqlite3.Connection, batch: Batch, pending: Pending) -> None:
+    fit = [one for one in batch.outcomes if one.run_id not in pending.appended.conflicts]
+    if fit:
+        outcomes.write(connection, fit)
+        pending.wrote = True
+
+
+def _write_beats(connection: sqlite3.Connection, batch: Batch, pending: Pending) -> None:
+    lost = {_surrogate(connection, run_id) for run_id in pending.appended.conflicts}
+    alive = [beat for beat in batch.beats if beat.run not in lost]
+    if alive:
+        beats.write(connection, alive)
+        pending.beating = pending.beating | {(beat.run, beat.task) for beat in alive}
+        pending.wrote = True
+
+
+def _surrogate(connection: sqlite3.Connection, run_id: str) -> int:
+    found = connection.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    return found[0] if found else 0
 
 
 def holders(connection: sqlite3.Connection, key: str) -> dict[str, int]:
