@@ -122,7 +122,7 @@ def chosen_runs(
     what = f"{verb} {_count(len(found))}{' (the newest of more)' * bool(more)}: {_few(found)}"
     if wanted.yes:
         return found
-    if not sys.stdin.isatty():
+    if not _can_ask():
         raise click.UsageError(
             f"This would {what}. Off a terminal nobody can be asked: repeat with --yes.",
             click.get_current_context(),
@@ -131,6 +131,11 @@ def chosen_runs(
         note("nothing was changed")
         return []
     return found
+
+
+def _can_ask() -> bool:
+    """Whether somebody sits there who could answer."""
+    return sys.stdin.isatty()
 
 
 def _count(number: int) -> str:
