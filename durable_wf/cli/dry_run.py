@@ -169,7 +169,8 @@ def _decided(judged: Judged, look: Look) -> Iterator[str]:
     policy = f" (in_doubt={judged.policy.value})" if judged.in_doubt else ""
     yield _row("", f"{one_line(judged.task)}, attempt {judged.attempt}: {fault}{policy}", look)
     decided = judged.decision
-    deciding = next((said for said in judged.said if said.answer is not None), None)
+    answers = (said for said in judged.said if said.answer is not None)
+    deciding = next((said for said in answers if said.rule == decided.rule), None)
     for said in judged.said:
         mark = "->" if said is deciding else "  "
         yield _row("", f"{mark} {_said(said)}", look)

@@ -16,7 +16,7 @@ import attrs
 
 from durable_wf.core import inputs as i
 from durable_wf.core.definition import Workflow
-from durable_wf.core.events import Fault
+from durable_wf.core.events import Fault, Recorded, TaskFailed
 from durable_wf.core.judge import declared
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import InDoubt, RunStatus, TaskStatus, WaitKind
@@ -197,7 +197,7 @@ def _act(store: Store, row: RunRow, state: RunState, why: str, at: int, judge: J
     return attrs.evolve(
         _outlook(row, state, before),
         returned=tuple(returned),
-        judged=tuple(judged),
+        judged=tuple(_in_time(one, claimed.events) for one in judged),
         workers=tuple(_left(open_before.values(), locks)),
     )
 
@@ -253,6 +253,16 @@ def _judged(
         said,
         judge(state, index),
     )
+
+
+def _in_time(judged: Judged, events: Iterable[Recorded]) -> Judged:
+    """With the failure that comes of a retry for which the task's deadline leaves no time."""
+    for recorded in events:
+        event = recorded.event
+        if isinstance(event, TaskFailed) and (event.task, event.rule) == (judged.task, "deadline"):
+            late = i.Fail(judged.decision.index, event.rule, event.reason, facts=event.facts)
+            return attrs.evolve(judged, decision=late)
+    return judged
 
 
 def _left(attempts: Iterable[OpenAttempt], locks: Path) -> Iterator[str]:
