@@ -85,6 +85,14 @@ class LiveRun:
         return self.state.run_id
 
     @property
+    def workflow(self) -> Workflow:
+        """The definition, without the compensations that the run has come to have."""
+        state = self.state
+        if not state.compensating:
+            return state.workflow
+        return attrs.evolve(state.workflow, tasks=state.workflow.tasks[: state.forward])
+
+    @property
     def settled(self) -> bool:
         """Whether nothing will happen until somebody acts: ended, or paused and at rest."""
         state = self.state

@@ -17,11 +17,13 @@ import attrs
 
 from durable_wf.core import events as e
 from durable_wf.core.codec import decode
+from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Value, Workflow
 from durable_wf.core.events import Fault, Recorded
 from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.core.summary import RunRow
+from durable_wf.core.tables import TASK
 from durable_wf.core.values import NO_CLASSES, Missing, classes_of
 from durable_wf.errors import NotFound, WrongState
 from durable_wf.execute.calls import read_value
@@ -72,8 +74,9 @@ class RunResult:
 
     def __getitem__(self, task: str) -> Any:
         """The value of a task. Raises NotFound for an unknown task, WrongState for one without."""
-        names = [t.name for t in self.workflow.tasks]
-        if task not in names:
+        tasks = {t.name: t for t in self.workflow.tasks}
+        if task not in tasks and task not in self:
+            names = [*tasks, *self._load()]
             guess = nearest(task, names)
             raise NotFound(
                 f"run {self.run_id} has no task {task!r}",
@@ -89,7 +92,7 @@ class RunResult:
             return outcome
         if not isinstance(outcome, Fault):
             return self._decode(task, outcome)
-        if not self.workflow.tasks[names.index(task)].optional:
+        if task not in tasks or not tasks[task].optional:
             raise WrongState(
                 f"run {self.run_id}: task {task!r} failed: {outcome.message}",
                 hint=f"dwf show {self.run_id}   (or result.failures())",
@@ -112,6 +115,16 @@ class RunResult:
     def failures(self) -> dict[str, Fault]:
         """The fault of each task that failed, by task."""
         return {name: o for name, o in self._load().items() if isinstance(o, Fault)}
+
+    def compensations(self) -> dict[str, TaskStatus]:
+        """How it stands with what the run takes back: the state of each compensation, by the task
+        that it takes back, in the order in which they run. Empty where nothing is taken back.
+        """
+        log = self._reader()
+        try:
+            return compensations(log, self.row.run, self.row.n)
+        finally:
+            log.close()
 
     def history(self) -> list[Recorded]:
         """All events of the run, in order."""
@@ -148,7 +161,7 @@ Outcome = Value | Fault | Missing
 
 _OUTCOMES = (
     "AttemptSucceeded", "AttemptFailed", "TaskRetryScheduled", "TaskFallbackScheduled",
-    "TaskFellBack", "TaskSkipped",
+    "TaskFellBack", "TaskSkipped", "TaskProbeScheduled",
 )  # fmt: skip
 
 
@@ -172,11 +185,31 @@ def outcomes(log: Log, run: int, n: int) -> dict[str, Outcome]:
                 found[task] = value
             case e.TaskSkipped(task=task, reason=reason):
                 found[task] = Missing(task=task, kind=TaskStatus.SKIPPED.value, message=reason)
-            case e.TaskRetryScheduled(task=task) | e.TaskFallbackScheduled(task=task):
-                del found[task]
+            case (
+                e.TaskRetryScheduled(task=task)
+                | e.TaskFallbackScheduled(task=task)
+                | e.TaskProbeScheduled(task=task)
+            ):
+                found.pop(task, None)
             case _:
                 pass
     return found
+
+
+def compensations(log: Log, run: int, n: int) -> dict[str, TaskStatus]:
+    """The state of each compensation by event `n`, by the task that it takes back, in order."""
+    states: dict[str, TaskStatus] = {}
+    for stored in log.stored(run):
+        if stored.n > n:
+            break
+        if not stored.kind.startswith("TasksAdded") and stored.task not in states:
+            continue
+        event = decode(stored.kind, stored.task, stored.attempt, stored.body)
+        if isinstance(event, e.TasksAdded):
+            states.update((name, TaskStatus.PENDING) for name, _ in event.tasks)
+        else:
+            states[stored.task] = TASK[states[stored.task]][type(event)]
+    return {name.removesuffix(SUFFIX): state for name, state in states.items()}
 
 
 class RunHandle:

@@ -107,7 +107,7 @@ class Session:
         """The outcome of a live run as it stands."""
         row = self.store.log.row(live.run_id)
         assert row is not None
-        return RunResult(row, live.state.workflow, self.reader)
+        return RunResult(row, live.workflow, self.reader)
 
     def close(self, why: str) -> None:
         """Let go of everything. Idempotent."""
