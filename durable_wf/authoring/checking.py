@@ -8,6 +8,7 @@ Read next: `targets.py`.
 from __future__ import annotations
 
 from durable_wf.authoring.factory import name_problem
+from durable_wf.authoring.waits import problems_of
 from durable_wf.core.definition import Task, Upstream, Workflow
 from durable_wf.core.resolver import DependencyResolver
 from durable_wf.errors import DefinitionError
@@ -43,4 +44,8 @@ def _of_task(task: Task) -> list[str]:
     for source in (*task.args, *(source for _, source in task.kwargs)):
         if isinstance(source, Upstream) and source.task not in task.upstream:
             problems.append(f"an argument is the result of {source.task!r}, which is no upstream")
+    if task.wait is not None:
+        problems += problems_of(task.wait)
+        if task.args or task.kwargs:
+            problems.append("it waits and calls nothing, so it takes no arguments")
     return problems

@@ -200,9 +200,16 @@ def continue_run(
 
 
 def _in_order_of(recorded: Workflow, given: Workflow) -> Workflow:
-    """The given tasks as the run numbers them; who adds them in another order means the same."""
+    """The given tasks as the run numbers them; who adds them in another order means the same.
+
+    What a task waits for stays as it was recorded: people have read it, and times count from it.
+    """
     by_name = {task.name: task for task in given.tasks}
-    return attrs.evolve(given, tasks=tuple(by_name[task.name] for task in recorded.tasks))
+    pairs = ((by_name[old.name], old) for old in recorded.tasks)
+    tasks = (
+        new if new.wait == old.wait else attrs.evolve(new, wait=old.wait) for new, old in pairs
+    )
+    return attrs.evolve(given, tasks=tuple(tasks))
 
 
 def _with_code_of(recorded: Workflow, given: Workflow) -> Workflow:
@@ -264,7 +271,7 @@ _RECOVERED = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.DRAINING)
 def _live(
     session: Session,
     state: RunState,
-    functions: Sequence[Callable[..., Any]],
+    functions: Sequence[Callable[..., Any] | None],
     options: Options,
     cancel: Canceller,
 ) -> LiveRun:
@@ -313,7 +320,7 @@ def _remaining(state: RunState, durations: Durations) -> array[float]:
 
 
 def _executors_of(workflow: Workflow, default: ExecutorType) -> list[ExecutorType]:
-    names = {task.executor for task in workflow.tasks}
+    names = {task.executor for task in workflow.tasks if task.wait is None}
     return sorted(
         {executor_type(name) if name else default for name in names}, key=lambda kind: kind.value
     )
@@ -325,6 +332,8 @@ def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorTy
     seen: dict[Resources, str] = {}
     problems = []
     for task in workflow.tasks:
+        if task.wait is not None:
+            continue
         kind = executor_type(task.executor) if task.executor else default
         if task.resources not in seen:
             lacks = capacity.lacks(task.resources) or _unknown_pool(task.resources, capacity)

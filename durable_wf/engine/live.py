@@ -184,18 +184,22 @@ def run_code(
     key: int,
     run_id: str,
     workflow: Workflow,
-    functions: Sequence[Callable[..., Any]],
+    functions: Sequence[Callable[..., Any] | None],
     fallbacks: Fallbacks,
 ) -> tuple[RunCode, array[int], dict[tuple[str, str], int]]:
     """The distinct functions of a run, for each task the index of its own, and those of fallbacks.
 
-    `functions` holds one callable for each task, in the order of the definition.
+    `functions` holds one callable for each task, in the order of the definition; None, which gets
+    the index -1, for one that calls nothing.
     """
     seen: dict[int, int] = {}
     distinct: list[Callable[..., Any]] = []
     names: list[str] = []
     function_of = array("i")
     for task, function in zip(workflow.tasks, functions, strict=True):
+        if function is None:
+            function_of.append(-1)
+            continue
         number = seen.get(id(function))
         if number is None:
             number = seen[id(function)] = len(distinct)

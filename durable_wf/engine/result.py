@@ -147,8 +147,9 @@ class RunResult:
 Outcome = Value | Fault | Missing
 
 _OUTCOMES = (
-    "AttemptSucceeded", "AttemptFailed", "TaskRetryScheduled", "TaskFallbackScheduled",
-    "TaskFellBack", "TaskSkipped",
+    "AttemptSucceeded", "AttemptFailed", "AttemptRefused", "TaskRetryScheduled",
+    "TaskFallbackScheduled", "TaskProbeScheduled", "TaskEscalated", "TaskFellBack", "TaskSkipped",
+    "TaskCompleted", "TaskImported", "TaskFailed",
 )  # fmt: skip
 
 
@@ -157,6 +158,7 @@ def outcomes(log: Log, run: int, n: int) -> dict[str, Outcome]:
     where it was skipped.
     """
     found: dict[str, Outcome] = {}
+    faults: dict[str, Fault] = {}
     for stored in log.stored(run):
         if stored.n > n:
             break
@@ -164,16 +166,29 @@ def outcomes(log: Log, run: int, n: int) -> dict[str, Outcome]:
         if not stored.kind.startswith(_OUTCOMES):
             continue
         match decode(stored.kind, stored.task, stored.attempt, stored.body):
-            case e.AttemptSucceeded(task=task, value=value):
+            case (
+                e.AttemptSucceeded(task=task, value=value)
+                | e.TaskFellBack(task=task, value=value)
+                | e.TaskCompleted(task=task, value=value)
+            ):
                 found[task] = value
+            case e.TaskImported(task=task) as imported:
+                found[task] = imported.stored
             case e.AttemptFailed(task=task, fault=fault):
-                found[task] = fault
-            case e.TaskFellBack(task=task, value=value):
-                found[task] = value
+                found[task] = faults[task] = fault
+            case e.AttemptRefused(task=task) as refused:
+                found[task] = faults[task] = refused.fault
+            case e.TaskFailed(task=task, reason=reason, kind=kind):
+                found[task] = faults.setdefault(task, Fault(kind, reason))
             case e.TaskSkipped(task=task, reason=reason):
                 found[task] = Missing(task=task, kind=TaskStatus.SKIPPED.value, message=reason)
-            case e.TaskRetryScheduled(task=task) | e.TaskFallbackScheduled(task=task):
-                del found[task]
+            case (
+                e.TaskRetryScheduled(task=task)
+                | e.TaskFallbackScheduled(task=task)
+                | e.TaskProbeScheduled(task=task)
+                | e.TaskEscalated(task=task)
+            ):
+                found.pop(task, None)
             case _:
                 pass
     return found
