@@ -19,9 +19,9 @@ from durable_wf.core.names import ALLOWED, is_name
 from durable_wf.core.resolver import nearest
 from durable_wf.core.resources import Resources
 from durable_wf.core.status import Otherwise, WaitKind
-from durable_wf.core.units import Duration
+from durable_wf.core.units import LONGEST_S, Duration
 from durable_wf.errors import DefinitionError
-from durable_wf.recovery.decisions import LONGEST_S, seconds
+from durable_wf.recovery.decisions import seconds
 
 LONGEST_QUESTION: Final = 10_000
 LONGEST_WHOM: Final = 200
@@ -132,6 +132,22 @@ def _checked(wait: WaitFor) -> WaitFor:
     for problem in problems_of(wait):
         raise DefinitionError(problem)
     return wait
+
+
+_OF_CALLS: Final = (
+    "args", "kwargs", "timeout_s", "deadline_s", "heartbeat_s", "memory_limit", "executor", "codec",
+    "rules", "probe", "undo", "breaker",
+)  # fmt: skip
+"""What is said of a task that calls a function, and of no other."""
+
+
+def problems_of_task(task: Task) -> list[str]:
+    """What is wrong with a task because it waits."""
+    if task.wait is None:
+        return []
+    said = [name for name in _OF_CALLS if getattr(task, name)]
+    problems = [f"it waits and calls nothing, so it has no {', '.join(said)}"] if said else []
+    return problems + [*problems_of(task.wait)]
 
 
 def problems_of(wait: WaitFor) -> Iterator[str]:

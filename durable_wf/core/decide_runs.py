@@ -99,8 +99,9 @@ def resume(state: RunState, given: i.Resume, at: int) -> Decided:
         return refused(_cannot(state, "resumed"))
     events: list[Recorded] = []
     emit(state, events, at, e.RunResumed(given.actor))
+    stop = fail_late(state, events, at)
     wake_due(state, events, at)
-    return Decided(events)
+    return Decided(events, stop=stop)
 
 
 def cancel(state: RunState, given: i.Cancel, at: int) -> Decided:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from durable_wf.core import inputs as i
@@ -160,3 +161,37 @@ def test_no_rule_tries_for_ever():
     worn = attrs.evolve(fault, attempt=MOST_ATTEMPTS)
     assert isinstance(decided(answer(Retry(0)), seen=(history, fault)), i.Retry)
     assert "no rule may go on for ever" in decided(answer(Retry(0)), seen=(history, worn)).reason
+
+
+# --- deadlines ----------------------------------------------------------------------------------
+
+
+def with_time_left(left_s):
+    history, fault = example()
+    return attrs.evolve(history, deadline_s=history.elapsed_s + left_s), fault
+
+
+def test_a_retry_that_would_begin_after_the_deadline_gives_way_to_the_next_rule():
+    seen = with_time_left(5.0)
+    answers = (answer(Retry(5.0, "late")), answer(Skip("instead")))
+    assert decided(*answers, seen=seen) == i.Skip(0, "mine", "instead", "3")
+    assert isinstance(decided(*answers, seen=with_time_left(5.1)), i.Retry)
+    assert isinstance(decided(*answers), i.Retry), "a task without a deadline has time"
+
+
+def test_a_shorter_wait_of_a_later_rule_is_taken():
+    decision = decided(answer(Retry(9.0)), answer(Retry(1.0)), seen=with_time_left(5.0))
+    assert decision.delay_us == 1_000_000
+
+
+def test_where_no_other_rule_answers_the_first_late_retry_is_the_decision():
+    """The core turns it into the failure of the task, and names the deadline."""
+    decision = decided(answer(Retry(8.0, "first")), answer(Retry(9.0)), seen=with_time_left(-1.0))
+    assert (decision.reason, decision.delay_us) == ("first", 8_000_000)
+
+
+def test_rules_may_ask_how_much_time_is_left():
+    history, _ = example()
+    assert history.time_left_s is None
+    history, _ = with_time_left(5.0)
+    assert history.time_left_s == pytest.approx(5.0)
