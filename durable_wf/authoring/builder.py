@@ -74,8 +74,9 @@ class WorkflowBuilder:
             function = name
             own = function.name if isinstance(function, TaskFunction) else ""
             name = own or str(getattr(function, "__name__", ""))
-        if isinstance(name, WaitFor):  # it stands where the name should
-            name, function = "", name
+        first: object = name
+        if isinstance(first, WaitFor):  # it stands where the name should
+            name, function = "", first
         settings = cast("Mapping[str, object]", options)
         draft = self._factory.draft(cast("str", name), function, parameters, settings)
         self._drafts.append(draft)

@@ -247,9 +247,7 @@ class TaskFactory:
         return Task(draft.name, known.ref(), upstream, bound.args, bound.kwargs, **fields), problems
 
     @staticmethod
-    def _waiting(
-        draft: Draft, wait: WaitFor, problems: list[str]
-    ) -> tuple[Task | None, list[str]]:
+    def _waiting(draft: Draft, wait: WaitFor, problems: list[str]) -> tuple[Task | None, list[str]]:
         """A task that waits: its upstreams give it order, whichever way they were named."""
         if draft.bound:
             problems.append("it calls nothing, so nothing can be bound; order it with .after(...)")

@@ -147,7 +147,7 @@ def problems_of_task(task: Task) -> list[str]:
         return []
     said = [name for name in _OF_CALLS if getattr(task, name)]
     problems = [f"it waits and calls nothing, so it has no {', '.join(said)}"] if said else []
-    return problems + [*problems_of(task.wait)]
+    return [*problems, *problems_of(task.wait)]
 
 
 def problems_of(wait: WaitFor) -> Iterator[str]:
@@ -173,10 +173,11 @@ def problems_of(wait: WaitFor) -> Iterator[str]:
 
 def _wrong_words(wait: WaitFor) -> Iterator[str]:
     """What is wrong with the words of an approval."""
-    for word, text, longest in (
+    given: list[tuple[str, object, int]] = [
         ("question", wait.question, LONGEST_QUESTION),
         ("whom", wait.whom, LONGEST_WHOM),
-    ):
+    ]
+    for word, text, longest in given:
         if not isinstance(text, str):
             yield f"the {word} of an approval must be a text, not {text!r:.60}"
         elif len(text) > longest:
