@@ -62,6 +62,8 @@ class Options:
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
     wait_s: float | None = None
+    leaves: bool = True
+    """whether the caller goes when the run waits for people or signals alone"""
     deadline_s: float | None = None
     start: origin.Start = attrs.field(factory=origin.Start)
 
@@ -246,16 +248,21 @@ def resume(
 
 def _go_on(session: Session, live: LiveRun, options: Options, cancel: Canceller) -> RunHandle:
     """Go on with a run of this engine's own, paused or not. Raises WrongState."""
-    live.wait_s = options.wait_s
+    live.wait_s, live.leaves = options.wait_s, options.leaves
     if live.state.status is RunStatus.PAUSED:
         decided = session.loop.give(live, i.Resume(origin.person()))
         if decided.refused:
             raise WrongState(decided.refused)
     if live.handle.done():  # it told of the pause, or of its rest; the outcome needs a new one
         live.handle = RunHandle(live.run_id, cancel)
-        if live.rests(session.clock.now_us()):
-            session.settle(live)
+    session.loop.after_commit(lambda: _settle_if_at_rest(session, live))
     return live.handle
+
+
+def _settle_if_at_rest(session: Session, live: LiveRun) -> None:
+    """Nothing may happen to the run that would have somebody told how it stands."""
+    if live.rests(session.clock.now_us()):
+        session.settle(live)
 
 
 def recover(session: Session, options: Options, cancel: Canceller) -> list[RunHandle]:
@@ -315,6 +322,7 @@ def _live(
         judge=Judge(rules, session.clock.monotonic_s),
         fallback_of=fallback_of,
         wait_s=options.wait_s,
+        leaves=options.leaves,
     )
 
 
