@@ -20,7 +20,7 @@ from durable_wf.core.events import AttemptStarted, StoreEvent
 from durable_wf.core.fault import Fault
 from durable_wf.core.resources import Ledger
 from durable_wf.core.scheduler import Pick
-from durable_wf.core.state import row_of
+from durable_wf.core.state import row_since
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
 from durable_wf.engine.beats import Beats
@@ -276,7 +276,7 @@ class Loop:
         appends = []
         for live in self._changed.values():
             if live.pending:
-                row = row_of(live.state)
+                row = row_since(live.state, live.committed_n)
                 appends.append(
                     RunAppend(live.run, live.run_id, live.committed_n, live.pending, row)
                 )
