@@ -106,6 +106,9 @@ def state_page() -> Iterator[str]:
         for kind, states in tables.ADMITS.items()
     )
     yield from table(["event", "while the run is"], rows)
+    more = ", ".join(sorted(f"`{kind.__name__}`" for kind in tables.COMPENSATES))
+    yield "For the compensations of a `draining` run these may be recorded too:"
+    yield f"{more}.\n"
     yield "## What is shown\n"
     yield "A run that is recorded as running, but whose engine is dead, is shown as `interrupted`."
     yield "Nothing else is added to what the log says."
@@ -245,8 +248,14 @@ def task_options() -> Iterator[str]:
 
 
 def methods(owner: str, cls: type) -> Iterator[str]:
-    """The public methods and properties of a class, in the order of its source."""
-    for name, member in vars(cls).items():
+    """The public methods and properties of a class, its own and then those of its bases here, in
+    the order of their sources.
+    """
+    members: dict[str, object] = {}
+    for base in cls.__mro__:
+        if base.__module__.startswith("durable_wf."):
+            members = {**members, **{k: v for k, v in vars(base).items() if k not in members}}
+    for name, member in members.items():
         if name.startswith("_") or not (
             inspect.isfunction(member) or isinstance(member, property | classmethod)
         ):

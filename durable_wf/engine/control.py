@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from durable_wf.core import inputs as i
@@ -24,7 +25,7 @@ from durable_wf.engine.commands import NOTHING_MORE, Body, accepted, command_inp
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.engine.waiting import wait_until
-from durable_wf.errors import NotTrusted, OwnedElsewhere, WrongState
+from durable_wf.errors import DurableWorkflowError, NotTrusted, OwnedElsewhere, WrongState
 from durable_wf.store import locks
 from durable_wf.store.opening import Store
 from durable_wf.store.port import Answer, Batch, Command, RunAppend, Verb
@@ -98,28 +99,85 @@ def send(
     """
     if not store.writable:
         raise not_trusted(store.folder.path)
+    row = row_or_raise(store.log, run_id)
     command = Command(0, run_id, verb, actor, "", SystemClock().now_us(), _body(reason, more))
-    for _ in range(_TRIES):
-        row = row_or_raise(store.log, run_id)
-        if answering.is_said(verb):
-            answering.refuse_unknown(load_definition(store.log, row), run_id, command)
+    if answering.is_said(verb):
+        answering.refuse_unknown(load_definition(store.log, row), run_id, command)
+    return _finish(store, row, command, _post_if_owned(store, row, command), wait_s)
+
+
+def send_all(
+    store: Store,
+    run_ids: Iterable[str],
+    verb: Verb,
+    actor: str,
+    reason: str = "",
+    wait_s: float = ANSWER_S,
+) -> Iterator[tuple[str, Answer | DurableWorkflowError]]:
+    """The same for many runs, and what became of each: its answer, or why it was refused.
+
+    All commands are in the inbox before the first answer is waited for, so that an engine takes
+    them together; an engine that has answered nothing for `wait_s` seconds is not waited for again.
+    Raises NotTrusted.
+    """
+    if not store.writable:
+        raise not_trusted(store.folder.path)
+    posted: list[tuple[RunRow, Command, int | None]] = []
+    for run_id in run_ids:
+        at, body = SystemClock().now_us(), _body(reason, NOTHING_MORE)
+        command = Command(0, run_id, verb, actor, "", at, body)
         try:
-            refuse_if_not_claimable(row, store.folder.locks)
-        except OwnedElsewhere:
-            answer = _through_inbox(store, row, command, wait_s)
-            if answer is not None:
-                return answer
-            continue  # its engine has ended, or let go of it
-        except WrongState as error:
-            raise answering.with_who_came_first(store.log, row, command, error) from None
-        if verb is Verb.RESUME:
-            return _leave_for_engine(store, row, command)
-        if not answering.is_said(verb):
-            return _decide_alone(store, row, command)
-        answer = answering.decide_alone(store.log, row, command)
+            row = row_or_raise(store.log, run_id)
+            posted.append((row, command, _post_if_owned(store, row, command)))
+        except DurableWorkflowError as error:
+            yield run_id, error
+    silent: set[str] = set()
+    for row, command, number in posted:
+        left_s = 0.0 if row.engine in silent else wait_s
+        try:
+            answer = _finish(store, row, command, number, left_s)
+        except DurableWorkflowError as error:
+            yield row.run_id, error
+            continue
+        if answer.command and not answer.accepted:
+            silent.add(row.engine)
+        yield row.run_id, answer
+
+
+def _post_if_owned(store: Store, row: RunRow, command: Command) -> int | None:
+    """Put the command into the inbox where an engine holds the run; None where none does."""
+    try:
+        refuse_if_not_claimable(row, store.folder.locks)
+    except OwnedElsewhere:
+        return _post(store, command)
+    except WrongState as error:
+        raise answering.with_who_came_first(store.log, row, command, error) from None
+    return None
+
+
+def _finish(
+    store: Store, row: RunRow, command: Command, number: int | None, wait_s: float
+) -> Answer:
+    """Wait for the answer to command `number`, or decide where no engine holds the run; again where
+    that has changed meanwhile.
+    """
+    for _ in range(_TRIES):
+        answer: Answer | None
+        if number is not None:
+            answer = _through_inbox(store, row, command, number, wait_s)
+        elif command.verb is Verb.RESUME:
+            answer = _leave_for_engine(store, row, command)
+        elif answering.is_said(command.verb):
+            answer = answering.decide_alone(store.log, row, command)
+        else:
+            answer = _decide_alone(store, row, command)
         if answer is not None:
             return answer
-    raise OwnedElsewhere(f"run {run_id} is taken by one engine after the other", hint="try again")
+        row = row_or_raise(store.log, row.run_id)
+        number = _post_if_owned(store, row, command)
+    raise OwnedElsewhere(
+        f"run {row.run_id} is taken by one engine after the other", hint="try again"
+    )
 
 
 def _body(reason: str, more: Body) -> str:
@@ -133,9 +191,10 @@ def _post(store: Store, command: Command) -> int:
     )
 
 
-def _through_inbox(store: Store, row: RunRow, command: Command, wait_s: float) -> Answer | None:
+def _through_inbox(
+    store: Store, row: RunRow, command: Command, number: int, wait_s: float
+) -> Answer | None:
     """The answer of the engine that holds the run; None when it has ended unasked, or let go."""
-    number = _post(store, command)
     gone = Answer(number, row.run_id, False, "nobody runs it any more")
 
     def answer() -> Answer | None:

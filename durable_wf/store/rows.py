@@ -15,7 +15,7 @@ from typing import Any
 
 from durable_wf.core.names import RUN_ID_PATTERN, is_name
 from durable_wf.core.status import RunStatus
-from durable_wf.core.summary import Counts, RunRow
+from durable_wf.core.summary import Counts, Moved, RunRow
 from durable_wf.errors import HistoryError
 
 _is_run_id = re.compile(RUN_ID_PATTERN).fullmatch
@@ -30,6 +30,7 @@ COLUMNS = (
 INSERT = f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 # Not `run_id`, which never changes: naming it would rewrite a page of its index in every commit.
 UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in COLUMNS[2:])} WHERE run = ?"  # noqa: S608
+MOVE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in Moved._fields)} WHERE run = ?"  # noqa: S608
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM runs"  # noqa: S608
 
 
