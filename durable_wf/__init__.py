@@ -17,6 +17,7 @@ _HOMES = {
     "durable_wf.authoring.data_flow": ("ref",),
     "durable_wf.authoring.factory": ("TaskFactory",),
     "durable_wf.authoring.task": ("task",),
+    "durable_wf.authoring.waits": ("approval", "sleep", "wait_for_signal"),
     "durable_wf.core.definition": ("Task", "Workflow"),
     "durable_wf.core.fault": ("Fault",),
     "durable_wf.core.plan": ("ExecutionPlan",),
@@ -34,7 +35,7 @@ _HOMES = {
         "PayloadMissing", "RunConflict", "RunFailed", "StoreBusy", "StoreError", "StoreFailed",
         "TaskError", "UnsafeStore", "VerificationFailed", "WrongState",
     ),
-    "durable_wf.execute.context": ("current",),
+    "durable_wf.execute.context": ("Current", "current"),
     "durable_wf.recovery.combine": ("first_of", "limit", "when"),
     "durable_wf.recovery.ready": (
         "compensate", "escalate", "fail_fast", "fallback", "fallback_to", "keep_going", "retry",

@@ -3,6 +3,9 @@ from durable_wf.authoring.builder import WorkflowBuilder as WorkflowBuilder
 from durable_wf.authoring.data_flow import ref as ref
 from durable_wf.authoring.factory import TaskFactory as TaskFactory
 from durable_wf.authoring.task import task as task
+from durable_wf.authoring.waits import approval as approval
+from durable_wf.authoring.waits import sleep as sleep
+from durable_wf.authoring.waits import wait_for_signal as wait_for_signal
 from durable_wf.core.definition import Task as Task
 from durable_wf.core.definition import Workflow as Workflow
 from durable_wf.core.fault import Fault as Fault
@@ -45,6 +48,7 @@ from durable_wf.errors import TaskError as TaskError
 from durable_wf.errors import UnsafeStore as UnsafeStore
 from durable_wf.errors import VerificationFailed as VerificationFailed
 from durable_wf.errors import WrongState as WrongState
+from durable_wf.execute.context import Current as Current
 from durable_wf.execute.context import current as current
 from durable_wf.recovery.combine import first_of as first_of
 from durable_wf.recovery.combine import limit as limit

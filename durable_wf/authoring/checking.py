@@ -8,6 +8,7 @@ Read next: `targets.py`.
 from __future__ import annotations
 
 from durable_wf.authoring.factory import name_problem, task_name_problem
+from durable_wf.authoring.waits import problems_of_task
 from durable_wf.core.definition import Task, Undo, Upstream, Workflow
 from durable_wf.core.resolver import DependencyResolver
 from durable_wf.core.status import InDoubt
@@ -54,6 +55,7 @@ def _of_task(task: Task) -> list[str]:
             )
     if (task.in_doubt is InDoubt.PROBE) is not bool(task.probe):
         problems.append("a probe and in_doubt 'probe' go together, and it has one of them")
+    problems += problems_of_task(task)
     return problems + _of_limits(task, "timeout_s", "deadline_s", "heartbeat_s")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import attrs
 
 from durable_wf.core.compensation import SUFFIX
-from durable_wf.core.definition import Literal, Task, Undo, Workflow
+from durable_wf.core.definition import Literal, Task, Undo, WaitFor, Workflow
 
 _SHOWN = 8
 
@@ -46,6 +46,9 @@ def _of_task(old: Task, new: Task) -> list[str]:
             found += _of_arguments(new.name, dict(before), dict(after))
         elif field.name == "undo":
             found += _of_undo(new.name, before, after)
+        elif field.name == "wait":
+            words = f"it waited for {_awaited(before)} and waits for {_awaited(after)}"
+            found.append(f"task {new.name!r}: {words}")
         else:
             found.append(f"task {new.name!r}: {field.name} was {before!r} and is {after!r}")
     return found
@@ -68,6 +71,14 @@ def _of_undo(task: str, old: Undo | None, new: Undo | None) -> list[str]:
     if old.args != new.args:
         found.append(f"task {task!r}: its compensation is given other positional arguments")
     return found
+
+
+def _awaited(wait: WaitFor | None) -> str:
+    if wait is None:
+        return "nothing"
+    named = f" {wait.name!r}" if wait.name else ""
+    asked = f" {wait.question!r:.60}" if wait.question else ""
+    return f"{wait.kind.value}{named}{asked}"
 
 
 def _shown(source: object) -> str:

@@ -54,7 +54,8 @@ class LiveRun:
     `details` holds the last heartbeat's detail by task index, for tasks that have sent any.
     `judge` decides about faults; `fallback_of` gives the index of a fallback function by task
     (or "") and name, `companion_of` that of a probe or compensation by place and label. `wait_s` is
-    how long the caller waits for timers; None: for ever.
+    how long the caller waits for timers; None: for ever. `leaves` says whether it goes when the run
+    waits for people or signals alone.
     """
 
     key: int
@@ -68,6 +69,7 @@ class LiveRun:
     fallback_of: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     companion_of: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     wait_s: float | None = None
+    leaves: bool = False
     run: int = 0
     committed_n: int = 0
     pending: list[Recorded] = attrs.field(factory=list)
@@ -108,12 +110,14 @@ class LiveRun:
 
     def rests(self, now: int) -> bool:
         """Whether nothing will happen for longer than the caller waits."""
-        if self.wait_s is None or self.state.running:
+        if self.state.running:
             return False
         wake_at = self.wake_at
-        if wake_at is None or wake_at - now <= self.wait_s * 1e6:
-            return False
-        return not self.state.all_ready()
+        if wake_at is None:
+            patient = not self.leaves
+        else:
+            patient = self.wait_s is None or wake_at - now <= self.wait_s * 1e6
+        return not patient and not self.state.all_ready()
 
     def grow(self) -> None:
         """Follow the state where the run has come to have more tasks: its compensations."""
@@ -239,15 +243,16 @@ def run_code(
     key: int,
     run_id: str,
     workflow: Workflow,
-    functions: Sequence[Callable[..., Any]],
+    functions: Sequence[Callable[..., Any] | None],
     fallbacks: Fallbacks,
     companions: Companions,
 ) -> tuple[RunCode, array[int], dict[tuple[str, str], int], dict[tuple[str, str], int]]:
     """The distinct functions of a run, for each task the index of its own, those of fallbacks, and
     those of companions.
 
-    `functions` holds one callable for each task, in the order of the definition. Compensations
-    follow in a run that has them; they are found among the companions (see `LiveRun.grow`).
+    `functions` holds one callable for each task, in the order of the definition; None, which gets
+    the index -1, for one that calls nothing. Compensations follow in a run that has them; they are
+    found among the companions (see `LiveRun.grow`).
     """
     seen: dict[int, int] = {}
     distinct: list[Callable[..., Any]] = []
@@ -263,7 +268,7 @@ def run_code(
         return number
 
     for task, function in zip(workflow.tasks, functions, strict=False):
-        function_of.append(number_of(function, task.name))
+        function_of.append(-1 if function is None else number_of(function, task.name))
     fallback_of = {at: number_of(found, at[0] or at[1]) for at, found in fallbacks.items()}
     companion_of = {at: number_of(found, at[0]) for at, found in companions.items()}
     code = RunCode(key, run_id, workflow.name, run_id, distinct, names)
