@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from engine_clock import FakeClock
 import durable_wf as wf
 from durable_wf.cli.main import dwf
 from durable_wf.core import events as e
-from durable_wf.engine import session
+from durable_wf.engine import judging, session
 from durable_wf.engine.timers import JUMP_S
+from durable_wf.engine.watchdog import Watchdog
 
 DEADLINE_S = 60
 
@@ -153,10 +155,49 @@ def test_the_task_is_asked_before_the_workflow_and_the_engine(tmp_path):
     assert run() == "default"
 
 
-def test_a_rule_that_raises_fails_the_task_and_not_the_engine(quick):
-    result = quick.run(one(bad, on_fault=lambda history, fault: 1 / 0), check=False)
-    assert "raised ZeroDivisionError: division by zero" in result.row.cause
-    assert quick.run(one(lambda: 7))["a"] == 7
+def divides(history, fault):
+    return 1 / 0
+
+
+def exits(history, fault):
+    sys.exit("no more")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [(divides, "ZeroDivisionError: division by zero"), (exits, "SystemExit: no more")],
+)
+def test_a_rule_that_raises_fails_the_task_and_not_the_engine(engine, rule, said):
+    """The error stands in the log, and the next run is none the worse for it."""
+    result = engine.run(one(bad, on_fault=rule), check=False)
+    assert decisions(result)[-1].rule == rule.__name__
+    assert decisions(result)[-1].reason == f"rule {rule.__name__!r} raised {said}"
+    assert f"raised {said}" in result.row.cause
+    assert engine.run(one(lambda: 7))["a"] == 7
+
+
+def test_a_rule_that_does_not_return_is_named_meanwhile(quick, monkeypatch, caplog):
+    """It returns as soon as it reads its own name in the log."""
+    named = threading.Event()
+    monkeypatch.setattr(judging, "_WATCHDOG", Watchdog(0.01))
+
+    class Reader(logging.Handler):
+        def emit(self, record):
+            if "'stuck'" in record.getMessage():
+                named.set()
+
+    @wf.rule("stuck")
+    def stuck(history, fault):
+        assert named.wait(DEADLINE_S)
+        return wf.recovery.Skip("it was named")
+
+    reader = Reader()
+    logging.getLogger("durable_wf").addHandler(reader)
+    try:
+        result = quick.run(one(bad, on_fault=stuck))
+    finally:
+        logging.getLogger("durable_wf").removeHandler(reader)
+    assert decisions(result)[-1].reason == "it was named"
 
 
 def test_a_slow_rule_is_named(quick, monkeypatch, caplog):
