@@ -56,6 +56,11 @@ class RunResult:
         return self.row.status
 
     @property
+    def origin(self) -> str:
+        """The run that this one was made from, by a retry or a fork; "" where there is none."""
+        return self.row.origin
+
+    @property
     def created_at(self) -> int:
         """When the run was created."""
         return self.row.created_at
@@ -148,7 +153,7 @@ Outcome = Value | Fault | Missing
 
 _OUTCOMES = (
     "AttemptSucceeded", "AttemptFailed", "TaskRetryScheduled", "TaskFallbackScheduled",
-    "TaskFellBack", "TaskSkipped",
+    "TaskFellBack", "TaskSkipped", "TaskImported",
 )  # fmt: skip
 
 
@@ -168,6 +173,8 @@ def outcomes(log: Log, run: int, n: int) -> dict[str, Outcome]:
                 found[task] = value
             case e.AttemptFailed(task=task, fault=fault):
                 found[task] = fault
+            case e.TaskImported(task=task, stored=value):
+                found[task] = value
             case e.TaskFellBack(task=task, value=value):
                 found[task] = value
             case e.TaskSkipped(task=task, reason=reason):

@@ -126,6 +126,8 @@ class MemoryLog:
         workflow: str | None = None,
         since: int | None = None,
         prefix: str = "",
+        origin: str | None = None,
+        root: str | None = None,
         limit: int | None = None,
     ) -> list[RunRow]:
         """See `Log.rows`."""
@@ -138,6 +140,8 @@ class MemoryLog:
             and workflow in {None, row.workflow}
             and (since is None or row.created_at >= since)
             and row.run_id.startswith(prefix)
+            and (origin is None or row.origin == origin != "")
+            and (root is None or row.root == root != "")
         ]
         return found[:limit]
 

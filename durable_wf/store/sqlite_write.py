@@ -200,7 +200,7 @@ class LogWriter:
                 connection.execute(rows.INSERT, (run, *rows.to_columns(append.row)))
             else:
                 tip = self._tips[run]
-                connection.execute(rows.UPDATE, (*rows.to_columns(append.row)[1:], run))
+                connection.execute(rows.UPDATE, (*rows.to_update(append.row), run))
             appended.runs[run_id] = run
             appended.first_seq[run_id] = self.log_hash.seq + len(lines) + 1
             pending.tips[run] = self._extend(lines, run, tip, append.events)
