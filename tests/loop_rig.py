@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import attrs
-from histories_of import A_THEN_B, CREATED, recorded
+from histories_of import A_THEN_B, recorded
 
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
@@ -42,9 +42,9 @@ def put(
 ) -> tuple[RunRow, RunState]:
     """Write a run with this history, which begins with CREATED; its row and its state."""
     text = workflow.to_json().encode()
-    assert events[0] is CREATED
+    assert isinstance(events[0], e.RunCreated)
     created = attrs.evolve(
-        CREATED, workflow=workflow.name, definition=digest_of(text), total=len(workflow.tasks)
+        events[0], workflow=workflow.name, definition=digest_of(text), total=len(workflow.tasks)
     )
     history = recorded(created, *events[1:])
     state = replay(RunState.of(run_id, workflow), history)
@@ -194,11 +194,19 @@ class Rig:
     def _settle(self, live: LiveRun) -> None:
         self.settled.append(live.run_id)
 
-    def enter(self, workflow: Workflow = A_THEN_B, run_id: str = "r", key: int = 1) -> LiveRun:
+    def enter(
+        self,
+        workflow: Workflow = A_THEN_B,
+        run_id: str = "r",
+        key: int = 1,
+        deadline_at: int | None = None,
+    ) -> LiveRun:
         """A new run in the hands of the loop; its creation is in the next commit."""
         text = workflow.to_json().encode()
         state = RunState.of(run_id, workflow)
-        created = e.RunCreated(workflow.name, digest_of(text), len(workflow.tasks))
+        created = e.RunCreated(
+            workflow.name, digest_of(text), len(workflow.tasks), deadline_at=deadline_at
+        )
         claimed = Claimed(state)
         claimed.give(i.Create(created, self.engine), self.clock.now_us())
         live = live_of(state, key=key, pending=claimed.events)

@@ -14,7 +14,7 @@ import attrs
 
 from durable_wf.core import events as e
 from durable_wf.core.definition import Workflow
-from durable_wf.core.status import FaultKind, RunStatus
+from durable_wf.core.status import FaultKind, InDoubt, RunStatus, Verdict
 from durable_wf.core.summary import Counts, RunRow
 
 ENDED = {"succeeded", "failed", "skipped", "cancelled"}
@@ -42,6 +42,9 @@ class Reading:
     signals: list[str] = attrs.field(factory=list)
     undone: dict[str, str] = attrs.field(factory=dict)
     completed: list[str] = attrs.field(factory=list)
+    sent_back: set[str] = attrs.field(factory=set)
+    started_at: dict[str, int] = attrs.field(factory=dict)
+    first_at: dict[str, int] = attrs.field(factory=dict)
     notes: dict[str, object] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -67,6 +70,7 @@ class Reading:
         match event:
             case e.AttemptStarted():
                 self._started(event)
+                self.started_at[name] = recorded.at
             case e.AttemptReturned():
                 self._close(event)
                 self.counted[name] -= 1
@@ -83,15 +87,18 @@ class Reading:
             case e.AttemptRefused():
                 assert self._may_start(name), f"{name} refused while {self.run}"
                 self._change(name, "pending", "faulted")
+                self.first_at.setdefault(name, recorded.at)
             case e.AttemptFailed():
                 self._close(event)
                 self.tasks[name] = "faulted"
+                self.first_at.setdefault(name, self.started_at[name])
                 if event.fault.kind is FaultKind.IN_DOUBT:
                     self.in_doubt[name] = self.in_doubt.get(name, 0) + 1
             case e.TaskRetryScheduled():
                 self._undecided(name)
                 self._change(name, "faulted", "waiting")
                 self.until[name] = event.until
+                self._in_time(name, event.until)
             case e.TaskWoken():
                 self._woken(name)
             case e.TaskFailed():
@@ -133,9 +140,11 @@ class Reading:
                 self._undecided(name)
                 assert self.tasks[name] == "waiting", f"{name} is {self.tasks[name]}"
                 self.answered.add(name)
+                if event.verdict is Verdict.RETRY:
+                    self.sent_back.add(name)
             case e.TaskCompleted():
                 self._undecided(name)
-                assert name in self.asked, f"{name} asked nobody"
+                assert name in self.asked or name in self.answered, f"{name} asked nobody"
                 if event.signal:
                     self.signals.remove(event.signal)
                     assert self._by_name()[name].wait.name == event.signal, event
@@ -159,6 +168,12 @@ class Reading:
         self.asked.pop(name, None)
         self.until.pop(name, None)
         self.answered.discard(name)
+
+    def _in_time(self, name: str, until: int) -> None:
+        """A task's attempts together have until its deadline."""
+        task = self._by_name().get(name)
+        if task is not None and task.deadline_s is not None:
+            assert until < self.first_at[name] + round(task.deadline_s * 1e6), f"{name} is late"
 
     def _undecided(self, name: str) -> None:
         """A draining run decides nothing any more, but about what takes back what it did."""
@@ -189,6 +204,7 @@ class Reading:
             self._settle(name)
             self.tasks[name] = "failed"
         else:
+            assert name not in self.undone, f"{name} was given up, and nobody was asked"
             self._change(name, "faulted", "failed")
         if event.keep_going:
             assert self.run != "draining", "a draining run asks no rule"
@@ -285,6 +301,8 @@ class Reading:
                 notes.update(code=event.code, definition=event.definition)
             case e.RunDraining():
                 assert self.run in {"pending", "running", "paused"}, "the first verdict stands"
+                if event.cause == "the run's deadline has passed":
+                    assert self.latest >= notes["created"].deadline_at, "it has not"
                 self.run = "draining"
                 notes.update(verdict=event.verdict.value, cause=event.cause)
                 notes.update(compensate=event.compensate)
@@ -394,5 +412,14 @@ def check_commits(workflow: Workflow, events: list[e.Recorded], commits: Iterabl
 
 def check_in_doubt(reading: Reading, budget: int) -> None:
     """I8: the attempt after the last one allowed was never made."""
+    by_name = {task.name: task for task in reading.workflow.tasks}
     for name, times in reading.in_doubt.items():
+        if name in reading.sent_back or name in reading.undone:
+            continue  # a person has decided
+        policy = by_name[name].in_doubt
+        if policy in {InDoubt.FAIL, InDoubt.ASK}:
+            assert times == 1, f"{name} was in doubt {times} times"
+            continue
+        if policy is InDoubt.PROBE:
+            continue  # its probes may be in doubt too
         assert times <= budget + 1, f"{name} was in doubt {times} times"

@@ -23,7 +23,8 @@ from durable_wf.core import judge as judging
 from durable_wf.core.definition import Workflow
 from durable_wf.core.evolve import replay
 from durable_wf.core.state import RunState, row_of
-from durable_wf.core.status import FaultKind, RunStatus
+from durable_wf.core.status import FaultKind, Otherwise, RunStatus, TaskStatus, Verdict, WaitKind
+from durable_wf.core.values import NOT_DONE
 
 STEP_US = 1_000
 
@@ -36,9 +37,11 @@ def fault(kind: FaultKind, message: str = "it went wrong") -> e.Fault:
     return e.Fault(kind, message)
 
 
-def created(of: Workflow) -> e.RunCreated:
+def created(of: Workflow, deadline_at: int | None = None) -> e.RunCreated:
     """How a run of this workflow comes into being."""
-    return e.RunCreated(of.name, "d-1", len(of.tasks), code="c-1", tags=("nightly",))
+    return e.RunCreated(
+        of.name, "d-1", len(of.tasks), code="c-1", tags=("nightly",), deadline_at=deadline_at
+    )
 
 
 @attrs.define
@@ -93,6 +96,8 @@ class Walk:
     def _judge(self, index: int) -> i.Decision:
         decision = judging.judge(self.state, index)
         own_fault = self.state.faults[index].kind is not FaultKind.IN_DOUBT
+        if judging.declared(self.state, index) is not None:
+            return decision
         if own_fault and self.rng.random() < 0.6:
             return self._ruled(index)
         return decision
@@ -108,6 +113,14 @@ class Walk:
                 i.FallBack(*why, "7"),
                 i.FallBackTo(*why, "jobs:other"),
                 i.Fail(*why, keep_going=True),
+                i.Fail(*why, compensate=True),
+                i.Escalate(*why, "what now?"),
+                i.Escalate(
+                    *why,
+                    "what now?",
+                    timeout_us=9 * STEP_US,
+                    on_timeout=self.rng.choice((Otherwise.FAIL, Otherwise.SKIP, Otherwise.RETRY)),
+                ),
             )
         )
 
@@ -115,7 +128,8 @@ class Walk:
 
     def create(self) -> None:
         """The run comes into being."""
-        self.give(i.Create(created(self.workflow), "e-1"))
+        late = self.at + 40 * STEP_US if self.rng.random() < 0.1 else None
+        self.give(i.Create(created(self.workflow, late), "e-1"))
         self.commit()
 
     def step(self) -> None:
@@ -133,6 +147,8 @@ class Walk:
         state, give = self.state, self.give
         for index in state.all_ready():
             yield from [lambda index=index: give(self._begin(index))] * 3
+            if self.rng.random() < 0.1:
+                yield lambda index=index: give(i.Refuse(index, "service", self.at + STEP_US))
         for index, attempt in state.running.items():
             number = attempt.started.attempt
             yield from [lambda index=index, number=number: give(self._success(index, number))] * 3
@@ -140,22 +156,41 @@ class Walk:
             yield lambda index=index, number=number: give(i.Returned(1, index, number))
         if state.status is RunStatus.RUNNING:
             yield lambda: give(i.Pause("ann", "lunch"))
-            if state.waiting:
-                yield self.wait_for_timer
+        if state.wake_at is not None and (state.status is RunStatus.RUNNING or state.compensating):
+            yield self.wait_for_timer
         if state.status is RunStatus.PAUSED:
             yield from [lambda: give(i.Resume("ann"))] * 3
         if state.status in (RunStatus.RUNNING, RunStatus.PAUSED):
             yield lambda: give(i.AcceptCode("ann", "d-2", "c-2", ()))
-        if self.rng.random() < 0.3:
+            yield lambda: give(i.Signal(self.rng.choice(("go", "stop")), "1", "ann"))
+        for answer in self._answers():
+            yield lambda answer=answer: give(answer)
+        if self.rng.random() < 0.3 and not state.compensating:
             yield lambda: give(i.Cancel("ann"))
         if not state.faulted:
             yield lambda: give(i.Release(state.engine, "stopping"))
-            yield from [self.crash] * 2
+            yield from [self.crash] * 4
 
     def wait_for_timer(self) -> None:
-        """The engine's timer says that a task is due."""
-        self.at = max(self.at, *self.state.waiting.values()) + STEP_US
+        """The engine's timer says that a task is due, or the run itself."""
+        self.at = max(self.at, self.state.wake_at) + STEP_US
         self.give(i.Due())
+
+    def _answers(self) -> Iterable[i.Answer]:
+        """What people may say about tasks that wait."""
+        state = self.state
+        for index, status in enumerate(state.tasks):
+            if status is not TaskStatus.WAITING:
+                continue
+            verdicts = [Verdict.SKIP, Verdict.VALUE, Verdict.FAIL]
+            if index not in state.waiters:
+                verdicts.append(Verdict.RETRY)
+            elif state.task(index).wait.kind is WaitKind.APPROVAL:
+                verdicts += [Verdict.APPROVE, Verdict.REJECT]
+            yield self._said(index, self.rng.choice(verdicts))
+
+    def _said(self, index: int, verdict: Verdict) -> i.Answer:
+        return i.Answer(self.state.graph.names[index], verdict, "ann", "since", "8")
 
     def _illegal(self) -> Iterable[i.Input]:
         """Stale, doubled, premature or late inputs: none of them may change anything."""
@@ -174,19 +209,42 @@ class Walk:
                 yield i.Skip(index, "rule", "reason")
                 yield i.FallBack(index, "rule", "reason", "7")
                 yield i.FallBackTo(index, "rule", "reason", "jobs:other")
+                yield i.Escalate(index, "rule", "reason", "what now?")
+                yield i.ProbeFirst(index, "rule", "reason", "jobs:probe")
+            if not state.is_ready(index):
+                yield i.Refuse(index, "service", self.at)
+            yield from self._wrong_answers(index)
         if state.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
             yield i.Pause("bob")
             yield i.Resume("bob")
             yield i.AcceptCode("bob", "d-3", "c-3", ())
+            yield i.Signal("go", "1", "bob")
+        if state.compensating:
+            yield i.Cancel("bob")
         if state.final:
             yield i.Claim("e-9", "resume")
-            yield i.Cancel("bob")
+            yield i.Release("e-9", "resume")
+
+    def _wrong_answers(self, index: int) -> Iterable[i.Answer]:
+        """To somebody who has not asked, or about another attempt."""
+        state, name = self.state, self.state.graph.names[index]
+        if state.tasks[index] is not TaskStatus.WAITING:
+            yield self._said(index, self.rng.choice(list(Verdict)))
+            return
+        yield i.Answer(name, Verdict.SKIP, "bob", attempt=state.attempts[index] + 1)
+        if index in state.waiters:
+            yield i.Answer(name, Verdict.RETRY, "bob")
+        else:
+            yield i.Answer(name, Verdict.APPROVE, "bob")
 
     def _begin(self, index: int) -> i.AttemptBegins:
         return i.AttemptBegins(index, f"w-{self.engines}-0", 100, 7)
 
     def _success(self, index: int, attempt: int) -> i.Succeeded:
-        return i.Succeeded(1, index, attempt, str(index), self.at, 250, 200, 9)
+        past = self.state.past.get(index)
+        probing = past is not None and past.probe and self.rng.random() < 0.5
+        value = NOT_DONE if probing else str(index)
+        return i.Succeeded(1, index, attempt, value, self.at, 250, 200, 9)
 
     def _failure(self, index: int, attempt: int) -> i.Failed:
         kind = self.rng.choice([kind for kind in FaultKind if kind is not FaultKind.IN_DOUBT])
@@ -202,11 +260,12 @@ class Walk:
         self.engines += 1
         self.events = list(history)
         self.commits = [n for n in self.commits if n <= len(history)]
-        self.state = replay(RunState.of("r", self.workflow, self.state.graph), history)
+        self.state = replay(RunState.of("r", self.workflow), history)
         self.queue = set(self.state.all_ready())
         if self.state.final:
             return
-        self.give(i.Claim(f"e-{self.engines}", "recover"))
+        limit = self.rng.choice((0, 2))
+        self.give(i.Claim(f"e-{self.engines}", "recover", crash_limit=limit))
         for index, attempt in list(self.state.running.items()):
             number = attempt.started.attempt
             if self.rng.random() < 0.3:
@@ -219,7 +278,7 @@ class Walk:
 
     def drive(self) -> None:
         """Without further trouble every run comes to its end, in few steps."""
-        for _ in range(6 * len(self.state.tasks) + 10):
+        for _ in range(15 * len(self.state.tasks) + 20):
             if self.state.final:
                 return
             self._drive_one()
@@ -234,6 +293,8 @@ class Walk:
         elif self.state.running:
             index, attempt = next(iter(self.state.running.items()))
             self.give(self._success(index, attempt.started.attempt))
+        elif answers := list(self._answers()):
+            self.give(answers[0])
         else:
             self.at += 10 * STEP_US
             self.give(i.Claim(f"e-{self.engines}", "resume"))
@@ -258,7 +319,8 @@ def snapshot(state: RunState) -> dict[str, object]:
         for field in attrs.fields(RunState)
         if field.name not in {"graph", "workflow", "ready"}
     }
-    known["past"] = copy.deepcopy(state.past)  # these change in place
+    for name in ("past", "signals"):  # these change in place
+        known[name] = copy.deepcopy(getattr(state, name))
     return known | {"ready": state.all_ready()}
 
 

@@ -16,7 +16,7 @@ from durable_wf.authoring.options import TaskOptions, read_metadata, read_tags
 from durable_wf.authoring.task import TaskFunction
 from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.resolver import DependencyResolver, nearest
-from durable_wf.core.units import Duration, Size
+from durable_wf.core.units import Duration, Size, parse_limit
 from durable_wf.errors import CycleError, DefinitionError
 from durable_wf.recovery.combine import Exceptions
 from durable_wf.recovery.ready import LOSSES
@@ -33,7 +33,8 @@ class WorkflowBuilder:
     """Describes a workflow task by task; `build()` checks it and gives the Workflow.
 
     Calls after `add_task` speak of the task that was added last. `tags` and `metadata` are for
-    people and searches. `rules` are asked about every task that failed, after its own.
+    people and searches. `rules` are asked about every task that failed, after its own. A run that
+    has not ended within `deadline` of its creation fails.
     Raises DefinitionError from `build()` only, with all problems together.
     """
 
@@ -45,12 +46,14 @@ class WorkflowBuilder:
         tags: Sequence[str] = (),
         metadata: Mapping[str, object] | None = None,
         rules: Sequence[Rule] = (),
+        deadline: Duration | None = None,
     ) -> None:
         self.name = name
         self._description: object = description
         self._tags = tags
         self._metadata = metadata or {}
         self._rules = rules
+        self._deadline = deadline
         self._factory = TaskFactory()
         self._drafts: list[Draft] = []
 
@@ -97,6 +100,14 @@ class WorkflowBuilder:
     def timeout(self, duration: Duration | None) -> Self:
         """An attempt is killed after this time: seconds, a timedelta, "10m", "1h30m"."""
         return self._set(timeout=duration)
+
+    def deadline(self, duration: Duration | None) -> Self:
+        """All attempts of the task together, with the waits between them, may take this long."""
+        return self._set(deadline=duration)
+
+    def heartbeat(self, duration: Duration | None) -> Self:
+        """An attempt that sends no heartbeat for this long is killed."""
+        return self._set(heartbeat=duration)
 
     def priority(self, priority: int) -> Self:
         """Among tasks that could start, higher ones do first. The default is 0."""
@@ -203,6 +214,11 @@ class WorkflowBuilder:
             fields["recovery"] = named_all(self._rules)
         except DefinitionError as error:
             problems.append(error.message)
+        try:
+            if self._deadline is not None:
+                fields["deadline_s"] = parse_limit(self._deadline)
+        except DefinitionError as error:
+            problems.append(f"deadline: {error.message}")
         return fields
 
     def _tasks(self, problems: list[str]) -> list[Task]:

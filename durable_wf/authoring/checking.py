@@ -10,6 +10,7 @@ from __future__ import annotations
 from durable_wf.authoring.factory import name_problem
 from durable_wf.core.definition import Task, Upstream, Workflow
 from durable_wf.core.resolver import DependencyResolver
+from durable_wf.core.units import LONGEST_S
 from durable_wf.errors import DefinitionError
 
 _MOST_TOLD = 20
@@ -26,6 +27,7 @@ def check(workflow: Workflow) -> Workflow:
         problems += [f"task {task.name!r}: {text}" for text in _of_task(task)]
     if not workflow.tasks:
         problems.append("it has no tasks")
+    problems += _of_limits(workflow, "deadline_s")
     resolver = DependencyResolver({task.name: task.upstream for task in workflow.tasks})
     problems += [str(unknown) for unknown in resolver.unknown()]
     if problems:
@@ -43,4 +45,13 @@ def _of_task(task: Task) -> list[str]:
     for source in (*task.args, *(source for _, source in task.kwargs)):
         if isinstance(source, Upstream) and source.task not in task.upstream:
             problems.append(f"an argument is the result of {source.task!r}, which is no upstream")
-    return problems
+    return problems + _of_limits(task, "timeout_s", "deadline_s", "heartbeat_s")
+
+
+def _of_limits(thing: Task | Workflow, *names: str) -> list[str]:
+    limits = {name: getattr(thing, name) for name in names}
+    return [
+        f"{name} must be more than 0 and at most {LONGEST_S:g} seconds, not {seconds!r:.40}"
+        for name, seconds in limits.items()
+        if seconds is not None and not 0 < seconds <= LONGEST_S
+    ]

@@ -15,7 +15,7 @@ import attrs
 
 from durable_wf.core.resolver import nearest
 from durable_wf.core.resources import Resources
-from durable_wf.core.units import Duration, Size, parse_duration, parse_size
+from durable_wf.core.units import Duration, Size, parse_duration, parse_limit, parse_size
 from durable_wf.errors import DefinitionError
 from durable_wf.recovery.ready import fallback, fallback_to, retry
 from durable_wf.recovery.rule import NamedRule, Rule, named, named_all
@@ -24,6 +24,9 @@ from durable_wf.recovery.rule import NamedRule, Rule, named, named_all
 class TaskOptions(TypedDict, total=False):
     """What may be said of a task. Times and sizes as in `units.py`.
 
+    `timeout` is how long an attempt may take, `deadline` all attempts together, from the beginning
+    of the first, with the waits between them. An attempt that sends no heartbeat (see
+    `Current.heartbeat`) for as long as `heartbeat` is stopped.
     `optional`: its failure does not fail the run. `priority`: higher starts earlier.
     `cpu` (cores), `memory`, `gpu` (devices) and `pools` (units by pool name) are what an attempt
     occupies; `memory_limit` is where it is stopped (`memory_hard`: by the kernel). `estimate` is
@@ -33,6 +36,8 @@ class TaskOptions(TypedDict, total=False):
     """
 
     timeout: Duration | None
+    deadline: Duration | None
+    heartbeat: Duration | None
     optional: bool
     priority: int
     cpu: float
@@ -159,7 +164,9 @@ def _or_none(read: Callable[[object], Any]) -> Callable[[object], Any]:
 
 
 _READERS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
-    "timeout": ("timeout_s", _or_none(parse_duration)),
+    "timeout": ("timeout_s", _or_none(parse_limit)),
+    "deadline": ("deadline_s", _or_none(parse_limit)),
+    "heartbeat": ("heartbeat_s", _or_none(parse_limit)),
     "optional": ("optional", _truth),
     "priority": ("priority", _whole),
     "memory_limit": ("memory_limit", _or_none(parse_size)),
@@ -214,6 +221,19 @@ def read_options(options: Mapping[str, object]) -> tuple[dict[str, Any], list[st
         fields["recovery"] = rules
     if fields.get("memory_hard") and fields.get("memory_limit") is None:
         problems.append("memory_hard needs memory_limit, which says how much")
+    problems += _unreachable(fields)
     if resources:
         fields["resources"] = attrs.evolve(Resources(), **resources)
     return fields, problems
+
+
+def _unreachable(fields: Mapping[str, Any]) -> list[str]:
+    """A silence that is longer than the attempt may be is no limit, without a word."""
+    heartbeat_s = fields.get("heartbeat_s")
+    limits = {"timeout": fields.get("timeout_s"), "deadline": fields.get("deadline_s")}
+    return [
+        f"heartbeat ({heartbeat_s:g} s) must be shorter than its {name} ({limit_s:g} s), "
+        "or no silence is ever noticed"
+        for name, limit_s in limits.items()
+        if heartbeat_s is not None and limit_s is not None and heartbeat_s >= limit_s
+    ]

@@ -17,6 +17,7 @@ from durable_wf.cli.facts import RunFacts, TaskFacts, counted
 from durable_wf.cli.states import shown_run
 from durable_wf.cli.times import iso
 from durable_wf.core.summary import RunRow
+from durable_wf.core.values import preview
 from durable_wf.store.port import Stored
 
 Document = dict[str, Any]
@@ -52,6 +53,7 @@ def facts_document(facts: RunFacts) -> Document:
     """A run with all its tasks."""
     document = run_document(facts.row, alive=facts.alive)
     document["metadata"] = dict(facts.created.metadata)
+    document["deadline_at"] = iso(facts.created.deadline_at)
     document["task_states"] = {
         name: _task_document(facts, task) for name, task in facts.tasks.items()
     }
@@ -72,6 +74,12 @@ def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
             "kind": task.fault.kind.value,
             "exception": task.fault.exception,
             "message": task.fault.message,
+        }
+    if task.beaten is not None:
+        document["heartbeat"] = {
+            "attempt": task.beaten.attempt,
+            "at": iso(task.beaten.at),
+            "detail": preview(task.beaten.detail) if task.beaten.detail else None,
         }
     return document
 

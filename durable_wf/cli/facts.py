@@ -37,6 +37,15 @@ class Running:
     n: int
 
 
+@attrs.frozen
+class Beaten:
+    """The last heartbeat of a task that has not ended: of which attempt, when, and its detail."""
+
+    attempt: int
+    at: int
+    detail: str
+
+
 @attrs.define
 class TaskFacts:
     """One task of a run. `attempts` counts those that began or may have; times are UTC
@@ -52,6 +61,7 @@ class TaskFacts:
     fault: e.Fault | None = None
     reason: str = ""
     outputs: list[Output] = attrs.field(factory=list)
+    beaten: Beaten | None = None
 
 
 @attrs.frozen

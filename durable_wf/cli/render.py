@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from durable_wf.cli.beating import heartbeat_line
 from durable_wf.cli.facts import RunFacts, TaskFacts, counted
 from durable_wf.cli.names import stem
 from durable_wf.cli.states import MARKS, WEIGHT, RunShown, TaskShown
@@ -75,7 +76,7 @@ def task_table(facts: RunFacts, look: Look, now: int, most: int = MOST_TASKS) ->
             state_cell(facts.task_shown(task), look),
             str(task.attempts) if task.attempts else "",
             _took(task, now),
-            Cell(_why(task), "dim"),
+            Cell(_why(task, now), "dim"),
         )
         for name, task in facts.tasks.items()
     ]
@@ -90,7 +91,9 @@ def _took(task: TaskFacts, now: int) -> str:
     return ""
 
 
-def _why(task: TaskFacts) -> str:
+def _why(task: TaskFacts, now: int) -> str:
+    if task.running is not None and (beat := heartbeat_line(task, now)):
+        return beat
     if task.fault is not None:
         return fault_line(task)
     return task.reason

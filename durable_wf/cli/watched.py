@@ -1,12 +1,14 @@
 """A run that is looked at, once or again and again.
 
-Owns: reading a run's events, each once, together with the fact whether its engine lives.
+Owns: reading a run's events, each once, together with the fact whether its engine lives, and the
+last heartbeats of its tasks.
 Must never: write.
 Read next: `facts.py`.
 """
 
 from __future__ import annotations
 
+from durable_wf.cli.beating import note_heartbeats
 from durable_wf.cli.facts import RunFacts, Story
 from durable_wf.cli.stores import alive_in
 from durable_wf.core.summary import RunRow
@@ -33,7 +35,9 @@ class Watched:
             if recorded.n > row.n:
                 break
             self._story.take(recorded)
-        return self._story.facts(row, alive=alive)
+        facts = self._story.facts(row, alive=alive)
+        note_heartbeats(store, row.run, facts.tasks)
+        return facts
 
 
 def facts_of(store: Store, row: RunRow) -> RunFacts:

@@ -51,6 +51,8 @@ def _take_up(state: RunState, events: list[Recorded], at: int) -> tuple[int, ...
             conclude_answer(state, events, at, index)
     take_signals(state, events, at)
     wake_due(state, events, at)
+    if state.final:
+        return ()
     if state.status is RunStatus.DRAINING:
         for index in sorted(state.faulted):
             if steps.is_closing(state, index):
@@ -97,8 +99,9 @@ def resume(state: RunState, given: i.Resume, at: int) -> Decided:
         return refused(_cannot(state, "resumed"))
     events: list[Recorded] = []
     emit(state, events, at, e.RunResumed(given.actor))
+    stop = fail_late(state, events, at)
     wake_due(state, events, at)
-    return Decided(events)
+    return Decided(events, stop=stop)
 
 
 def cancel(state: RunState, given: i.Cancel, at: int) -> Decided:

@@ -124,6 +124,8 @@ def is_tiny(task: Task, estimate_us: int) -> bool:
         and (task.resources is DEFAULT_RESOURCES or task.resources == DEFAULT_RESOURCES)
         and task.timeout_s is None
         and task.memory_limit is None
+        and task.deadline_s is None
+        and task.heartbeat_s is None
     )
 
 

@@ -20,6 +20,9 @@ Duration = float | timedelta | str
 Size = int | str
 """Bytes, or text such as "512MB" (millions) or "4GiB" (powers of 1024)."""
 
+LONGEST_S = 1e9
+"""The longest time that anybody may ask for, about 30 years."""
+
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
@@ -38,6 +41,17 @@ def parse_duration(value: object) -> float:
     if seconds is None or not math.isfinite(seconds) or seconds <= 0:
         raise DefinitionError(
             f"{value!r:.80} is not a duration: give seconds, a timedelta, or text such as '1h30m'"
+        )
+    return seconds
+
+
+def parse_limit(value: object) -> float:
+    """Seconds after which something is stopped, at most `LONGEST_S`. Raises DefinitionError."""
+    seconds = parse_duration(value)
+    if seconds > LONGEST_S:
+        raise DefinitionError(
+            f"{value!r:.80} is longer than {LONGEST_S:g} seconds, which is the most there is",
+            hint="leave it out where there is no limit",
         )
     return seconds
 

@@ -24,7 +24,8 @@ from durable_wf.core.status import FaultKind
 from durable_wf.core.summary import RunRow
 from durable_wf.errors import OwnedElsewhere, WrongState
 from durable_wf.execute.clearing import clear_worker
-from durable_wf.execute.mark import read_mark
+from durable_wf.execute.mark import read_beat, read_mark
+from durable_wf.execute.port import Heartbeat
 from durable_wf.store.locks import is_held
 from durable_wf.store.port import Log
 
@@ -35,13 +36,15 @@ CLEARING_S = 10.0
 @attrs.define(eq=False)
 class Claimed:
     """A run's state with the events of its claim, decided but not committed. `survivors` are old
-    workers that would not die; then nobody may go on with the run now. `judge` decides about
-    faults: the run's rules where its code is at hand, else the default.
+    workers that would not die; then nobody may go on with the run now. `beats` are the last words
+    of attempts that were open, as far as they can still be read. `judge` decides about faults: the
+    run's rules where its code is at hand, else the default.
     """
 
     state: RunState
     events: list[Recorded] = attrs.field(factory=list)
     survivors: list[str] = attrs.field(factory=list)
+    beats: list[Heartbeat] = attrs.field(factory=list)
     judge: Callable[[RunState, int], i.Decision] = judge
 
     def give(self, given: i.Input, at: int) -> str:
@@ -101,6 +104,7 @@ def claim(
         cause = f"old worker alive: {', '.join(claimed.survivors)}"
         claimed.give(i.Pause("recovery", cause), at)
         return claimed
+    claimed.beats = _last_words(log, locks, row.run, state, at)
     for report in fates(log, locks, row.run, state):
         claimed.give(report, at)
     return claimed
@@ -108,7 +112,7 @@ def claim(
 
 def _clear(attempts: Iterable[OpenAttempt], locks: Path) -> list[str]:
     """End the old workers of open attempts, all within `CLEARING_S`; names those that live on."""
-    workers = {a.started.worker: (a.started.pid, a.started.born) for a in attempts}
+    workers = _workers(attempts)
     deadline = time.monotonic() + CLEARING_S
     return [
         f"{worker} (pid {pid})"
@@ -117,20 +121,42 @@ def _clear(attempts: Iterable[OpenAttempt], locks: Path) -> list[str]:
     ]
 
 
+def _workers(attempts: Iterable[OpenAttempt]) -> dict[str, tuple[int, int]]:
+    """The workers of these attempts, with pid and start time."""
+    return {a.started.worker: (a.started.pid, a.started.born) for a in attempts}
+
+
+def _last_words(log: Log, locks: Path, run: int, state: RunState, at: int) -> list[Heartbeat]:
+    """The last heartbeats of open attempts, later than what their engine has written of them."""
+    marked = {worker: read_beat(locks, worker) for worker in _workers(state.running.values())}
+    now_ns = time.monotonic_ns()
+    beats = []
+    for index, seq in _seqs(log, run, state).items():
+        started = state.running[index].started
+        beat = marked[started.worker]
+        if beat is not None and beat.seq == seq:
+            ago_us = max(0, now_ns - beat.at_ns) // 1000
+            beats.append(Heartbeat(0, index, started.attempt, at - ago_us, beat.detail))
+    return beats
+
+
 def fates(log: Log, locks: Path, run: int, state: RunState) -> list[i.Report]:
     """What is known of each open attempt, now that nobody runs it: never begun, or in doubt."""
-    open_attempts = sorted(state.running.items(), key=lambda item: item[1].n)
-    seqs = log.seqs(run, [attempt.n for _, attempt in open_attempts])
-    marks: dict[str, int] = {}
+    marks = {worker: read_mark(locks, worker) for worker in _workers(state.running.values())}
     reports: list[i.Report] = []
-    for index, attempt in open_attempts:
-        started = attempt.started
-        if started.worker not in marks:
-            marks[started.worker] = read_mark(locks, started.worker)
-        if seqs[attempt.n] > marks[started.worker]:
+    for index, seq in _seqs(log, run, state).items():
+        started = state.running[index].started
+        if seq > marks[started.worker]:
             reports.append(i.Returned(0, index, started.attempt))
         else:
             message = f"its engine ended while attempt {started.attempt} ran"
             fault = Fault(FaultKind.IN_DOUBT, message)
             reports.append(i.Failed(0, index, started.attempt, fault))
     return reports
+
+
+def _seqs(log: Log, run: int, state: RunState) -> dict[int, int]:
+    """The log's number of each open attempt's AttemptStarted, by task, in their order."""
+    open_attempts = sorted(state.running.items(), key=lambda item: item[1].n)
+    found = log.seqs(run, [attempt.n for _, attempt in open_attempts])
+    return {index: found[attempt.n] for index, attempt in open_attempts}

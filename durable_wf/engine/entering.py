@@ -17,15 +17,16 @@ from typing import Any
 import attrs
 
 from durable_wf.core import inputs as i
-from durable_wf.core.definition import Workflow
+from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
-from durable_wf.core.events import Recorded, RunCreated
+from durable_wf.core.events import RunCreated
 from durable_wf.core.resources import Capacity, Resources
 from durable_wf.core.state import RunState
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.values import TABLE_MAX
 from durable_wf.engine import code, differences, origin
+from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.durations import Durations, earlier_durations
 from durable_wf.engine.judging import (
@@ -61,6 +62,7 @@ class Options:
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
     wait_s: float | None = None
+    deadline_s: float | None = None
     start: origin.Start = attrs.field(factory=origin.Start)
 
 
@@ -115,6 +117,7 @@ def _create(
     state = RunState.of(run_id, workflow)
     live = _live(session, state, functions, options, cancel)
     definition = _store_definition(session, workflow)
+    now = session.clock.now_us()
     created = RunCreated(
         workflow=workflow.name,
         definition=definition,
@@ -132,10 +135,17 @@ def _create(
         target=options.start.target,
         module=options.start.module,
         limits=session.settings.given,
+        deadline_at=_deadline_at(workflow, options, now),
     )
     claimed = Claimed(state)
-    claimed.give(i.Create(created, session.engine), session.clock.now_us())
-    return _adopt(session, live, claimed.events)
+    claimed.give(i.Create(created, session.engine), now)
+    return _adopt(session, live, claimed)
+
+
+def _deadline_at(workflow: Workflow, options: Options, now: int) -> int | None:
+    """When a new run fails if it has not ended: who starts it knows better than the workflow."""
+    limit_s = workflow.deadline_s if options.deadline_s is None else options.deadline_s
+    return None if limit_s is None else now + round(limit_s * 1e6)
 
 
 def _store_definition(session: Session, workflow: Workflow) -> str:
@@ -182,6 +192,7 @@ def continue_run(
     state.workflow = workflow
     live = _live(session, state, functions, options, cancel)
     live.run, live.committed_n = row.run, row.n
+    live.details = last_details(log, row.run, state)
     at = session.clock.now_us()
     claimed = claim(
         log, session.store.folder.locks, row, state, session.engine, why, at, live.judge
@@ -189,14 +200,14 @@ def continue_run(
     if claimed.survivors:
         claimed.give(i.Release(session.engine, "an old worker is alive"), at)
         live.let_go = True
-        return _adopt(session, live, claimed.events)
+        return _adopt(session, live, claimed)
     if changed:
         definition = _store_definition(session, workflow)
         accept = i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
         claimed.give(accept, at)
     if why == "resume" and state.status is RunStatus.PAUSED:
         claimed.give(i.Resume(origin.person()), at)
-    return _adopt(session, live, claimed.events)
+    return _adopt(session, live, claimed)
 
 
 def _in_order_of(recorded: Workflow, given: Workflow) -> Workflow:
@@ -331,11 +342,10 @@ def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorTy
             seen[task.resources] = lacks
             if seen[task.resources]:
                 problems.append(f"task {task.name!r} needs {seen[task.resources]}")
-        limited = task.timeout_s is not None or task.memory_limit is not None or task.resources.gpu
-        if limited and not session.executor(kind).supports_limits:
+        if (limit := _limit_of(task)) and not session.executor(kind).supports_limits:
             problems.append(
-                f"task {task.name!r} has a timeout, memory limit or gpu, which the {kind.value} "
-                "executor cannot enforce; use executor_type='parallel'"
+                f"task {task.name!r} has a {limit}, which the {kind.value} executor cannot "
+                "enforce; use executor_type='parallel'"
             )
     if problems:
         more = f"\n  - and {len(problems) - 8} more" if len(problems) > 8 else ""
@@ -348,13 +358,27 @@ def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorTy
         )
 
 
+def _limit_of(task: Task) -> str:
+    """A limit of the task that only a process of its own can be held to, or ""."""
+    if task.timeout_s is not None:
+        return "timeout"
+    if task.deadline_s is not None:
+        return "deadline"
+    if task.heartbeat_s is not None:
+        return "limit of its silence (heartbeat)"
+    if task.memory_limit is not None:
+        return "memory limit"
+    return "gpu" if task.resources.gpu else ""
+
+
 def _unknown_pool(need: Resources, capacity: Capacity) -> str:
     """A pool without a limit would guard nothing, without a word."""
     unknown = [pool for pool, _ in need.pools if pool not in capacity.pools]
     return f"pool {unknown[0]!r}, which the engine was not given" if unknown else ""
 
 
-def _adopt(session: Session, live: LiveRun, events: list[Recorded]) -> RunHandle:
-    live.pending = events
+def _adopt(session: Session, live: LiveRun, claimed: Claimed) -> RunHandle:
+    live.pending = claimed.events
     session.loop.adopt(live)
+    session.loop.beats.put(attrs.evolve(beat, run=live.key) for beat in claimed.beats)
     return live.handle

@@ -24,7 +24,7 @@ from durable_wf.core.events import Recorded
 from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
-from durable_wf.core.units import Duration
+from durable_wf.core.units import Duration, parse_limit
 from durable_wf.engine import control, entering, origin
 from durable_wf.engine.driver import closed
 from durable_wf.engine.entering import Options
@@ -37,6 +37,7 @@ from durable_wf.engine.settings import executor_type as executor_named
 from durable_wf.engine.view import row_or_raise
 from durable_wf.errors import (
     CallerError,
+    DefinitionError,
     DurableWorkflowError,
     Interrupted,
     NotFound,
@@ -105,6 +106,7 @@ class WorkflowEngine:
         check: bool = True,
         accept_changes: bool = False,
         wait: Duration | None = None,
+        deadline: Duration | None = None,
         tags: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
         on_progress: OnProgress | None = None,
@@ -113,7 +115,8 @@ class WorkflowEngine:
 
         With a `run_id` the call is idempotent: an unfinished run is continued, a final one, failed
         too, gives its recorded outcome. Returns early when the run is paused and nothing runs, or
-        when nothing runs and no timer is due within `wait` (default: wait for any timer).
+        when nothing runs and no timer is due within `wait` (default: wait for any timer). A new run
+        that has not ended within `deadline` (default: the workflow's own) fails.
         Raises RunFailed, which carries the result, unless `check` is False; RunConflict when the
         `run_id` stands for another definition; CodeChanged unless `accept_changes`; Interrupted
         on SIGINT, SIGTERM or SIGHUP.
@@ -121,8 +124,9 @@ class WorkflowEngine:
         resolved = self._resolve(workflow)
         loading.intercept(resolved)
         options = self._options(
-            run_id, executor_type, tags, metadata, on_progress, wait, accept_changes=accept_changes
-        )
+            run_id, executor_type, tags, metadata, on_progress, wait, deadline,
+            accept_changes=accept_changes,
+        )  # fmt: skip
         session = self._open(options.executor)
         handle = session.driver.call(
             lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
@@ -136,6 +140,7 @@ class WorkflowEngine:
         run_id: str | None = None,
         executor_type: str | None = None,
         accept_changes: bool = False,
+        deadline: Duration | None = None,
         tags: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
         on_progress: OnProgress | None = None,
@@ -147,8 +152,9 @@ class WorkflowEngine:
         resolved = self._resolve(workflow)
         loading.intercept(resolved)
         options = self._options(
-            run_id, executor_type, tags, metadata, on_progress, accept_changes=accept_changes
-        )
+            run_id, executor_type, tags, metadata, on_progress, None, deadline,
+            accept_changes=accept_changes,
+        )  # fmt: skip
         session = self._open(options.executor)
         session.driver.run_in_background()
         return session.driver.call(
@@ -317,6 +323,7 @@ class WorkflowEngine:
         metadata: Mapping[str, str] | None,
         on_progress: OnProgress | None,
         wait: Duration | None = None,
+        deadline: Duration | None = None,
         *,
         accept_changes: bool,
     ) -> Options:
@@ -328,6 +335,7 @@ class WorkflowEngine:
             metadata=dict(read_metadata(metadata or {})),
             on_progress=on_progress,
             wait_s=None if wait is None else seconds(wait, "wait="),
+            deadline_s=None if deadline is None else _limit(deadline),
             start=origin.start(),
         )
 
@@ -380,6 +388,13 @@ log = logging.getLogger("durable_wf.engine")
 
 _inherited: list[Session] = []
 """Sessions of a parent process. Kept, since to take a connection apart would touch its files."""
+
+
+def _limit(deadline: Duration) -> float:
+    try:
+        return parse_limit(deadline)
+    except DefinitionError as error:
+        raise CallerError(f"deadline={error.message}", hint=error.hint) from None
 
 
 def _failure(result: RunResult) -> RunFailed:

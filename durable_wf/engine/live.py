@@ -40,11 +40,16 @@ _RESTING = frozenset({RunStatus.PAUSED})
 _UNFINISHED = frozenset(TaskStatus) - TASK_FINAL
 
 
+class TooLate(Exception):
+    """An attempt was announced, and cannot begin any more; the text says why."""
+
+
 @attrs.define(eq=False)
 class LiveRun:
     """`key` is this engine's own number for the run (its surrogate `run` is not known before the
     first commit). `committed_n` is the last event in the log, `pending` what follows it in `state`.
     `durations_us` are those of an earlier run by task index, empty where there was none.
+    `details` holds the last heartbeat's detail by task index, for tasks that have sent any.
     `judge` decides about faults; `fallback_of` gives the index of a fallback function by task
     (or "") and name. `wait_s` is how long the caller waits for timers; None: for ever.
     """
@@ -63,6 +68,7 @@ class LiveRun:
     committed_n: int = 0
     pending: list[Recorded] = attrs.field(factory=list)
     durations_us: dict[int, int] = attrs.field(factory=dict)
+    details: dict[int, str] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
     told_at: float = 0.0
     let_go: bool = False
@@ -82,11 +88,11 @@ class LiveRun:
 
     @property
     def wake_at(self) -> int | None:
-        """When the first of its timers is due (UTC microseconds), while timers count."""
+        """When the first of its timers is due (UTC microseconds), its deadline among them, while
+        timers count.
+        """
         state = self.state
-        if not state.waiting or state.status is not RunStatus.RUNNING:
-            return None
-        return min(state.waiting.values())
+        return None if state.status is RunStatus.PAUSED else state.wake_at
 
     def rests(self, now: int) -> bool:
         """Whether nothing will happen for longer than the caller waits."""
@@ -129,7 +135,9 @@ class LiveRun:
     def assignment(
         self, pick: Pick[Seat], attempt: int, seq: int, fetch: Callable[[str], bytes]
     ) -> Assignment:
-        """What the executor is handed for a committed AttemptStarted."""
+        """What the executor is handed for a committed AttemptStarted. Raises TooLate, and what
+        `fetch` raises.
+        """
         index = pick.index
         task = self.state.task(index)
         args = tuple(self._argument(s, fetch) for s in task.args) if task.args else ()
@@ -138,8 +146,26 @@ class LiveRun:
         return Assignment(
             seq, pick.seat.worker, self.key, index, attempt, task.name,
             self._function(index) if self.state.past else self.function_of[index],
-            args, kwargs, _limits(task, pick.gpus), task.codec, pick.estimate_us,
+            args, kwargs, self._limits(index, task, pick.gpus), task.codec, pick.estimate_us,
+            self.details.get(index, "") if self.details else "",
         )  # fmt: skip
+
+    def _limits(self, index: int, task: Task, gpus: tuple[int, ...]) -> Limits:
+        limits = _limits(task, gpus)
+        if task.deadline_s is None:
+            return limits
+        past = self.state.past.get(index)
+        if past is not None and (past.fallback or past.probe):
+            return limits  # what comes in place of the task's own function has time of its own
+        began_at = self.state.running[index].at
+        first_at = began_at if past is None else past.first_started_at
+        left_s = task.deadline_s - (began_at - first_at) / 1e6
+        text = f"its task's deadline of {task.deadline_s:g} s over all attempts"
+        if left_s <= 0:
+            raise TooLate(f"{text} had passed before the attempt could begin")
+        if limits.timeout_s is not None and limits.timeout_s <= left_s:
+            return limits
+        return attrs.evolve(limits, timeout_s=left_s, timeout_text=f"ran into {text}")
 
     def _function(self, index: int) -> int:
         """The function that the task calls: its own, or the one it has fallen back to."""
@@ -168,7 +194,12 @@ class LiveRun:
 
 
 def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:
-    if task.timeout_s is None and task.memory_limit is None and not gpus:
+    if (
+        task.timeout_s is None
+        and task.memory_limit is None
+        and task.heartbeat_s is None
+        and not gpus
+    ):
         cpu = task.resources.cpu
         return NO_LIMITS if cpu == 1.0 else Limits(cpu=cpu)
     return Limits(
@@ -177,6 +208,7 @@ def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:
         memory_hard=task.memory_hard,
         cpu=task.resources.cpu,
         gpus=gpus,
+        heartbeat_s=task.heartbeat_s,
     )
 
 

@@ -17,17 +17,19 @@ from operator import attrgetter
 from durable_wf.core import inputs as i
 from durable_wf.core.decide import Decided, decide
 from durable_wf.core.events import AttemptStarted, StoreEvent
+from durable_wf.core.fault import Fault
 from durable_wf.core.resources import Ledger
 from durable_wf.core.scheduler import Pick
 from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
+from durable_wf.engine.beats import Beats
 from durable_wf.engine.choosing import Bench, Chooser, Chosen
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.commands import command_input
 from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.inbox import POLL_S, Inbox
-from durable_wf.engine.live import LiveRun
+from durable_wf.engine.live import LiveRun, TooLate
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.timers import Timers
@@ -68,6 +70,7 @@ class Loop:
         self._runs: dict[int, LiveRun] = {}
         self._chooser = Chooser(clock, self._pools, self._runs)
         self._benches = self._chooser.benches
+        self.beats = Beats(clock, self._benches, self._runs)
         self._by_id: dict[str, LiveRun] = {}
         self._changed: dict[int, LiveRun] = {}
         self._stops: list[tuple[LiveRun, int, int]] = []
@@ -180,6 +183,8 @@ class Loop:
         if not busy:
             self._woken.wait(wait_s)
         self._woken.clear()
+        if busy:
+            self.beats.look()
         for bench in busy:
             reports = bench.executor.poll(wait_s if len(busy) == 1 else min(wait_s, TURNS_S))
             bench.outstanding -= len(reports)
@@ -190,6 +195,7 @@ class Loop:
         by the closing stays open in the log, to be in doubt when the run is claimed again.
         """
         self.leaves_lost_open = True
+        self.beats.collect()
         for bench in self._benches.values():
             self._take_reports(bench.executor.poll(0.0))
             bench.outstanding = 0
@@ -210,6 +216,7 @@ class Loop:
                 if report.payload is not None and not isinstance(report.value, str):
                     self._payloads[report.value.digest] = report.payload
             elif isinstance(report, i.Failed):
+                self.beats.collect()  # what it said last is for the next attempt
                 if self.leaves_lost_open and report.fault.kind is FaultKind.LOST:
                     continue
                 if cause := unreadable.cause_of(live.state, report):
@@ -249,7 +256,8 @@ class Loop:
     def _begin(self, bench: Bench, pick: Pick[Seat], at: int) -> None:
         live = self._runs[pick.run]
         seat = pick.seat
-        given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born)
+        detail = live.details.get(pick.index, "") if live.details else ""
+        given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born, detail)
         decided = self.give(live, given, at)
         if decided.refused:  # pragma: no cover - pick asked a moment ago
             return
@@ -261,7 +269,9 @@ class Loop:
     # --- the commit -----------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        if not (self._changed or self._store_events or self._answers or self._pools.owes):
+        beats = self.beats.rows()
+        others = self._store_events or self._answers or self._pools.owes or beats
+        if not (self._changed or others):
             return
         appends = []
         for live in self._changed.values():
@@ -270,7 +280,7 @@ class Loop:
                 appends.append(
                     RunAppend(live.run, live.run_id, live.committed_n, live.pending, row)
                 )
-        if not (appends or self._store_events or self._answers or self._pools.owes):
+        if not (appends or others):
             self._changed.clear()
             return
         batch = Batch(
@@ -279,6 +289,7 @@ class Loop:
             payloads=list(self._payloads.items()),
             answers=self._answers,
             drops=self._pools.released(),
+            beats=beats,
         )
         appended = self._append(batch)
         for live in self._changed.values():
@@ -329,6 +340,10 @@ class Loop:
                 except PayloadMissing as error:
                     lost = unreadable.failure(live.key, one.pick.index, one.attempt, error)
                     self._own_reports.append(lost)
+                except TooLate as error:
+                    fault = Fault(FaultKind.TIMEOUT, str(error))
+                    late = i.Failed(live.key, one.pick.index, one.attempt, fault)
+                    self._own_reports.append(late)
             if assignments:
                 assignments.sort(key=_SEQ)  # a worker's begun mark is the highest seq it began
                 bench.outstanding += len(assignments)

@@ -16,6 +16,10 @@ JUMP_S = 5.0
 """The wall clock may be corrected by this much without anything being planned again."""
 
 
+_SPARE = 1_000
+"""Times that count no more may stand in the heap, this many and as many as do count."""
+
+
 class Timers:
     """Wake-up times by run. Wall-clock times are UTC microseconds."""
 
@@ -60,7 +64,12 @@ class Timers:
         ahead_s = (wake_at - self._clock.now_us()) / 1e6
         at = self._clock.monotonic_s() + ahead_s
         self._planned[run] = at
-        heapq.heappush(self._heap, (at, run))
+        if len(self._heap) > 2 * len(self._planned) + _SPARE:
+            # Runs that were planned again and again, as those are that have a deadline far away.
+            self._heap = [(at, run) for run, at in self._planned.items()]
+            heapq.heapify(self._heap)
+        else:
+            heapq.heappush(self._heap, (at, run))
 
     def _offset(self) -> float:
         return self._clock.now_us() / 1e6 - self._clock.monotonic_s()

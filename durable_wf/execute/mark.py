@@ -137,6 +137,16 @@ class BegunMark:
         """When the last heartbeat of any attempt was, on the monotonic clock; 0: there was none."""
         return self.words[_BEAT_NS]
 
+    def newest_beat(self) -> MarkedBeat | None:
+        """The last heartbeat, of the attempt that runs if it has sent any; its detail is the last
+        that this attempt gave.
+        """
+        seq, began_ns, beat_ns = self.seq, self.at_ns, self.beat_ns
+        last = self.last_beat()
+        if not beat_ns or beat_ns < began_ns:
+            return last
+        return MarkedBeat(seq, beat_ns, last.detail if last and last.seq == seq else "")
+
     def last_beat(self) -> MarkedBeat | None:
         """The last heartbeat that had a detail."""
         beats = [beat for slot in self._slots if (beat := _read_slot(slot)) is not None]
@@ -183,12 +193,12 @@ def read_mark(locks: Path, worker: str) -> int:
 
 
 def read_beat(locks: Path, worker: str) -> MarkedBeat | None:
-    """The last heartbeat with a detail that a worker's attempts have left in its mark, if any."""
+    """The last heartbeat that a worker's attempts have left in its mark, if any."""
     try:
         mark = BegunMark(path_of(locks, worker), create=False)
     except (OSError, ValueError):
         return None
     try:
-        return mark.last_beat() if mark.boot == processes.boot() else None
+        return mark.newest_beat() if mark.boot == processes.boot() else None
     finally:
         mark.close()

@@ -199,13 +199,13 @@ class Supervised:
 
     def beats(self) -> list[Heartbeat]:
         """Heartbeats since the last call."""
-        if self.mark is None:
-            return []
         found = self.last_beats()
-        beat_ns = self.mark.beat_ns
-        if beat_ns != self._told_ns and (a := self.running()) is not None:
-            self._told_ns = beat_ns
-            found.append(_heartbeat(a, beat_ns, self._detail_of(a)))
+        if self.mark is None or self.mark.beat_ns == self._told_ns:
+            return found
+        beat = self.mark.newest_beat()
+        if beat is not None and (a := self.queue.get(beat.seq)) is not None:
+            self._told_ns = beat.at_ns
+            found.append(_heartbeat(a, beat.at_ns, beat.detail))
         return found
 
     def last_beats(self) -> list[Heartbeat]:

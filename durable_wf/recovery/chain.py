@@ -90,13 +90,22 @@ def decide(
 ) -> i.Decision:
     """The decision about a task, as an input of the core.
 
-    `classes` may stand in fallback values.
+    `classes` may stand in fallback values. A retry that would begin after the task's deadline is
+    no answer where a later rule has another one.
     """
+    late: i.Retry | None = None
     for rule in rules:
         answer = answer_of(index, rule, history, fault, ask=ask, classes=classes)
-        if answer is not None:
+        if isinstance(answer, i.Retry) and _is_late(answer, history):
+            late = late or answer
+        elif answer is not None:
             return answer
-    return default(tightest(rules))
+    return late or default(tightest(rules))
+
+
+def _is_late(decision: i.Retry, history: History) -> bool:
+    left_s = history.time_left_s
+    return left_s is not None and decision.delay_us >= left_s * 1e6
 
 
 def answer_of(

@@ -76,6 +76,7 @@ class History:
     at: int
     _past: Past = attrs.field(repr=False)
     _run_retries: int = 0
+    _deadline_s: float | None = None
 
     @classmethod
     def of(cls, state: RunState, index: int) -> History:
@@ -83,7 +84,8 @@ class History:
         past = state.past[index]
         name = state.graph.names[index]
         at = past.attempts[-1].ended_at
-        return cls(state.run_id, state.workflow.name, name, at, past, state.retries)
+        deadline_s = state.task(index).deadline_s
+        return cls(state.run_id, state.workflow.name, name, at, past, state.retries, deadline_s)
 
     @property
     def faults(self) -> int:
@@ -116,6 +118,11 @@ class History:
     def elapsed_s(self) -> float:
         """Seconds since the task's first attempt was announced."""
         return max(0, self.at - self._past.first_started_at) / 1e6
+
+    @property
+    def time_left_s(self) -> float | None:
+        """Seconds until the task's deadline, below 0 when it has passed; None without one."""
+        return None if self._deadline_s is None else self._deadline_s - self.elapsed_s
 
     @property
     def since_first_fault_s(self) -> float:

@@ -8,8 +8,8 @@ import pytest
 import strategies
 import walks
 
-from durable_wf.core import decide as deciding
 from durable_wf.core import (
+    compensation,
     decide_attempts,
     decide_faults,
     decide_runs,
@@ -18,6 +18,7 @@ from durable_wf.core import (
     steps,
     tables,
 )
+from durable_wf.core import decide as deciding
 from durable_wf.core import events as e
 from durable_wf.core import evolve as evolving
 from durable_wf.core import inputs as i
@@ -25,7 +26,7 @@ from durable_wf.core import judge as judging
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import RunStatus, TaskStatus
 
-SEEDS = range(600)
+SEEDS = range(2_000)
 
 
 def _effect(patch, kind, effect):
@@ -232,13 +233,90 @@ def pause_is_ignored(patch):
     patch.setitem(deciding._HANDLERS, i.Pause, lambda *_: deciding.Decided([]))
 
 
+def answers_of_strangers_count(patch):
+    """Whoever answers is heard, asked or not."""
+    patch.setattr(decide_waits, "_not_asked", lambda *_: "")
+
+
+def answers_have_no_consequence(patch):
+    """What a person has said is recorded, and that is all."""
+    for place in (decide_runs, decide_waits):
+        patch.setattr(place, "conclude_answer", _nothing)
+
+
+def waits_are_called(patch):
+    """A task that waits is given to a worker instead."""
+    for place in (decide_runs, decide_waits):
+        patch.setattr(place, "reach", _nothing)
+
+
+def signals_are_for_all(patch):
+    """A signal that a task has taken is still there for the next."""
+
+    def completed(state, index, event, at):
+        effects._succeed(state, index, event.value)
+
+    _effect(patch, e.TaskCompleted, completed)
+
+
+def undone_in_order(patch):
+    """What was done first is taken back first."""
+    patch.setattr(steps, "to_add", lambda state: tuple(reversed(compensation.to_add(state))))
+
+
+def nothing_is_undone(patch):
+    """A run that fails leaves everything as it is."""
+    effect = effects._attempt_succeeded
+
+    def succeeded(state, index, event, at):
+        effect(state, index, event, at)
+        state.completed.clear()
+
+    _effect(patch, e.AttemptSucceeded, succeeded)
+
+
+def compensations_are_given_up(patch):
+    """A compensation that fails has failed, and nobody hears of it."""
+
+    def fail(state, given, at):
+        events = []
+        failed = e.TaskFailed(state.graph.names[given.index], given.rule, given.reason)
+        if state.tasks[given.index] is not TaskStatus.FAULTED:
+            return steps.refused("no")
+        if steps.is_closing(state, given.index):
+            return decide_faults._in_vain(state, given, at)
+        steps.fail_task(state, events, at, given.index, failed)
+        return deciding.Decided(events)
+
+    patch.setitem(deciding._HANDLERS, i.Fail, fail)
+
+
+def doubt_is_no_matter(patch):
+    """What a task declares about attempts in doubt is not looked at."""
+    patch.setattr(judging, "declared", lambda *_: None)
+
+
+def deadlines_of_tasks_pass(patch):
+    """A retry may begin after the task's deadline."""
+    patch.setattr(decide_faults, "_deadline", lambda *_: None)
+
+
+def deadlines_of_runs_pass(patch):
+    """A run may go on after its deadline."""
+    for place in (decide_runs, decide_waits):
+        patch.setattr(place, "fail_late", lambda *_: ())
+
+
 MUTANTS = [
     no_fence, starts_while_paused, starts_before_upstream, runs_twice, optional_failure_blocks,
     required_failure_releases, required_failure_does_not_drain, run_never_ends,
     drain_forgets_waiting, no_in_doubt_budget, returned_attempts_count, resume_wakes_nobody,
     second_verdict_wins, success_releases_nobody, released_tasks_are_not_told,
     late_decisions_are_illegal, draining_leaves_faults, closing_is_not_counted,
-    claim_finishes_nothing, pause_is_ignored,
+    claim_finishes_nothing, pause_is_ignored, answers_of_strangers_count,
+    answers_have_no_consequence, waits_are_called, signals_are_for_all, undone_in_order,
+    nothing_is_undone, compensations_are_given_up, doubt_is_no_matter, deadlines_of_tasks_pass,
+    deadlines_of_runs_pass,
 ]  # fmt: skip
 
 

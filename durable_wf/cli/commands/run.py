@@ -29,10 +29,12 @@ from durable_wf.cli.limits import Limits, capacity, limit_options
 from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.progress import teller
 from durable_wf.core.definition import Workflow
+from durable_wf.core.units import parse_limit
 from durable_wf.engine.facade import WorkflowEngine
 from durable_wf.engine.origin import started_by
 from durable_wf.engine.session import warm_up
 from durable_wf.engine.settings import ExecutorType, executor_type, machine_memory, usable_cpus
+from durable_wf.errors import DefinitionError
 from durable_wf.store.folder import default_store, find_store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,6 +73,13 @@ def engine_options(command: F) -> F:
     return command
 
 
+def _limit(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else parse_limit(value)
+    except DefinitionError as error:
+        raise click.BadParameter(error.message) from None
+
+
 @click.command(
     "run",
     epilog=examples(
@@ -87,6 +96,13 @@ def engine_options(command: F) -> F:
     metavar="ID",
     help="The run's id. A run of this id that exists "
     "is continued; one that has ended gives its recorded outcome.",
+)
+@click.option(
+    "--deadline",
+    callback=_limit,
+    metavar="TIME",
+    help="A new run that has not ended after this time, such as 2h, fails. Default: the "
+    "workflow's own deadline.",
 )
 @click.option("--tag", multiple=True, metavar="TAG", help="Put a tag on the run; repeatable.")
 @click.option(
@@ -107,6 +123,7 @@ def run(
     *,
     target: str,
     run_id: str | None,
+    deadline: float | None,
     tag: tuple[str, ...],
     time_scale: float | None,
     work: str | None,
@@ -149,6 +166,7 @@ def run(
             workflow,
             run_id=run_id,
             check=False,
+            deadline=deadline,
             accept_changes=accept_changes,
             tags=tag,
             on_progress=on_progress,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from durable_wf.cli.beating import heartbeat_line
 from durable_wf.cli.context import (
     Settings,
     examples,
@@ -54,7 +55,7 @@ def show(settings: Settings, *, run: str, task: str | None, as_json: bool) -> No
 
     More than 40 tasks are shown in groups by name. With --json: run_id, workflow, status,
     recorded_status, created_at, started_at, ended_at, tasks {total, by_status}, task_states {name:
-    {status, attempts, started_at, ended_at, fault}} and more; times are ISO-8601 in UTC.
+    {status, attempts, started_at, ended_at, fault, heartbeat}} and more; times are ISO-8601 in UTC.
     """
     with settings.reading() as store:
         facts = facts_of(store, pick(store.log, run))
@@ -64,7 +65,7 @@ def show(settings: Settings, *, run: str, task: str | None, as_json: bool) -> No
         return
     look = out()
     now = time.time_ns() // 1000
-    lines = _task_screen(facts, task, look) if task else _screen(facts, output, look, now)
+    lines = _task_screen(facts, task, look, now) if task else _screen(facts, output, look, now)
     for line in lines:
         say(line)
 
@@ -109,6 +110,10 @@ def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
         ("created", f"{local(row.created_at)} ({ago(row.created_at, now)}){took}"),
         ("tasks", f"{row.total}: {row_counts_text(row.counts, look, alive=facts.alive)}"),
     ]
+    deadline = facts.created.deadline_at
+    if deadline is not None and row.ended_at is None:
+        away = f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} ago"
+        head.append(("deadline", f"{local(deadline)} ({away})"))
     if row.tags:
         head.append(("tags", one_line(", ".join(row.tags))))
     for key, value in facts.created.metadata:
@@ -124,7 +129,7 @@ def _failure(name: str, task: TaskFacts, look: Look) -> list[str]:
     return [head, f"    {shorten(fault_line(task), room, symbols=look.symbols)}"]
 
 
-def _task_screen(facts: RunFacts, name: str, look: Look) -> list[str]:
+def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
     task = facts.tasks.get(name)
     if task is None:
         raise click.BadParameter(_no_task(facts, name), param_hint="--task")
@@ -139,6 +144,9 @@ def _task_screen(facts: RunFacts, name: str, look: Look) -> list[str]:
     if task.started_at is not None:
         took = f", took {span(task.wall_us)}" if task.wall_us else ""
         lines.append(f"{look.paint('began', 'dim')}     {local(task.started_at)}{took}")
+    if task.beaten is not None:
+        of = f" (attempt {task.beaten.attempt})" * (task.beaten.attempt != task.attempts)
+        lines.append(f"{look.paint('last', 'dim')}      {heartbeat_line(task, now)}{of}")
     if task.fault is not None:
         lines += ["", look.paint(fault_line(task), "red")]
         text = task.fault.traceback.rstrip()

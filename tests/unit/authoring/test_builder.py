@@ -51,7 +51,7 @@ def test_fluent_calls_speak_of_the_last_task():
         .add_task("a", nothing, timeout="1m", cpu=3).timeout("10m")
         .add_task("b", transform).bind(rows=ref("a")["k"]).after("a").optional().priority(5)
         .resources(cpu=2, memory="4GB", gpu=1, pools={"db": 1}).estimate("90s").describe("Text")
-        .timeout(60)
+        .timeout(60).deadline("2h").heartbeat(5)
         .build().tasks
     )  # fmt: skip
     assert (first.timeout_s, first.resources) == (600.0, Resources(cpu=3.0))
@@ -60,6 +60,24 @@ def test_fluent_calls_speak_of_the_last_task():
     assert (last.optional, last.priority, last.timeout_s) == (True, 5, 60.0)
     assert last.resources == Resources(2.0, 4 * 10**9, 1, (("db", 1),))
     assert (last.estimate_s, last.description) == (90.0, "Text")
+    assert (last.deadline_s, last.heartbeat_s) == (7200.0, 5.0)
+    assert (first.deadline_s, first.heartbeat_s) == (None, None)
+
+
+def test_a_workflow_may_have_a_deadline():
+    def built(**more):
+        return WorkflowBuilder("w", **more).add_task("a", nothing).build()
+
+    assert built().deadline_s is None
+    assert built(deadline=None).deadline_s is None
+    assert built(deadline="1h30m").deadline_s == 5400.0
+
+
+@pytest.mark.parametrize("deadline", [0, -1, "soon", True, 1e300])
+def test_a_deadline_that_is_no_time_is_told_with_the_other_problems(deadline):
+    problems = refused(WorkflowBuilder("w", deadline=deadline).add_task("a", nothing, cpu=-1))
+    assert problems[0].startswith(f"deadline: {deadline!r} is")
+    assert problems[1].startswith("task 'a': cpu")
 
 
 def test_a_decorated_task_brings_its_name_and_options():

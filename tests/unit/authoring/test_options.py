@@ -11,7 +11,8 @@ from durable_wf.core.resources import Resources
 def test_options_become_fields():
     fields, problems = read_options(
         {
-            "timeout": "1m", "optional": True, "priority": 2, "cpu": 0.5, "memory": "1GiB",
+            "timeout": "1m", "deadline": "2h", "heartbeat": 5,
+            "optional": True, "priority": 2, "cpu": 0.5, "memory": "1GiB",
             "gpu": 1, "pools": {"b": 1, "a": 2}, "memory_limit": "2GB", "memory_hard": True,
             "executor": "sequential", "codec": "json", "estimate": 3, "description": "d",
             "tags": ["x"], "metadata": {"b": 1, "a": "z"},
@@ -19,7 +20,8 @@ def test_options_become_fields():
     )  # fmt: skip
     assert not problems
     assert fields == {
-        "timeout_s": 60.0, "optional": True, "priority": 2, "memory_limit": 2 * 10**9,
+        "timeout_s": 60.0, "deadline_s": 7200.0, "heartbeat_s": 5.0,
+        "optional": True, "priority": 2, "memory_limit": 2 * 10**9,
         "memory_hard": True, "executor": "sequential", "codec": "json", "estimate_s": 3.0,
         "description": "d", "tags": ("x",), "metadata": (("a", "z"), ("b", "1")),
         "resources": Resources(0.5, 2**30, 1, (("a", 2), ("b", 1))),
@@ -27,10 +29,33 @@ def test_options_become_fields():
 
 
 def test_none_takes_a_limit_away():
-    assert read_options({"timeout": None, "memory_limit": None, "estimate": None}) == (
-        {"timeout_s": None, "memory_limit": None, "estimate_s": None},
+    names = ("timeout", "deadline", "heartbeat", "estimate")
+    assert read_options({**dict.fromkeys(names), "memory_limit": None}) == (
+        {**{f"{name}_s": None for name in names}, "memory_limit": None},
         [],
     )
+
+
+@pytest.mark.parametrize("name", ["timeout", "deadline", "heartbeat"])
+@pytest.mark.parametrize("value", [0, -5, "-5m", "soon", "", True, [1], float("nan"), float("inf")])
+def test_a_limit_that_is_no_time_is_refused(name, value):
+    _, (problem,) = read_options({name: value})
+    assert problem.startswith(f"{name}: {value!r} is not a duration")
+
+
+@pytest.mark.parametrize("name", ["timeout", "deadline", "heartbeat"])
+def test_a_limit_of_more_than_thirty_years_is_refused(name):
+    for value in (1e9 + 1, "2000w", 1e300):
+        _, (problem,) = read_options({name: value})
+        assert problem.startswith(f"{name}: {value!r} is longer than 1e+09 seconds")
+    assert read_options({name: 1e9}) == ({f"{name}_s": 1e9}, [])
+
+
+@pytest.mark.parametrize("limit", ["timeout", "deadline"])
+def test_a_silence_that_no_attempt_lives_to_keep_is_refused(limit):
+    _, (problem,) = read_options({"heartbeat": "10m", limit: "10m"})
+    assert f"heartbeat (600 s) must be shorter than its {limit} (600 s)" in problem
+    assert not read_options({"heartbeat": "9m", limit: "10m"})[1]
 
 
 @pytest.mark.parametrize(

@@ -290,7 +290,9 @@ def test_a_busy_seat_with_room_takes_more_tiny_tasks_but_no_others():
 NOT_TINY = {
     "nobody has measured it": (task("a"), 0),
     "too long": (task("a"), TINY_US + 1),
-    "has a deadline": (task("a", timeout_s=1.0), 5),
+    "has a timeout": (task("a", timeout_s=1.0), 5),
+    "has a deadline": (task("a", deadline_s=1.0), 5),
+    "must send heartbeats": (task("a", heartbeat_s=1.0), 5),
     "has a memory limit": (task("a", memory_limit=1 << 20), 5),
     "needs something": (task("a", resources=Resources(cpu=0.5)), 5),
     "uses a pool": (task("a", resources=Resources(pools=(("db", 1),))), 5),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import attrs
 import pytest
 from histories_of import (
@@ -194,6 +196,42 @@ def test_each_old_worker_is_cleared_once(log, tmp_path, monkeypatch):
     taken(log, tmp_path, *TWO_OPEN, workflow=SIDE_BY_SIDE)
     assert len(asked) == 1
     assert 0 < asked[0][-1] <= claiming.CLEARING_S
+
+
+# --- the last words of open attempts ------------------------------------------------------------
+
+
+def beat_mark(locks, seq, detail, worker="w-1-0"):
+    """The worker runs attempt `seq`, which has said how far it is."""
+    mark = BegunMark(path_of(locks, worker), create=True)
+    mark.begin(seq, 1, 0)
+    mark.beat(seq, time.monotonic_ns(), detail)
+    mark.close()
+
+
+def test_what_an_open_attempt_has_said_is_read_from_its_mark(log, tmp_path):
+    beat_mark(tmp_path, 4, b"41")
+    _, claimed = taken(log, tmp_path, *BEGUN, begun())
+    (beat,) = claimed.beats
+    assert (beat.index, beat.attempt, beat.detail) == (0, 1, "41")
+    assert beat.at <= 1_000
+
+
+def test_what_another_attempt_of_the_same_worker_has_said_is_not_its_own(log, tmp_path):
+    """The worker had begun `a`, and `b` waited in its pipe; then, that `a` had ended."""
+    beat_mark(tmp_path, 4, b"41")
+    _, claimed = taken(log, tmp_path, *TWO_OPEN, workflow=SIDE_BY_SIDE)
+    assert [beat.index for beat in claimed.beats] == [0]
+    beat_mark(tmp_path, 3, b"40", worker="w-2-0")
+    open_since = attrs.evolve(begun("a"), worker="w-2-0")
+    _, claimed = taken(MemoryLog(), tmp_path, *BEGUN, open_since, workflow=SIDE_BY_SIDE)
+    assert claimed.beats == []
+
+
+def test_an_attempt_that_has_said_nothing_leaves_nothing(log, tmp_path):
+    begin_mark(tmp_path, 4)
+    _, claimed = taken(log, tmp_path, *BEGUN, begun())
+    assert claimed.beats == []
 
 
 # --- what was decided can be committed --------------------------------------------------------

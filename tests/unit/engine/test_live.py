@@ -11,9 +11,11 @@ from strategies import task, workflow
 
 from durable_wf.core import events as e
 from durable_wf.core.definition import Literal, PayloadRef, Upstream
+from durable_wf.core.evolve import evolve
 from durable_wf.core.resources import Resources
 from durable_wf.core.scheduler import Pick
-from durable_wf.engine.live import OVERHEAD_US, run_code
+from durable_wf.core.state import RunState
+from durable_wf.engine.live import OVERHEAD_US, TooLate, run_code
 from durable_wf.execute.port import NO_LIMITS, Absent, Given, Limits, Seat
 
 SEAT = Seat("w-1-0", 100, 7)
@@ -88,6 +90,7 @@ def test_a_task_without_wishes_has_the_one_value_of_no_limits():
     [
         ({"resources": Resources(cpu=2.0)}, (), Limits(cpu=2.0)),
         ({"timeout_s": 3.0}, (), Limits(timeout_s=3.0)),
+        ({"heartbeat_s": 3.0}, (), Limits(heartbeat_s=3.0)),
         ({"memory_limit": 99}, (), Limits(memory=99)),
         ({"memory_limit": 99, "memory_hard": True}, (), Limits(memory=99, memory_hard=True)),
         ({"resources": Resources(cpu=0.5, gpu=2)}, (1, 3), Limits(cpu=0.5, gpus=(1, 3))),
@@ -103,6 +106,72 @@ def test_the_codec_a_task_asks_for_travels_along():
     created = attrs.evolve(CREATED, total=1)
     live = live_of(after(created, STARTED, workflow=workflow(task("a", codec="pickle"))))
     assert assigned(live, 0).codec == "pickle"
+
+
+def test_the_last_detail_of_its_task_travels_along():
+    live = live_of(after(*BEGUN), details={0: "41"})
+    assert assigned(live, 0).detail == "41"
+    live.details = {1: "41"}
+    assert assigned(live, 0).detail == ""
+
+
+# --- deadlines ----------------------------------------------------------------------------------
+
+SECOND = 1_000_000
+
+
+def deadline_run(*histories, **wishes):
+    """`a` has 10 s; the histories begin at second 0, and each event comes a second later."""
+    created = attrs.evolve(CREATED, total=1)
+    work = workflow(task("a", deadline_s=10.0, **wishes))
+    state = RunState.of("r", work)
+    for n, event in enumerate((created, CLAIMED, STARTED, *histories), 1):
+        evolve(state, e.Recorded(n, n * SECOND, event))
+    return live_of(state)
+
+
+def again(until):
+    return e.TaskRetryScheduled("a", until * SECOND, "mine", "again"), e.TaskWoken("a")
+
+
+def test_the_first_attempt_has_all_the_time_of_its_task():
+    limits = assigned(deadline_run(begun()), 0).limits
+    assert limits.timeout_s == 10.0
+    text = "ran into its task's deadline of 10 s over all attempts"
+    assert limits.timeout_text == text
+
+
+def test_a_later_attempt_has_what_is_left():
+    live = deadline_run(begun(), broke(), *again(7), begun(attempt=2))  # at seconds 4 to 8
+    assert assigned(live, 0).limits.timeout_s == 6.0
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "limit_s", "text"),
+    [(5.0, 5.0, ""), (6.0, 6.0, ""), (7.0, 6.0, "ran into its task's deadline")],
+)
+def test_the_shorter_limit_holds_and_is_the_one_that_is_named(timeout_s, limit_s, text):
+    live = deadline_run(begun(), broke(), *again(7), begun(attempt=2), timeout_s=timeout_s)
+    limits = assigned(live, 0).limits
+    assert limits.timeout_s == limit_s
+    assert limits.timeout_text.startswith(text)
+    assert bool(limits.timeout_text) == bool(text)
+
+
+@pytest.mark.parametrize("deadline_s", [4.0, 3.0])
+def test_an_attempt_cannot_begin_after_the_deadline(deadline_s):
+    live = deadline_run(begun(), broke(), *again(7), begun(attempt=2))
+    late = attrs.evolve(live.state.task(0), deadline_s=deadline_s)
+    live.state.workflow = workflow(late)
+    with pytest.raises(TooLate, match="3 s over|4 s over all attempts had passed before"):
+        assigned(live, 0)
+
+
+def test_a_fallback_has_time_of_its_own():
+    fallback = e.TaskFallbackScheduled("a", "m:f", "mine", "instead")
+    live = deadline_run(begun(), broke(), fallback, begun(attempt=2), timeout_s=30.0)
+    live.fallback_of = {("a", "m:f"): 1}
+    assert assigned(live, 0).limits == Limits(timeout_s=30.0)
 
 
 # --- code ---------------------------------------------------------------------------------------

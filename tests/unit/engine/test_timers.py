@@ -41,6 +41,21 @@ def test_the_newest_plan_counts(clock, timers):
     assert timers.due() == []
 
 
+def test_a_deadline_far_away_costs_nothing_each_time_that_something_nearer_comes(clock, timers):
+    """A retry now, then the deadline again, and so on, a thousand times for each of ten runs."""
+    deadline = clock.wall_us + 10_000 * SECOND
+    for _ in range(1_000):
+        for run in range(10):
+            timers.plan(run, clock.wall_us + SECOND)
+        clock.pass_(1)
+        assert len(timers.due()) == 10
+        for run in range(10):
+            timers.plan(run, deadline)
+    assert len(timers._heap) < 2_000
+    clock.pass_(9_001)
+    assert sorted(timers.due()) == [(run, deadline) for run in range(10)]
+
+
 @pytest.mark.parametrize("jump_s", [4, -4])
 def test_a_small_correction_of_the_wall_clock_changes_nothing(clock, timers, jump_s):
     timers.plan(1, clock.wall_us + 10 * SECOND)

@@ -60,6 +60,14 @@ def test_a_success_leaves_no_heartbeat_behind(rig):
     assert rig.executor.beats() == []
 
 
+def test_the_heartbeat_of_the_attempt_before_is_not_told_of_the_next(rig):
+    rig.run(beaters.beat, 1)
+    number = rig.start(beaters.silent, 0.3)
+    rig.begun(number)
+    assert rig.executor.beats() == []
+    assert kinds(rig.wait(number)) == ["ok"]
+
+
 def test_without_heartbeats_there_is_nothing_to_tell(rig):
     assert kinds([rig.run(beaters.fail), rig.run(beaters.silent, 0.0)]) == ["error", "ok"]
     assert rig.executor.beats() == []

@@ -86,6 +86,7 @@ def test_after_a_reboot_a_mark_says_nothing(tmp_path, monkeypatch):
 @pytest.fixture
 def mark(tmp_path):
     made = BegunMark(path_of(tmp_path, "w"), create=True)
+    made.begin(7, 1, 0)
     yield made
     made.close()
 
@@ -107,7 +108,18 @@ def test_the_last_heartbeat_is_read_by_others(mark, tmp_path):
 def test_a_heartbeat_without_a_detail_is_a_time_only(mark, tmp_path):
     mark.beat(7, 100, b"41")
     mark.beat(7, 200, None)
-    assert (mark.beat_ns, beat_in(tmp_path)) == (200, (7, 100, "41"))
+    assert (mark.beat_ns, beat_in(tmp_path)) == (200, (7, 200, "41"))
+
+
+def test_the_detail_of_the_attempt_before_is_not_that_of_the_one_that_runs(mark, tmp_path):
+    mark.begin(7, 50, 0)
+    mark.beat(7, 100, b"41")
+    mark.begin(8, 150, 0)
+    assert beat_in(tmp_path) == (7, 100, "41")
+    mark.beat(8, 200, None)
+    assert beat_in(tmp_path) == (8, 200, "")
+    mark.beat(8, 300, b"1")
+    assert beat_in(tmp_path) == (8, 300, "1")
 
 
 def test_heartbeats_and_reports_do_not_overlap(mark):
@@ -143,6 +155,7 @@ def test_the_last_heartbeat_outlives_a_task_that_is_killed(tmp_path):
         "import sys, os, signal\n"
         "from durable_wf.execute.mark import BegunMark\n"
         "mark = BegunMark(sys.argv[1], create=True)\n"
+        "mark.begin(42, 1, 0)\n"
         "for n in range(1000): mark.beat(42, n + 1, b'%d' % n)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from durable_wf.core import inputs as i
-from durable_wf.recovery import Fail, Fallback, Retry, Skip, example, first_of, retry, rule, skip
+from durable_wf.core.status import Otherwise
+from durable_wf.recovery import (
+    Compensate,
+    Escalate,
+    Fail,
+    Fallback,
+    Retry,
+    Skip,
+    example,
+    first_of,
+    retry,
+    rule,
+    skip,
+)
 from durable_wf.recovery.chain import MOST_ATTEMPTS, Rules, decide
 from durable_wf.recovery.rule import named, named_all
 
@@ -101,6 +115,11 @@ def raises_evil(history, fault):
         (answer(Fallback(object())), "the fallback value"),
         (answer(Fallback("x" * 70_000)), "characters"),
         (answer(Fallback(print)), "which it has not announced"),
+        (answer(Escalate("")), "the question is empty"),
+        (answer(Escalate(7)), "the question 7 is no text"),
+        (answer(Escalate("what?", whom=None)), "the whom None is no text"),
+        (answer(Escalate("what?", timeout=-1)), "the timeout of an escalation must be from 0"),
+        (answer(Escalate("what?", on_timeout="panic")), "on_timeout is one of fail, skip, retry"),
     ],
 )
 def test_a_rule_that_raises_or_answers_nonsense_fails_the_task_and_says_so(bad, said):
@@ -110,6 +129,31 @@ def test_a_rule_that_raises_or_answers_nonsense_fails_the_task_and_says_so(bad, 
     assert not found.keep_going
 
 
+def test_a_question_to_a_person_keeps_all_that_was_said():
+    asked = Escalate("what now?", "too odd", "ops", "5m", "retry", facts={"faults": 1})
+    found = decided(answer(asked))
+    assert isinstance(found, i.Escalate)
+    assert (found.question, found.reason, found.whom) == ("what now?", "too odd", "ops")
+    assert (found.timeout_us, found.on_timeout) == (300_000_000, Otherwise.RETRY)
+    assert found.facts == (("faults", 1),)
+    assert decided(answer(Escalate("what now?"))).timeout_us is None
+
+
+def test_compensate_fails_the_task_and_takes_back_what_it_may_have_done():
+    found = decided(answer(Compensate("half a booking")))
+    assert isinstance(found, i.Fail)
+    assert found.compensate
+    assert found.reason == "half a booking"
+
+
+def test_a_compensation_is_asked_about_by_its_own_rules_only():
+    mine, common = rule(answer(Skip())), rule(answer(Retry(1)))
+    rules = Rules({"a~undo": (mine,)}, (common,), (common,))
+    assert rules.of_task("a~undo") == (mine,)
+    assert rules.of_task("b~undo") == ()
+    assert rules.of_task("a") == (common, common)
+
+
 def test_no_rule_tries_for_ever():
     history, fault = example()
     import attrs
@@ -117,3 +161,37 @@ def test_no_rule_tries_for_ever():
     worn = attrs.evolve(fault, attempt=MOST_ATTEMPTS)
     assert isinstance(decided(answer(Retry(0)), seen=(history, fault)), i.Retry)
     assert "no rule may go on for ever" in decided(answer(Retry(0)), seen=(history, worn)).reason
+
+
+# --- deadlines ----------------------------------------------------------------------------------
+
+
+def with_time_left(left_s):
+    history, fault = example()
+    return attrs.evolve(history, deadline_s=history.elapsed_s + left_s), fault
+
+
+def test_a_retry_that_would_begin_after_the_deadline_gives_way_to_the_next_rule():
+    seen = with_time_left(5.0)
+    answers = (answer(Retry(5.0, "late")), answer(Skip("instead")))
+    assert decided(*answers, seen=seen) == i.Skip(0, "mine", "instead", "3")
+    assert isinstance(decided(*answers, seen=with_time_left(5.1)), i.Retry)
+    assert isinstance(decided(*answers), i.Retry), "a task without a deadline has time"
+
+
+def test_a_shorter_wait_of_a_later_rule_is_taken():
+    decision = decided(answer(Retry(9.0)), answer(Retry(1.0)), seen=with_time_left(5.0))
+    assert decision.delay_us == 1_000_000
+
+
+def test_where_no_other_rule_answers_the_first_late_retry_is_the_decision():
+    """The core turns it into the failure of the task, and names the deadline."""
+    decision = decided(answer(Retry(8.0, "first")), answer(Retry(9.0)), seen=with_time_left(-1.0))
+    assert (decision.reason, decision.delay_us) == ("first", 8_000_000)
+
+
+def test_rules_may_ask_how_much_time_is_left():
+    history, _ = example()
+    assert history.time_left_s is None
+    history, _ = with_time_left(5.0)
+    assert history.time_left_s == pytest.approx(5.0)

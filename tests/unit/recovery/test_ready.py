@@ -7,10 +7,14 @@ import pytest
 from durable_wf.core.status import FaultKind
 from durable_wf.errors import DefinitionError
 from durable_wf.recovery import (
+    Compensate,
+    Escalate,
     Fail,
     Fallback,
     Retry,
     Skip,
+    compensate,
+    escalate,
     example,
     exponential,
     fail_fast,
@@ -231,3 +235,43 @@ def test_bad_input_is_refused_where_it_is_given(make, said):
 def test_a_fallback_is_a_value_or_an_announced_function():
     assert Fallback(7).function is None
     assert Fallback(len).function is len
+
+
+# --- people, and what is taken back ---
+
+
+def test_escalate_asks_what_it_was_told_to_or_tells_what_happened():
+    history, fault = example("error", exceptions=[ConnectionError])
+    told = escalate("call the bank?", whom="ops", timeout="1h", on_timeout="skip")
+    assert told(history, fault) == Escalate(
+        "call the bank?", fault.message or "ConnectionError", "ops", "1h", "skip"
+    )
+    asked = escalate()(history, fault)
+    assert f"task {history.task!r} failed (ConnectionError)" in asked.question
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: escalate(question=7), "question of escalate"),
+        (lambda: escalate(whom=None), "whom of escalate"),
+        (lambda: escalate(timeout="soon"), "is not a duration"),
+        (lambda: escalate(on_timeout="approve"), "on_timeout is one of fail, skip, retry"),
+        (lambda: compensate(7), "the reason of 'compensate'"),
+    ],
+)
+def test_nonsense_about_people_is_refused_when_the_rule_is_made(made, said):
+    with pytest.raises(DefinitionError, match=said):
+        made()
+
+
+def test_compensate_gives_up_and_says_why():
+    history, fault = errors(1)
+    assert compensate("half done")(history, fault) == Compensate("half done")
+
+
+@pytest.mark.parametrize("made", [retry(5), retry(5, wait=1)])
+def test_another_attempt_does_not_close_a_breaker(made):
+    history, fault = example("breaker")
+    assert made(history, fault) is None
+    assert history.faults == 0

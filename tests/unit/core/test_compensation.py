@@ -1,0 +1,74 @@
+"""Compensations: their names, order and definitions follow from the history."""
+
+from __future__ import annotations
+
+import pytest
+import strategies
+from histories_of import CANCELLING, CREATED, STARTED, begun, broke, closed, done, state_after
+
+from durable_wf.core import events as e
+from durable_wf.core.compensation import compensations, to_add
+from durable_wf.core.definition import Literal, Undo, Upstream
+from durable_wf.errors import HistoryError
+
+BOTH = strategies.workflow(
+    strategies.task(
+        "a",
+        executor="sequential",
+        undo=Undo("jobs:cancel", (Upstream("a"),), (("why", Literal('"x"')),), ("retry (1)",)),
+    ),
+    strategies.task("b", "a", undo=Undo("jobs:refund")),
+)
+DONE = (CREATED, STARTED, begun(), done(), begun("b"), done("b"))
+
+
+def test_the_last_that_was_done_is_the_first_to_be_taken_back():
+    """The order is that of completion, not of the definition."""
+    workflow = strategies.workflow(*BOTH.tasks[:1], strategies.task("b", undo=Undo("jobs:refund")))
+    early_b = (CREATED, STARTED, begun("b"), begun(), done("b"), done())
+    assert to_add(state_after(*DONE, workflow=BOTH)) == (("b~undo", "b"), ("a~undo", "a"))
+    assert to_add(state_after(*early_b, workflow=workflow)) == (("a~undo", "a"), ("b~undo", "b"))
+
+
+def test_a_compensation_is_a_task_with_the_arguments_and_rules_that_were_declared():
+    """It follows its own task, and the compensation before it."""
+    state = state_after(*DONE, workflow=BOTH)
+    second, first = compensations(state, to_add(state))
+    assert (second.name, second.upstream, second.function.qualname) == (
+        "b~undo", ("b",), "jobs:refund",
+    )  # fmt: skip
+    assert (first.name, first.upstream) == ("a~undo", ("a", "b~undo"))
+    assert first.args == (Upstream("a"),)
+    assert first.kwargs == (("why", Literal('"x"')),)
+    assert (first.rules, first.executor) == (("retry (1)",), "sequential")
+
+
+def test_what_another_function_did_is_not_taken_back():
+    """A fallback's effect is not that of the task's own function."""
+    fell_back = e.TaskFallbackScheduled("a", "jobs:other", "rule", "because")
+    history = (CREATED, STARTED, begun(), broke(), fell_back, begun("a", 2), done("a", 2))
+    assert to_add(state_after(*history, workflow=BOTH)) == ()
+
+
+def test_what_was_taken_over_is_taken_back_too():
+    """Its effect is there, whichever run it was."""
+    imported = e.TaskImported("a", "r-0", "7")
+    assert to_add(state_after(CREATED, STARTED, imported, workflow=BOTH)) == (("a~undo", "a"),)
+
+
+@pytest.mark.parametrize("added", [(("c~undo", "c"),), (("b~undo", "b"),)])
+def test_a_compensation_of_nothing_is_an_illegal_history(added):
+    """An unknown task, or one that declares none."""
+    workflow = strategies.workflow(BOTH.tasks[0], strategies.task("b", "a"))
+    history = (CREATED, STARTED, begun(), done(), CANCELLING, closed(1))
+    with pytest.raises(HistoryError, match="nothing has to be taken back for"):
+        state_after(*history, e.TasksAdded(added, "compensate"), workflow=workflow)
+
+
+def test_compensations_are_added_once():
+    """A second time there is nothing left to take back."""
+    history = (CREATED, STARTED, begun(), done(), CANCELLING, closed(1))
+    added = e.TasksAdded((("a~undo", "a"),), "compensate")
+    assert state_after(*history, added, workflow=BOTH).compensating
+    with pytest.raises(HistoryError, match="its compensations are there already"):
+        state_after(*history, added, added, workflow=BOTH)
