@@ -30,8 +30,8 @@ class Counts:
 class RunRow:
     """One run at a glance. Times are UTC microseconds; `engine` is the owner's lock name or "".
 
-    A run made from another one names it as `origin`, forked off after its event `origin_n` (0: tried
-    again as a whole). `root` is the first run of its chain of retries, "" for the first one itself.
+    A run made from another one names it as `origin`, forked off after its event `origin_n` (0: a
+    retry). `root` is the first run of its chain of retries, "" for the first one itself.
     `run` is the integer surrogate that stands in `events` (0: not assigned yet), `n` the number of
     the last event, `wake_at` when a timer is due. `imported` runs came from elsewhere and are
     never claimed.

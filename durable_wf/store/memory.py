@@ -89,7 +89,7 @@ class MemoryLog:
         for answer in answers:
             self._answer(answer)
         for digest, data in batch.payloads:
-            self.shelf.payloads.setdefault(digest, data)
+            self.shelf.payloads[digest] = data  # the same, or a damaged one is made whole
         self._note_outcomes(batch, conflicts)
         self._note_beats(batch, conflicts)
         for one in accepted:

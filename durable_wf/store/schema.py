@@ -73,10 +73,12 @@ _RUNS_1 = """CREATE TABLE runs (
     imported INTEGER NOT NULL
 ) STRICT"""
 
-_RUNS = _RUNS_1.replace(
-    "\n) STRICT",
-    ",\n    origin TEXT NOT NULL,\n    origin_n INTEGER NOT NULL,\n    root TEXT NOT NULL\n) STRICT",
-)
+_BIRTH = """,
+    origin TEXT NOT NULL,
+    origin_n INTEGER NOT NULL,
+    root TEXT NOT NULL
+) STRICT"""
+_RUNS = _RUNS_1.replace("\n) STRICT", _BIRTH)
 _RUNS_ORIGIN = "CREATE INDEX runs_origin ON runs (origin) WHERE origin <> ''"
 _RUNS_ROOT = "CREATE INDEX runs_root ON runs (root) WHERE root <> ''"
 
