@@ -181,6 +181,8 @@ def test_payloads_are_kept_once_by_digest(world):
     assert world.log.payload(digest_of(data)) == data
     assert world.log.has_payload(digest_of(data))
     assert not world.log.has_payload(digest_of(b"other"))
+    world.log.append(Batch(payloads=[(digest_of(data), data)]))
+    assert world.log.payload(digest_of(data)) == data
     with pytest.raises(PayloadMissing):
         world.log.payload(digest_of(b"other"))
 
