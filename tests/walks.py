@@ -10,6 +10,7 @@ Read next: `oracles.py`, `property/test_core_walk.py`.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable
 from random import Random
 
@@ -22,8 +23,9 @@ from durable_wf.core import inputs as i
 from durable_wf.core import judge as judging
 from durable_wf.core.definition import Workflow
 from durable_wf.core.evolve import replay
-from durable_wf.core.state import RunState, row_of
+from durable_wf.core.state import RunState, row_of, row_since
 from durable_wf.core.status import FaultKind, Otherwise, RunStatus, TaskStatus, Verdict, WaitKind
+from durable_wf.core.summary import Moved
 from durable_wf.core.values import NOT_DONE
 
 STEP_US = 1_000
@@ -335,6 +337,16 @@ def check_history(walk: Walk) -> None:
     assert row_of(walk.state) == reading.row()
 
 
+def check_row(walk: Walk) -> None:
+    """Who writes of the read model what has changed since the commit before has all of it."""
+    state, row = RunState.of("r", walk.workflow), None
+    for begin, end in itertools.pairwise(sorted({0, *walk.commits, len(walk.events)})):
+        replay(state, walk.events[begin:end])
+        news = row_since(state, begin)
+        row = row.after(news) if isinstance(news, Moved) else news
+        assert row == row_of(state)
+
+
 def check_answers(walk: Walk) -> None:
     """What is illegal changes nothing; what is legal is not refused and leaves a trace."""
     for answer in walk.answers:
@@ -364,6 +376,7 @@ def check_walk(rng: Random, workflow: Workflow) -> Walk:
         check_replay(walk)
     walk.drive()
     check_history(walk)
+    check_row(walk)
     check_answers(walk)
     check_replay(walk)
     return walk

@@ -106,6 +106,9 @@ def state_page() -> Iterator[str]:
         for kind, states in tables.ADMITS.items()
     )
     yield from table(["event", "while the run is"], rows)
+    more = ", ".join(sorted(f"`{kind.__name__}`" for kind in tables.COMPENSATES))
+    yield "For the compensations of a `draining` run these may be recorded too:"
+    yield f"{more}.\n"
     yield "## What is shown\n"
     yield "A run that is recorded as running, but whose engine is dead, is shown as `interrupted`."
     yield "Nothing else is added to what the log says."

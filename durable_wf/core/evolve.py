@@ -103,6 +103,7 @@ def _evolve_run(state: RunState, recorded: Recorded) -> None:
     if after in RUN_FINAL and state.unfinished:
         raise illegal(state, recorded, f"{state.unfinished} task(s) have not ended")
     state.status = after
+    state.run_n = recorded.n
     if after in RUN_FINAL:
         state.ended_at = recorded.at
         state.engine = ""

@@ -18,7 +18,7 @@ from durable_wf.core.graph import Graph
 from durable_wf.core.hot import hot
 from durable_wf.core.past import Past
 from durable_wf.core.status import RUN_FINAL, Otherwise, RunStatus, TaskStatus, WaitKind
-from durable_wf.core.summary import Counts, RunRow
+from durable_wf.core.summary import Counts, Moved, RunRow
 
 
 @hot
@@ -53,7 +53,8 @@ _PENDING = TaskStatus.PENDING
 class RunState:
     """State of one run. Tasks are named by their index in `graph`.
 
-    `n` is the number of the last event, `at` the latest time of any (clocks may be set back).
+    `n` is the number of the last event, `run_n` that of the last one about the run itself and not
+    a task of it, `at` the latest time of any (clocks may be set back).
     `unfinished` counts tasks that are not final.
     `ready` collects tasks that became ready since it was last emptied; it may name a task twice or
     one that has started since, so who reads it asks `is_ready`.
@@ -80,6 +81,7 @@ class RunState:
     unfinished: int
     status: RunStatus | None = None
     n: int = 0
+    run_n: int = 0
     at: int = 0
     ready: list[int] = attrs.field(factory=list)
     running: dict[int, OpenAttempt] = attrs.field(factory=dict)
@@ -201,21 +203,18 @@ def row_of(state: RunState) -> RunRow:
     created = state.created
     if state.status is None or created is None:
         raise ValueError(f"run {state.run_id} has no events")
-    # One after the other, in the order of TaskStatus.
-    pending, running, faulted, waiting, succeeded, failed, skipped, cancelled = (
-        state.counts.values()
-    )
+    n, *counts, wake_at = moved_of(state)
     return RunRow(
         run_id=state.run_id,
         workflow=created.workflow,
         status=state.status,
-        n=state.n,
+        n=n,
         total=len(state.tasks),
-        counts=Counts(pending, running + faulted, waiting, succeeded, failed, skipped, cancelled),
+        counts=Counts(*counts),
         created_at=state.created_at,
         started_at=state.started_at,
         ended_at=state.ended_at,
-        wake_at=state.wake_at,
+        wake_at=wake_at,
         engine=state.engine,
         cause=state.cause,
         definition=state.definition,
@@ -227,3 +226,20 @@ def row_of(state: RunState) -> RunRow:
         origin_n=created.origin_n,
         root=created.root,
     )
+
+
+def moved_of(state: RunState) -> Moved:
+    """The part of the read model that events of tasks change."""
+    # One after the other, in the order of TaskStatus.
+    pending, running, faulted, waiting, succeeded, failed, skipped, cancelled = (
+        state.counts.values()
+    )
+    return Moved(
+        state.n, pending, running + faulted, waiting, succeeded, failed, skipped, cancelled,
+        state.wake_at,
+    )  # fmt: skip
+
+
+def row_since(state: RunState, n: int) -> RunRow | Moved:
+    """What of the read model a writer has to write that wrote it as of event `n`."""
+    return row_of(state) if state.run_n > n else moved_of(state)

@@ -1,12 +1,15 @@
 """RunRow: the one row that lists show of a run.
 
-Owns: the shape of the read model `runs`, which the store writes in the transaction of the events.
+Owns: the shape of the read model `runs`, which the store writes in the transaction of the events,
+and of the part of it that changes while nothing but tasks moves.
 Must never: hold anything that a replay of the run's events could not give back
 (`run`, `imported` and `head` are the store's own marks).
 Read next: `state.py`, whose `row_of` makes these.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import attrs
 
@@ -64,3 +67,24 @@ class RunRow:
     def chain(self) -> str:
         """The id of the first run of its chain of retries: its own where it is no retry."""
         return self.root or self.run_id
+
+    def after(self, moved: Moved) -> RunRow:
+        """The row when tasks have moved on."""
+        n, *counts, wake_at = moved
+        return attrs.evolve(self, n=n, counts=Counts(*counts), wake_at=wake_at)
+
+
+class Moved(NamedTuple):
+    """What events of tasks change of their run's row: the number of the last one, the tasks by
+    state, when a timer is due. A writer that knows the row has to write no more than this.
+    """
+
+    n: int
+    pending: int
+    running: int
+    waiting: int
+    succeeded: int
+    failed: int
+    skipped: int
+    cancelled: int
+    wake_at: int | None

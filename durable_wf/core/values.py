@@ -107,8 +107,11 @@ def encode_result(
 
     An array or a table becomes bytes by itself unless `codec` is "json". Raises NotStorable.
     """
-    home = type(value).__module__.partition(".")[0]
-    if home in arrays.LIBRARIES and codec != JSON:
+    kind = type(value)
+    if kind in _SCALARS or kind in _CONTAINERS or codec == JSON:
+        return JSON, encode(value, classes)
+    home = kind.__module__.partition(".")[0]
+    if home in arrays.LIBRARIES:
         try:
             found = arrays.to_bytes(home, value)
         except Refused as refused:

@@ -111,12 +111,14 @@ def perform(call: Call) -> Done | Broken:
     """Call the function and store what it returns. Never raises."""
     try:
         function = call.functions[call.function]
-        if call.args or call.kwargs:
+        args: Sequence[Any] = ()
+        if call.args:
             args = [_argument(call, at, given) for at, given in enumerate(call.args)]
+        if call.kwargs:
             kwargs = {name: _argument(call, name, given) for name, given in call.kwargs}
             result = function(*args, **kwargs)
         else:
-            result = function()
+            result = function(*args)
         if type(result) is types.CoroutineType:
             result = _await(result)
     except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome

@@ -43,7 +43,7 @@ class SequentialExecutor:
     supports_limits = False
 
     def __init__(self, places: Places, engine: str) -> None:
-        self._places = places
+        self._payloads, self._output = places.payloads, places.output
         worker = f"w-{engine.removeprefix('e-')}-0"
         self._lock = locks.create(places.locks, worker)
         self._mark = BegunMark(path_of(places.locks, worker), create=True)
@@ -89,10 +89,9 @@ class SequentialExecutor:
         until = time.monotonic_ns() + TURN_NS
         try:
             while queue:
-                report, now = self._attempt(queue[0])
+                reports.append(self._attempt(queue[0]))
                 queue.popleft()
-                reports.append(report)
-                if now >= until:
+                if time.monotonic_ns() >= until:
                     break
         except BaseException:
             # A signal's exception outside of a task: what has ended must not be lost with it.
@@ -144,14 +143,15 @@ class SequentialExecutor:
         seat.queued = len(queue)
         seat.queued_us = sum([a.estimate_us or UNKNOWN_US for a in queue]) if queue else 0
 
-    def _attempt(self, a: Assignment) -> tuple[Report, int]:
-        """Run one attempt; its report, and the monotonic clock (ns) at its end."""
+    def _attempt(self, a: Assignment) -> Report:
+        """Run one attempt."""
         found = self._runs.get(a.run)
         if found is None:  # the run was dropped meanwhile
-            return Returned(a.run, a.index, a.attempt), time.monotonic_ns()
+            return Returned(a.run, a.index, a.attempt)
         code, functions = found
-        call = Call(a.task, functions, a.function, self._places.payloads, self._places.output)
-        call.args, call.kwargs, call.codec = a.args, a.kwargs, a.codec
+        call = Call(
+            a.task, functions, a.function, self._payloads, self._output, a.args, a.kwargs, a.codec
+        )
         me = Attempt(
             code.run_id, code.workflow, code.key_base, a.task, a.attempt, None, a.detail,
             self._mark, a.seq,
@@ -162,7 +162,10 @@ class SequentialExecutor:
         self._mark.begin(a.seq, began, 0)
         token = enter(me)
         try:
-            with contextlib.chdir(code.cwd) if code.cwd else contextlib.nullcontext():
+            if code.cwd:
+                with contextlib.chdir(code.cwd):
+                    outcome = perform(call)
+            else:
                 outcome = perform(call)
         finally:
             leave(me, token)
@@ -173,12 +176,12 @@ class SequentialExecutor:
             return Succeeded(
                 a.run, a.index, a.attempt, outcome.value, began_at, wall_us, cpu_us,
                 payload=outcome.payload,
-            ), now  # fmt: skip
+            )  # fmt: skip
         self._keep_beat(a, now)
         return Failed(
             a.run, a.index, a.attempt, outcome.fault, began_at, wall_us, cpu_us,
             kept=outcome.kept,
-        ), now  # fmt: skip
+        )  # fmt: skip
 
     def _keep_beat(self, a: Assignment, now: int) -> None:
         """Keep the last detail of a failed attempt for the next one."""

@@ -58,7 +58,7 @@ def clear(
     gone: Beating = set()
     for append in appends:
         own = {place for place in beating if place[0] == append.run}
-        if own and append.row.ended_at is None:
+        if own and not append.ends:
             own &= {(append.run, task) for task in ended_tasks(append)}
         gone |= own
     if gone:

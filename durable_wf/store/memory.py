@@ -18,7 +18,7 @@ from durable_wf.core.circuit import Outcome, kept
 from durable_wf.core.codec import decode, encode
 from durable_wf.core.events import Recorded
 from durable_wf.core.status import RunStatus
-from durable_wf.core.summary import RunRow
+from durable_wf.core.summary import Moved, RunRow
 from durable_wf.errors import DurableWorkflowError, HistoryError, PayloadMissing, StoreError
 from durable_wf.store.beats import ended_tasks
 from durable_wf.store.chain import GENESIS, link
@@ -78,7 +78,7 @@ class MemoryLog:
         for one in accepted:
             run = one.run or len(self.shelf.runs) + 1
             self.shelf.runs[one.run_id] = run
-            self.shelf.rows[run] = attrs.evolve(one.row, run=run)
+            self.shelf.rows[run] = self._row(run, one)
             appended.runs[one.run_id] = run
             appended.first_seq[one.run_id] = len(self.shelf.events) + 1
             for recorded in one.events:
@@ -238,6 +238,11 @@ class MemoryLog:
             one.expected_n
         )
 
+    def _row(self, run: int, one: RunAppend) -> RunRow:
+        if isinstance(one.row, Moved):
+            return self.shelf.rows[run].after(one.row)
+        return attrs.evolve(one.row, run=run)
+
     def _store(self, run: int, run_id: str, recorded: Recorded) -> None:
         stream = self.shelf.streams.setdefault(run, [])
         kind, task, attempt, body = encode(recorded.event)
@@ -268,7 +273,7 @@ class MemoryLog:
     def _end_beats(self, one: RunAppend, run: int) -> None:
         ended = ended_tasks(one)
         for of, task in list(self.shelf.beats):
-            if of == run and (task in ended or one.row.ended_at is not None):
+            if of == run and (task in ended or one.ends):
                 del self.shelf.beats[of, task]
 
     def _answer(self, answer: Answer) -> None:

@@ -19,7 +19,7 @@ from durable_wf.core.circuit import Outcome
 from durable_wf.core.events import Recorded, StoreEvent
 from durable_wf.core.hot import hot
 from durable_wf.core.status import RunStatus
-from durable_wf.core.summary import RunRow
+from durable_wf.core.summary import Moved, RunRow
 
 
 @hot
@@ -28,14 +28,20 @@ class RunAppend:
 
     `run` is its surrogate (0 for a new run, whose first event is RunCreated and whose
     `expected_n` is 0). `expected_n` is the number of the last event its writer has seen;
-    `events` are numbered from `expected_n + 1`. `row` is the read model after these events.
+    `events` are numbered from `expected_n + 1`. `row` is the read model after these events; of a
+    run whose tasks alone they are about, what they change of it is enough.
     """
 
     run: int
     run_id: str
     expected_n: int
     events: Sequence[Recorded]
-    row: RunRow
+    row: RunRow | Moved
+
+    @property
+    def ends(self) -> bool:
+        """Whether the run has ended with these events."""
+        return isinstance(self.row, RunRow) and self.row.ended_at is not None
 
 
 @attrs.frozen

@@ -15,7 +15,7 @@ from typing import Any
 
 from durable_wf.core.names import RUN_ID_PATTERN, is_name
 from durable_wf.core.status import RunStatus
-from durable_wf.core.summary import Counts, RunRow
+from durable_wf.core.summary import Counts, Moved, RunRow
 from durable_wf.errors import HistoryError
 
 _is_run_id = re.compile(RUN_ID_PATTERN).fullmatch
@@ -35,6 +35,7 @@ INSERT = f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(
 # indexes in every commit.
 _CHANGING = COLUMNS[2:-_BIRTH]
 UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE run = ?"  # noqa: S608
+MOVE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in Moved._fields)} WHERE run = ?"  # noqa: S608
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM runs"  # noqa: S608
 SELECT_1 = f"SELECT {', '.join(COLUMNS[:-_BIRTH])} FROM runs"  # noqa: S608
 """The same of a store of version 1."""

@@ -21,6 +21,7 @@ import attrs
 from durable_wf.core.codec import encode
 from durable_wf.core.events import Recorded
 from durable_wf.core.hot import hot
+from durable_wf.core.summary import Moved, RunRow
 from durable_wf.errors import HistoryError, LostTail
 from durable_wf.store import beats, outcomes, rows
 from durable_wf.store.chain import GENESIS, LogHash, link
@@ -201,10 +202,11 @@ class LogWriter:
             if run == 0:
                 run = pending.last_run = pending.last_run + 1
                 tip = Tip(run_id, 0, GENESIS)
+                assert isinstance(append.row, RunRow)
                 connection.execute(rows.INSERT, (run, *rows.to_columns(append.row)))
             else:
                 tip = self._tips[run]
-                connection.execute(rows.UPDATE, (*rows.to_update(append.row), run))
+                _update_row(connection, run, append.row)
             appended.runs[run_id] = run
             appended.first_seq[run_id] = self.log_hash.seq + len(lines) + 1
             pending.tips[run] = self._extend(lines, run, tip, append.events)
@@ -242,6 +244,14 @@ class LogWriter:
 def _doubled(appends: Sequence[RunAppend]) -> set[str]:
     """The runs that a batch names more than once."""
     return {run_id for run_id, times in Counter(a.run_id for a in appends).items() if times > 1}
+
+
+def _update_row(connection: sqlite3.Connection, run: int, row: RunRow | Moved) -> None:
+    if type(row) is Moved:
+        connection.execute(rows.MOVE, (*row, run))
+    else:
+        assert isinstance(row, RunRow)
+        connection.execute(rows.UPDATE, (*rows.to_update(row), run))
 
 
 def _insert(connection: sqlite3.Connection, lines: list[tuple[Any, ...]]) -> None:

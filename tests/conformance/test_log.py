@@ -8,6 +8,7 @@ from conformance.batches import batch, create, extend, row
 
 from durable_wf.core import events as e
 from durable_wf.core.status import RunStatus
+from durable_wf.core.summary import Counts, Moved
 from durable_wf.errors import CallerError, HistoryError, PayloadMissing, StoreError
 from durable_wf.store.payload_files import digest_of
 from durable_wf.store.port import Answer, Batch, LeaseDrop, LeaseTake, Verb
@@ -127,6 +128,17 @@ def test_the_row_is_what_the_writer_said_last(world):
     assert world.log.row("r1") == attrs.evolve(full, run=run)
     world.log.append(batch(extend(run, "r1", 2, status=RunStatus.SUCCEEDED, **birth)))
     assert world.log.row("r1") == row("r1", 3, run, status=RunStatus.SUCCEEDED, **birth)
+
+
+def test_what_tasks_move_of_a_row_is_changed_in_it_and_nothing_else(world):
+    full = row("r1", 2, started_at=1, wake_at=3, engine="e-1", tags=("a",), imported=True)
+    run = world.log.append(batch(attrs.evolve(create("r1"), row=full))).runs["r1"]
+    other = world.log.append(batch(create("r2"))).runs["r2"]
+    moved = Moved(3, 1, 2, 3, 4, 5, 6, 7, wake_at=9)
+    world.log.append(batch(attrs.evolve(extend(run, "r1", 2), row=moved)))
+    counts = Counts(1, 2, 3, 4, 5, 6, 7)
+    assert world.log.row("r1") == attrs.evolve(full, run=run, n=3, counts=counts, wake_at=9)
+    assert world.log.row("r2") == row("r2", 2, other)
 
 
 def test_rows_are_newest_first_and_filtered(world):
