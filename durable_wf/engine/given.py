@@ -58,18 +58,18 @@ class Changed:
 
 
 def with_values(
-    workflow: Workflow, functions: Sequence[Callable[..., Any]], given: Mapping[str, object]
+    workflow: Workflow, functions: Sequence[Callable[..., Any] | None], given: Mapping[str, object]
 ) -> tuple[Workflow, tuple[Changed, ...]]:
     """The workflow with these values. Keys are `task.parameter`, or `parameter` where one task
-    alone has it; `functions` are those of its tasks, in order.
+    alone has it; `functions` are those of its tasks, in order (None: it waits and calls none).
 
     Raises CallerError, which names all that is wrong.
     """
     if not given:
         return workflow, ()
-    shapes = {task.name: shape_of(f) for task, f in zip(workflow.tasks, functions, strict=True)}
     tasks = {task.name: task for task in workflow.tasks}
-    made = dict(zip(tasks, functions, strict=True))
+    made = {name: _waits if f is None else f for name, f in zip(tasks, functions, strict=True)}
+    shapes = {name: shape_of(function) for name, function in made.items()}
     problems: list[str] = []
     changes: list[Changed] = []
     for key, value in given.items():
@@ -88,6 +88,10 @@ def with_values(
             hint="task.parameter=JSON, for instance load.limit=5 or 'load.table=\"orders\"'",
         )
     return attrs.evolve(workflow, tasks=tuple(tasks.values())), tuple(changes)
+
+
+def _waits() -> None:
+    """Stands for the function of a task that has none."""
 
 
 class _Problem(Exception):
@@ -116,8 +120,6 @@ def _place(key: str, tasks: Mapping[str, Task], shapes: Mapping[str, Shape]) -> 
 
 def _settable(task: Task, shape: Shape) -> dict[str, Place]:
     """The parameters of a task that are given a value, or a default."""
-    if task.wait is not None:
-        return {}
     names = shape.positional
     found = {
         names[at]: Place(task.name, names[at], at)
