@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
+import attrs
+
 from durable_wf.authoring import loading
 from durable_wf.core.definition import Workflow
 from durable_wf.core.units import Duration
@@ -202,6 +204,7 @@ class Retrying:
         finally:
             reading.close()
         if background:
+            options = attrs.evolve(options, leaves=False)
             session.driver.run_in_background()
         enter = partial(descending.enter, session, wish, old, options, self._ask_to_cancel, on_plan)
         return session, session.driver.call(enter)
