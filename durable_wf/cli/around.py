@@ -12,10 +12,12 @@ from collections.abc import Iterator
 
 from durable_wf.cli.stores import alive_in
 from durable_wf.core import events as e
+from durable_wf.core.definition import Task
 from durable_wf.core.lacking import Held, Stock
+from durable_wf.core.reason import Around, Barred
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import RunRow
-from durable_wf.core.why import Around, held
+from durable_wf.core.why import held
 from durable_wf.core.witness import Witness
 from durable_wf.engine.settings import usable_cpus
 from durable_wf.engine.view import load_definition
@@ -38,8 +40,8 @@ def lived(store: Store, row: RunRow, upto: int) -> bool:
     return following is not None and not isinstance(following.event, e.RunClaimed)
 
 
-def around(store: Store, row: RunRow, witness: Witness, *, alive: bool) -> Around:
-    """All of it, at the event that the witness has read last."""
+def around(store: Store, row: RunRow, witness: Witness, index: int, *, alive: bool) -> Around:
+    """All of it for a task, at the event that the witness has read last."""
     state = witness.state
     created = state.created
     if not alive or created is None:
@@ -53,7 +55,13 @@ def around(store: Store, row: RunRow, witness: Witness, *, alive: bool) -> Aroun
     if assumed:
         limits["cpu"] = float(usable_cpus())
     stock = Stock(state.engine, limits, assumed)
-    return Around(alive, stock, tuple(_others(store, row, state.n if past else None)))
+    others = tuple(_others(store, row, state.n if past else None))
+    return Around(alive, _barred(store, state.task(index), state.at), stock, others)
+
+
+def _barred(_store: Store, _task: Task, _at: int) -> Barred | None:
+    """The breaker of the task, if it was open at that time."""
+    return None
 
 
 def _others(store: Store, row: RunRow, upto: int | None) -> Iterator[Held]:

@@ -21,7 +21,7 @@ from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import iso, local, span
 from durable_wf.core import inputs as i
 from durable_wf.core.summary import RunRow
-from durable_wf.engine.rehearsal import Judged, Rehearsal, Said, rehearse
+from durable_wf.engine.rehearsal import Judged, Rehearsal, Said, Waits, rehearse
 from durable_wf.errors import DurableWorkflowError, UnsafeStore
 from durable_wf.store.opening import Store
 from durable_wf.store.trust import is_trusted
@@ -139,22 +139,35 @@ def screen(found: Rehearsal, why: str, now: int, look: Look) -> Iterator[str]:
     yield _row("in doubt", _counted([one.task for one in found.judged if one.in_doubt]), look)
     for judged in found.judged:
         yield from _decided(judged, look)
+    if found.paused:
+        yield _row("pauses", one_line(found.paused), look)
     if found.ends is not None:
         yield _row("ends", f"at once: {found.ends.value}", look)
         return
     yield _row("starts", _counted(found.starts), look)
     for one in found.waits[:_SHOWN]:
-        left = f", for {span(one.until - now)} more" if one.until > now else ""
-        yield _row("waits", f"{one_line(one.task)} until {local(one.until)}{left}", look)
+        yield _row("waits", one_line(_waits(one, now)), look)
     if len(found.waits) > _SHOWN:
         yield _row("waits", f"and {len(found.waits) - _SHOWN} more", look)
     yield _row("later", _counted(found.later), look)
 
 
+def _waits(one: Waits, now: int) -> str:
+    """What a task would wait for, and until when."""
+    what = one.what.value if one.what is not None else "its retry"
+    asked = f" of {one.whom}" * bool(one.whom) + f": {one.question}" * bool(one.question)
+    words = f"{one.task} for {what}{asked}"
+    if one.until is None:
+        return words
+    left = f", for {span(one.until - now)} more" if one.until > now else ""
+    return f"{words}, until {local(one.until)}{left}"
+
+
 def _decided(judged: Judged, look: Look) -> Iterator[str]:
     """A fault, what each rule says about it, and what is decided."""
     fault = one_line(judged.fault.message or judged.fault.kind.value)
-    yield _row("", f"{one_line(judged.task)}, attempt {judged.attempt}: {fault}", look)
+    policy = f" (in_doubt={judged.policy.value})" if judged.in_doubt else ""
+    yield _row("", f"{one_line(judged.task)}, attempt {judged.attempt}: {fault}{policy}", look)
     decided = judged.decision
     answers = (said for said in judged.said if said.answer is not None)
     deciding = next((said for said in answers if said.rule == decided.rule), None)
@@ -207,9 +220,20 @@ def document(found: Rehearsal, why: str) -> Document:
         "never_began": list(found.returned),
         "decisions": list(map(_judged_document, found.judged)),
         "starts": list(found.starts),
-        "waits": [{"task": one.task, "until": iso(one.until)} for one in found.waits],
+        "waits": list(map(_waits_document, found.waits)),
         "later": list(found.later),
+        "paused": found.paused,
         "ends": found.ends.value if found.ends else None,
+    }
+
+
+def _waits_document(one: Waits) -> Document:
+    return {
+        "task": one.task,
+        "for": one.what.value if one.what is not None else "retry",
+        "until": iso(one.until),
+        "question": one.question,
+        "whom": one.whom,
     }
 
 
@@ -218,6 +242,7 @@ def _judged_document(judged: Judged) -> Document:
         "task": judged.task,
         "attempt": judged.attempt,
         "in_doubt": judged.in_doubt,
+        "policy": judged.policy.value,
         "kind": judged.fault.kind.value,
         "message": judged.fault.message,
         "rules": list(_said_documents(judged.said)),

@@ -16,8 +16,8 @@ from durable_wf.cli.documents import Document
 from durable_wf.cli.terminal import one_line
 from durable_wf.cli.times import clock, iso, local, span
 from durable_wf.core.lacking import Lack
+from durable_wf.core.reason import Answer, Cause, Reason
 from durable_wf.core.status import TaskStatus
-from durable_wf.core.why import Answer, Cause, Reason
 
 _SHOWN = 5
 
@@ -37,9 +37,19 @@ def _clause(reason: Reason, now: int | None) -> str:
             worker = f" in worker {reason.actor}" if reason.actor else ""
             return f"it has begun: attempt {reason.attempt} runs{worker}{_when(reason)}"
         case Cause.FAULTED:
-            return f"attempt {reason.attempt} failed ({reason.text}), not decided yet"
+            attempt = f"attempt {reason.attempt}" if reason.attempt else "it"
+            return f"{attempt} failed ({reason.text}), not decided yet"
         case Cause.TIMER:
             return f"it waits for a retry {_due(reason.until, now)}{_decided(reason)}"
+        case Cause.SLEEP:
+            return f"it sleeps {_due(reason.until, now)}"
+        case Cause.SIGNAL:
+            return f"it waits for the signal {reason.name!r}{_otherwise(reason, now)}"
+        case Cause.APPROVAL:
+            return f"it waits for an approval{_asked(reason)}{_otherwise(reason, now)}"
+        case Cause.OPERATOR:
+            ends = f"{_otherwise(reason, now)}{_decided(reason)}"
+            return f"it waits for a person to decide{_asked(reason)}{ends}"
         case Cause.UPSTREAM:
             return f"it waits for {reason.task}, {_of_upstream(reason, now)}"
         case Cause.NOT_BEGUN:
@@ -49,6 +59,8 @@ def _clause(reason: Reason, now: int | None) -> str:
             return f"its run is paused{by}{_told(reason)}{_when(reason)}"
         case Cause.DRAINING:
             return f"its run ends, and starts nothing more{_told(reason)}{_when(reason)}"
+        case Cause.BREAKER:
+            return reason.text or f"its breaker {reason.name!r} is open"
         case Cause.RESOURCE:
             assert reason.lack is not None
             return _lacking(reason.lack)
@@ -65,6 +77,10 @@ def _ending(reason: Reason) -> str:
     match reason.status:
         case TaskStatus.SUCCEEDED if reason.rule:
             return "succeeded with another result in place of its own"
+        case TaskStatus.SUCCEEDED if reason.name:
+            return f"succeeded in run {reason.name}, whose result was taken over"
+        case TaskStatus.SUCCEEDED if not reason.attempt:
+            return "succeeded without an attempt"
         case TaskStatus.SUCCEEDED:
             return f"succeeded, in attempt {reason.attempt}"
         case TaskStatus.FAILED:
@@ -99,6 +115,19 @@ def _decided(reason: Reason) -> str:
         return _told(reason)
     version = f" (version {reason.version})" if reason.version else ""
     return f", by {reason.rule}{version}{_told(reason)}"
+
+
+def _asked(reason: Reason) -> str:
+    """Who is asked what."""
+    whom = f" of {reason.whom}" if reason.whom else ""
+    return f"{whom}: {reason.question}" if reason.question else whom
+
+
+def _otherwise(reason: Reason, now: int | None) -> str:
+    """What happens when nothing has come in time."""
+    if reason.until is None or reason.otherwise is None:
+        return ""
+    return f", {_due(reason.until, now)}; otherwise: {reason.otherwise.value}"
 
 
 def _due(until: int | None, now: int | None) -> str:
@@ -148,15 +177,20 @@ def answer_document(answer: Answer) -> Document:
     }
 
 
+_TEXTS = ("task", "actor", "rule", "version", "text", "attempt", "question", "whom", "name")
+
+
 def _reason_document(reason: Reason) -> Document:
     document: dict[str, Any] = {"cause": reason.cause.value, "sentence": sentence(reason)}
     if reason.n:
         document |= {"n": reason.n, "at": iso(reason.at)}
     if reason.status is not None:
         document["status"] = reason.status.value
-    for name in ("task", "actor", "rule", "version", "text", "attempt"):
+    for name in _TEXTS:
         if value := getattr(reason, name):
             document[name] = value
+    if reason.otherwise is not None:
+        document["otherwise"] = reason.otherwise.value
     if reason.until is not None:
         document["until"] = iso(reason.until)
     if reason.lack is not None:

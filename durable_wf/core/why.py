@@ -1,94 +1,31 @@
 """why: why a task may not start, or did not, as far as its run's events tell.
 
-Owns: the causes, and the answer of one question about one task at one event.
+Owns: the answer to one question about one task at one event.
 Must never: guess. What is beside the log (whether an engine lives, what it was given) comes as an
 argument, and where it is not known there is no reason made of it.
-Read next: `witness.py`, which reads the events; `lacking.py`, for what a task needs and is held.
+Read next: `reason.py`, for what an answer is made of; `witness.py`, which reads the events;
+`lacking.py`, for what a task needs and others hold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from enum import Enum
 
 import attrs
 
 from durable_wf.core import events as e
 from durable_wf.core.events import Recorded
-from durable_wf.core.lacking import Held, Lack, Stock, lacks
+from durable_wf.core.lacking import Held, lacks
+from durable_wf.core.reason import Answer, Around, Cause, Reason
 from durable_wf.core.state import RunState
-from durable_wf.core.status import RUN_FINAL, TASK_FINAL, RunStatus, TaskStatus
+from durable_wf.core.status import (
+    RUN_FINAL,
+    TASK_FINAL,
+    RunStatus,
+    TaskStatus,
+    WaitKind,
+)
 from durable_wf.core.witness import Witness
-
-
-class Cause(Enum):
-    """What keeps a task from starting."""
-
-    ENDED = "ended"
-    BEGUN = "begun"
-    FAULTED = "faulted"
-    TIMER = "timer"
-    UPSTREAM = "upstream"
-    NOT_BEGUN = "run_not_begun"
-    PAUSED = "run_paused"
-    DRAINING = "run_draining"
-    RESOURCE = "resource"
-    NO_ENGINE = "no_engine"
-
-
-@attrs.frozen
-class Reason:
-    """One thing that keeps a task from starting. Which fields say something depends on the cause.
-
-    `n` and `at` are the event that brought it about. `task` is another task that it is about, in
-    the state `status`; `because` says why that task is where it is. `actor` is a person or an
-    engine, `rule` with its `version` the rule that decided, `text` what was given as the reason.
-    `until` is when a timer is due (UTC microseconds), `attempt` the one that is open or failed.
-    """
-
-    cause: Cause
-    n: int = 0
-    at: int = 0
-    task: str = ""
-    status: TaskStatus | None = None
-    actor: str = ""
-    rule: str = ""
-    version: str = ""
-    text: str = ""
-    until: int | None = None
-    attempt: int = 0
-    lack: Lack | None = None
-    because: tuple[Reason, ...] = ()
-
-
-@attrs.frozen
-class Around:
-    """What is known beside the events of the run. `alive`: whether the engine that owned it at
-    that event lived; None: nobody knows. `stock` is what that engine had to give, `others` what
-    attempts of other runs held of it.
-    """
-
-    alive: bool | None = None
-    stock: Stock | None = None
-    others: tuple[Held, ...] = ()
-
-
-@attrs.frozen
-class Answer:
-    """Why a task may not start. With no reasons it may: nothing that is known holds it back.
-
-    `roots` are the tasks at the bottom of it, each with its own reasons: those that others wait
-    for and that wait for no other, or the one whose failure ended this. `since` is the event since
-    which it could start, `ahead` how many tasks that could start too come before it.
-    """
-
-    task: str
-    status: TaskStatus
-    reasons: tuple[Reason, ...] = ()
-    roots: tuple[Reason, ...] = ()
-    since: Recorded | None = None
-    ahead: int = 0
-
 
 _NOTHING = Around()
 
@@ -101,6 +38,8 @@ def why(witness: Witness, index: int, around: Around = _NOTHING) -> Answer:
     if status is TaskStatus.PENDING:
         reasons += [_upstream(witness, one) for one in unmet(state, index)]
     reasons += _of_engine(witness, index, around)
+    if not reasons and (barred := around.barred) is not None:
+        reasons.append(Reason(Cause.BREAKER, name=barred.key, until=barred.until, text=barred.text))
     if not reasons and around.stock is not None:
         taken = (*around.others, *held(state))
         reasons += [
@@ -115,7 +54,10 @@ def why(witness: Witness, index: int, around: Around = _NOTHING) -> Answer:
 
 def unmet(state: RunState, index: int) -> list[int]:
     """The upstream tasks that a task still waits for."""
-    return [one for one in state.graph.upstream[index] if not _releases(state, one)]
+    above = state.graph.upstream[index]
+    if index >= state.forward:  # a compensation: what it takes back has ended, in whatever way
+        above = tuple(one for one in above if one >= state.forward)
+    return [one for one in above if not _releases(state, one)]
 
 
 def _releases(state: RunState, index: int) -> bool:
@@ -154,11 +96,35 @@ def _own(witness: Witness, index: int) -> Iterator[Reason]:
                 text=f"{fault.exception or fault.kind.value}: {fault.message}",
             )  # fmt: skip
         case TaskStatus.WAITING:
-            yield attrs.evolve(_said(Cause.TIMER, found), until=state.waiting[index])
+            yield _waits(state, index, found)
         case _:
             yield attrs.evolve(
                 _said(Cause.ENDED, found), status=status, attempt=state.attempts[index]
             )
+
+
+_WAITS = {
+    WaitKind.SLEEP: Cause.SLEEP,
+    WaitKind.SIGNAL: Cause.SIGNAL,
+    WaitKind.APPROVAL: Cause.APPROVAL,
+    WaitKind.OPERATOR: Cause.OPERATOR,
+}
+
+
+def _waits(state: RunState, index: int, found: Recorded | None) -> Reason:
+    """What a task waits for, beside other tasks."""
+    waiting = state.waits.get(index)
+    until = state.waiting.get(index)
+    if waiting is None:
+        return attrs.evolve(_said(Cause.TIMER, found), until=until)
+    return attrs.evolve(
+        _said(_WAITS[waiting.what], found),
+        until=until,
+        question=waiting.question,
+        whom=waiting.whom,
+        name=waiting.signal,
+        otherwise=None if until is None or waiting.what is WaitKind.SLEEP else waiting.on_timeout,
+    )
 
 
 def _said(cause: Cause, found: Recorded | None) -> Reason:
@@ -168,6 +134,7 @@ def _said(cause: Cause, found: Recorded | None) -> Reason:
     event = found.event
     return Reason(
         cause, found.n, found.at,
+        name=getattr(event, "origin", ""),
         task=getattr(event, "upstream", "") or getattr(event, "cause_task", ""),
         actor=getattr(event, "actor", ""),
         rule=getattr(event, "rule", ""),
@@ -230,6 +197,8 @@ def _of_run(witness: Witness, index: int) -> Iterator[Reason]:
     """What the state of the run says against it, beside what the task's own says."""
     state = witness.state
     found = witness.status
+    if index >= state.forward:
+        return  # a compensation: it is there because the run drains
     match state.status:
         case None | RunStatus.PENDING:
             yield _said(Cause.NOT_BEGUN, found)

@@ -72,5 +72,13 @@ class Witness:
         return found
 
 
-_ENDS = e.AttemptSucceeded | e.TaskFailed | e.TaskSkipped | e.TaskFellBack | e.TaskCancelled
+_ENDS = (
+    e.AttemptSucceeded
+    | e.TaskFailed
+    | e.TaskSkipped
+    | e.TaskFellBack
+    | e.TaskCompleted
+    | e.TaskImported
+    | e.TaskCancelled
+)
 """What ends a task by itself; the others are closed together, by an event of the run."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from durable_wf.core import inputs as i
@@ -22,7 +23,7 @@ from durable_wf.engine.commands import command_input
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.engine.waiting import wait_until
-from durable_wf.errors import NotTrusted, OwnedElsewhere, WrongState
+from durable_wf.errors import DurableWorkflowError, NotTrusted, OwnedElsewhere, WrongState
 from durable_wf.store import locks
 from durable_wf.store.opening import Store
 from durable_wf.store.port import Answer, Batch, Command, RunAppend, Verb
@@ -75,13 +76,70 @@ def send(
     if not store.writable:
         raise not_trusted(store.folder.path)
     row = row_or_raise(store.log, run_id)
+    number = _post_if_owned(store, row, verb, actor, reason)
+    return _finish(store, row, verb, actor, reason, number, wait_s)
+
+
+def send_all(
+    store: Store,
+    run_ids: Iterable[str],
+    verb: Verb,
+    actor: str,
+    reason: str = "",
+    wait_s: float = ANSWER_S,
+) -> Iterator[tuple[str, Answer | DurableWorkflowError]]:
+    """The same for many runs, and what became of each: its answer, or why it was refused.
+
+    All commands are in the inbox before the first answer is waited for, so that an engine takes
+    them together; an engine that has answered nothing for `wait_s` seconds is not waited for again.
+    Raises NotTrusted.
+    """
+    if not store.writable:
+        raise not_trusted(store.folder.path)
+    posted: list[tuple[RunRow, int | None]] = []
+    for run_id in run_ids:
+        try:
+            row = row_or_raise(store.log, run_id)
+            posted.append((row, _post_if_owned(store, row, verb, actor, reason)))
+        except DurableWorkflowError as error:
+            yield run_id, error
+    silent: set[str] = set()
+    for row, number in posted:
+        left_s = 0.0 if row.engine in silent else wait_s
+        try:
+            answer = _finish(store, row, verb, actor, reason, number, left_s)
+        except DurableWorkflowError as error:
+            yield row.run_id, error
+            continue
+        if answer.command and not answer.accepted:
+            silent.add(row.engine)
+        yield row.run_id, answer
+
+
+def _post_if_owned(store: Store, row: RunRow, verb: Verb, actor: str, reason: str) -> int | None:
+    """Put the command into the inbox where an engine holds the run; None where none does."""
     try:
         refuse_if_not_claimable(row, store.folder.locks)
     except OwnedElsewhere:
-        answer = _through_inbox(store, row, verb, actor, reason, wait_s)
+        return _post(store, row, verb, actor, reason)
+    return None
+
+
+def _finish(
+    store: Store,
+    row: RunRow,
+    verb: Verb,
+    actor: str,
+    reason: str,
+    number: int | None,
+    wait_s: float,
+) -> Answer:
+    """Wait for the answer to command `number`, or decide where no engine holds the run."""
+    if number is not None:
+        answer = _through_inbox(store, row, number, wait_s)
         if answer is not None:
             return answer
-        row = row_or_raise(store.log, run_id)  # its engine has ended, or let go of it
+        row = row_or_raise(store.log, row.run_id)  # its engine has ended, or let go of it
         refuse_if_not_claimable(row, store.folder.locks)
     if verb is Verb.RESUME:
         return _leave_for_engine(store, row, actor, reason)
@@ -94,11 +152,8 @@ def _post(store: Store, row: RunRow, verb: Verb, actor: str, reason: str) -> int
     return store.log.post(row.run_id, verb, actor, key, SystemClock().now_us(), body)
 
 
-def _through_inbox(
-    store: Store, row: RunRow, verb: Verb, actor: str, reason: str, wait_s: float
-) -> Answer | None:
+def _through_inbox(store: Store, row: RunRow, number: int, wait_s: float) -> Answer | None:
     """The answer of the engine that holds the run; None when it has ended unasked, or let go."""
-    number = _post(store, row, verb, actor, reason)
     gone = Answer(number, row.run_id, False, "nobody runs it any more")
 
     def answer() -> Answer | None:

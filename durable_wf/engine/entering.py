@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -251,19 +251,44 @@ def _go_on(session: Session, live: LiveRun, options: Options, cancel: Canceller)
     return live.handle
 
 
-def recover(session: Session, options: Options, cancel: Canceller) -> list[RunHandle]:
-    """Claim every unfinished, unpaused run whose engine is gone."""
+OnRefused = Callable[[str, DurableWorkflowError], None]
+"""Is told of a run that is not continued, and why."""
+
+
+def recover(
+    session: Session,
+    run_ids: Sequence[str] | None,
+    options: Options,
+    cancel: Canceller,
+    refused: OnRefused,
+) -> list[RunHandle]:
+    """Claim every unfinished, unpaused run whose engine is gone; or those of `run_ids`, paused or
+    not.
+    """
     handles = []
+    for run_id in _interrupted(session) if run_ids is None else run_ids:
+        try:
+            if run_ids is None:
+                row = row_or_raise(session.store.log, run_id)
+                handles.append(continue_run(session, row, None, options, cancel, "recover"))
+            else:
+                handles.append(resume(session, run_id, None, options, cancel))
+        except DurableWorkflowError as error:
+            refused(run_id, error)
+    return handles
+
+
+def _interrupted(session: Session) -> Iterator[str]:
     for row in session.store.log.rows(status=_RECOVERED):
         if row.imported or session.loop.run(row.run_id) is not None:
             continue
-        if row.engine and is_held(session.store.folder.locks, row.engine):
-            continue
-        try:
-            handles.append(continue_run(session, row, None, options, cancel, "recover"))
-        except DurableWorkflowError as error:
-            log.warning("run %s cannot be continued: %s", row.run_id, error)
-    return handles
+        if not (row.engine and is_held(session.store.folder.locks, row.engine)):
+            yield row.run_id
+
+
+def warn_of_refusal(run_id: str, error: DurableWorkflowError) -> None:
+    """For those who do not ask to be told otherwise."""
+    log.warning("run %s cannot be continued: %s", run_id, error)
 
 
 _RECOVERED = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.DRAINING)

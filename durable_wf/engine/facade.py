@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,7 +27,7 @@ from durable_wf.core.summary import RunRow
 from durable_wf.core.units import Duration, parse_limit
 from durable_wf.engine import control, entering, origin
 from durable_wf.engine.driver import closed
-from durable_wf.engine.entering import Options
+from durable_wf.engine.entering import OnRefused, Options
 from durable_wf.engine.interrupts import handled
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
@@ -189,24 +189,30 @@ class WorkflowEngine:
 
     def recover(
         self,
+        run_ids: Iterable[str] | None = None,
         *,
         executor_type: str | None = None,
         accept_changes: bool = False,
         on_progress: OnProgress | None = None,
+        on_refused: OnRefused | None = None,
     ) -> list[RunResult]:
         """Continue every interrupted run whose engine is gone, and wait for all of them.
 
-        Paused runs stay paused. A run that cannot be continued is skipped with a warning. Does
-        nothing in a script that is being loaded because one of its runs is continued.
+        Paused runs stay paused. With `run_ids` it continues these and no others, paused ones too.
+        A run that cannot be continued is skipped: `on_refused(run_id, error)` is called, or else a
+        warning logged. Does nothing in a script that is being loaded because one of its runs is
+        continued.
         """
         if loading.is_loading():
             return []
         options = self._options(
             None, executor_type, (), None, on_progress, accept_changes=accept_changes
         )
+        chosen = None if run_ids is None else tuple(run_ids)
+        refused = on_refused or entering.warn_of_refusal
         session = self._open(options.executor)
         handles = session.driver.call(
-            lambda: entering.recover(session, options, self._ask_to_cancel)
+            lambda: entering.recover(session, chosen, options, self._ask_to_cancel, refused)
         )
         return [self._wait(session, handle, check=False) for handle in handles]
 

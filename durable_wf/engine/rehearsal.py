@@ -17,8 +17,9 @@ import attrs
 from durable_wf.core import inputs as i
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Fault, Recorded, TaskFailed
+from durable_wf.core.judge import declared
 from durable_wf.core.state import OpenAttempt, RunState
-from durable_wf.core.status import RunStatus, TaskStatus
+from durable_wf.core.status import InDoubt, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import RunRow
 from durable_wf.engine import code
 from durable_wf.engine.claiming import Claimed, fates, refuse_if_not_claimable, replayed
@@ -44,23 +45,30 @@ class Said:
 class Judged:
     """A fault that continuing the run would have to decide about, and the decision.
 
-    `in_doubt` tells an attempt that was open when its engine died from one that had failed before.
+    `in_doubt` tells an attempt that was open when its engine died from one that had failed before;
+    `policy` is what the task declares about that. Where it decides, no rule is asked.
     """
 
     task: str
     attempt: int
     fault: Fault
     in_doubt: bool
+    policy: InDoubt
     said: tuple[Said, ...]
     decision: i.Decision
 
 
 @attrs.frozen
 class Waits:
-    """A task that would wait, until when (UTC microseconds)."""
+    """A task that would wait, and for what; None: for its retry. `until` is UTC microseconds;
+    `question` is for `whom`, if it is somebody in particular.
+    """
 
     task: str
-    until: int
+    until: int | None
+    what: WaitKind | None = None
+    question: str = ""
+    whom: str = ""
 
 
 @attrs.frozen
@@ -71,8 +79,9 @@ class Rehearsal:
     and never began, `judged` must be decided about first. `starts` could start at once, `waits`
     wait, `later` come after others. `changed` are unfinished tasks whose code is not what the run
     knows. `no_code` says why code and rules are not at hand, `refused` why the run would not be
-    continued at all. `ends` is how it would end at once, `workers` are old ones to be ended first.
-    `engine` is a living one, which holds the run and would go on with it.
+    continued at all. `paused` is why it would be paused in place of going on, `ends` how it would
+    end at once. `workers` are old ones to be ended first, `engine` is a living one, which holds the
+    run and would go on with it.
     """
 
     run_id: str
@@ -89,6 +98,7 @@ class Rehearsal:
     new_rules: tuple[str, ...] = ()
     no_code: str = ""
     refused: tuple[str, ...] = ()
+    paused: str = ""
     ends: RunStatus | None = None
     workers: tuple[str, ...] = ()
     engine: str = ""
@@ -203,14 +213,24 @@ def _outlook(row: RunRow, state: RunState, before: Sequence[TaskStatus]) -> Rehe
         reused=_named(names, before, {TaskStatus.SUCCEEDED}),
         ended=_named(names, before, {TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED}),
         starts=tuple(names[index] for index in starts),
-        waits=tuple(Waits(names[index], until) for index, until in sorted(state.waiting.items())),
+        waits=tuple(_waits(state)),
         later=tuple(
             names[index]
             for index, status in enumerate(state.tasks)
             if status is TaskStatus.PENDING and index not in may_start
         ),
+        paused=state.cause if state.status is RunStatus.PAUSED is not row.status else "",
         ends=state.status if state.final else None,
     )
+
+
+def _waits(state: RunState) -> Iterator[Waits]:
+    for index in sorted(state.waiting.keys() | state.waits.keys()):
+        until, name = state.waiting.get(index), state.graph.names[index]
+        if (waiting := state.waits.get(index)) is None:
+            yield Waits(name, until)
+        else:
+            yield Waits(name, until, waiting.what, waiting.question, waiting.whom)
 
 
 def _named(
@@ -222,12 +242,14 @@ def _named(
 def _judged(
     judge: Judge, state: RunState, index: int, open_before: dict[int, OpenAttempt]
 ) -> Judged:
-    said = tuple(Said(rule.name, rule.version, answer) for rule, answer in judge.each(state, index))
+    asked = () if declared(state, index) is not None else judge.each(state, index)
+    said = tuple(Said(rule.name, rule.version, answer) for rule, answer in asked)
     return Judged(
         state.graph.names[index],
         state.attempts[index],
         state.faults[index],
         index in open_before,
+        state.task(index).in_doubt,
         said,
         judge(state, index),
     )

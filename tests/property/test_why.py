@@ -9,13 +9,15 @@ import oracles
 import pytest
 import strategies
 import walks
+from golden import golden, names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durable_wf.core import why as explaining
 from durable_wf.core.lacking import Held, Stock, lacks
+from durable_wf.core.reason import Around, Cause
 from durable_wf.core.resources import Resources
-from durable_wf.core.why import Around, Cause, why
+from durable_wf.core.why import why
 from durable_wf.core.witness import Witness
 
 RANDOM = st.randoms(use_true_random=False)
@@ -27,6 +29,12 @@ OWN = {
     "faulted": {Cause.FAULTED},
     "waiting": {Cause.TIMER},
 } | {status: {Cause.ENDED} for status in oracles.ENDED}
+ASKED = {
+    "sleep": Cause.SLEEP,
+    "signal": Cause.SIGNAL,
+    "approval": Cause.APPROVAL,
+    "operator": Cause.OPERATOR,
+}
 OF_RUN = {
     "": {Cause.NOT_BEGUN},
     "pending": {Cause.NOT_BEGUN},
@@ -38,6 +46,9 @@ OF_RUN = {
 
 def waited_for(reading: oracles.Reading, name: str) -> set[str]:
     """The upstream tasks without whose end this one may not start, with pen and paper."""
+    if name in reading.undone:
+        before = list(reading.undone)[: list(reading.undone).index(name)]
+        return {one for one in before[-1:] if reading.tasks[one] not in oracles.ENDED}
     by_name = {task.name: task for task in reading.workflow.tasks}
     done = {"succeeded", "skipped"}
     return {
@@ -60,9 +71,9 @@ def bottom(reading: oracles.Reading, name: str) -> set[str]:
 def expected(reading: oracles.Reading, name: str) -> set[Cause]:
     """Every cause that a reader of the events would name."""
     status = reading.tasks[name]
-    causes = set(OWN[status])
+    causes = {ASKED[reading.asked[name]]} if name in reading.asked else set(OWN[status])
     if status not in oracles.ENDED:
-        causes |= OF_RUN[reading.run]
+        causes |= set() if name in reading.undone else OF_RUN[reading.run]
         if not reading.notes.get("engine") and (reading.run != "paused" or status == "running"):
             causes.add(Cause.NO_ENGINE)
     if status == "pending" and waited_for(reading, name):
@@ -71,16 +82,20 @@ def expected(reading: oracles.Reading, name: str) -> set[Cause]:
 
 
 def check_why(rng: Random, workflow) -> None:
+    """Of a random run."""
+    check_history(workflow, walks.walked(rng, workflow).events)
+
+
+def check_history(workflow, events) -> None:
     """At every event, for every task: exactly these causes, these upstreams, these roots."""
-    walk = walks.walked(rng, workflow)
     reading = oracles.Reading(workflow)
     witness = Witness.of("r", workflow, ())
-    for recorded in [None, *walk.events]:
+    for recorded in [None, *events]:
         if recorded is not None:
             reading.read(recorded)
             witness.take(recorded)
-        for index, task in enumerate(workflow.tasks):
-            check_answer(reading, task.name, why(witness, index, ALIVE))
+        for index, name in enumerate(witness.state.graph.names):
+            check_answer(reading, name, why(witness, index, ALIVE))
 
 
 def check_answer(reading: oracles.Reading, name: str, answer: explaining.Answer) -> None:
@@ -91,7 +106,7 @@ def check_answer(reading: oracles.Reading, name: str, answer: explaining.Answer)
     assert answer.status.value == reading.tasks[name]
     assert any(reason.cause is Cause.ENDED for reason in answer.reasons) == ended
     may_start = (
-        reading.run == "running"
+        reading.run == ("draining" if name in reading.undone else "running")
         and reading.tasks[name] == "pending"
         and not waited_for(reading, name)
         and bool(reading.notes.get("engine"))
@@ -109,8 +124,8 @@ def check_answer(reading: oracles.Reading, name: str, answer: explaining.Answer)
                 if reading.tasks[reason.task] == "pending"
                 else set()
             )
-        if reason.cause is Cause.TIMER:
-            assert reason.until == reading.until[name]
+        if reason.cause in {Cause.TIMER, *ASKED.values()}:
+            assert reason.until == reading.until.get(name)
         assert reason.n <= reading.n
 
 
@@ -120,6 +135,12 @@ def test_the_causes_are_those_that_a_reader_of_the_events_would_name(rng, workfl
     check_why(rng, workflow)
 
 
+@pytest.mark.parametrize("name", names())
+def test_they_are_of_every_golden_history_too(name):
+    """These have people, signals, compensations and probes in them."""
+    check_history(*golden(name))
+
+
 @given(RANDOM, strategies.workflows(max_tasks=5))
 def test_reading_up_to_an_event_is_reading_what_was_there_then(rng, workflow):
     """The answer about the past does not know the future."""
@@ -127,7 +148,7 @@ def test_reading_up_to_an_event_is_reading_what_was_there_then(rng, workflow):
     upto = rng.randint(0, len(walk.events))
     whole = Witness.of("r", workflow, walk.events, upto)
     cut = Witness.of("r", workflow, walk.events[:upto])
-    for index in range(len(workflow.tasks)):
+    for index in range(len(whole.state.tasks)):
         assert why(whole, index, ALIVE) == why(cut, index, ALIVE)
 
 

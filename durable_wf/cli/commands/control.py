@@ -1,35 +1,48 @@
-"""`dwf cancel` and `dwf pause`: wishes to a run, wherever it is.
+"""`dwf cancel` and `dwf pause`: wishes to runs, wherever they are.
 
-Owns: sending the wish and telling the answer.
+Owns: sending the wish and telling the answer, for one run or many.
 Must never: decide whether it is legal; the run's engine does, or the same code without one.
-Read next: `resume.py`.
+Read next: `../bulk.py`, `resume.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Unpack
+
 import click
 
+from durable_wf.cli.bulk import Asked, Told, Wanted, chosen_runs, report, wanted_of, wanted_options
 from durable_wf.cli.context import (
     Settings,
     examples,
     json_option,
     note,
     pass_settings,
-    run_argument,
     say,
     trust_option,
 )
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.picking import pick
-from durable_wf.engine.control import send
+from durable_wf.cli.states import INTERRUPTED, RunShown
+from durable_wf.core.status import RUN_FINAL, RunStatus
+from durable_wf.engine.control import send, send_all
 from durable_wf.engine.origin import person
-from durable_wf.store.opening import open_store
+from durable_wf.errors import DurableWorkflowError
+from durable_wf.store.opening import Store, open_store
 from durable_wf.store.port import Verb
 
 reason_option = click.option(
     "-m", "--reason", default="", metavar="TEXT", help="Why; it is kept with the run."
 )
+
+CHANGES: dict[Verb, frozenset[RunShown]] = {
+    Verb.CANCEL: (frozenset(RunStatus) - RUN_FINAL) | {INTERRUPTED},
+    Verb.PAUSE: frozenset({RunStatus.PENDING, RunStatus.RUNNING, INTERRUPTED}),
+    Verb.RESUME: frozenset({RunStatus.PAUSED, INTERRUPTED}),
+}
+"""The states of runs in which a verb changes something."""
 
 
 @click.command(
@@ -37,40 +50,86 @@ reason_option = click.option(
     epilog=examples(
         ("dwf cancel @last", ""),
         ("dwf cancel etl-2026 -m 'wrong input'", "with a reason that the log keeps"),
+        ("dwf cancel --workflow etl --since 7d", "all of them, after a question"),
     ),
 )
-@run_argument
+@wanted_options("cancel")
 @reason_option
 @trust_option
-@json_option()
+@json_option("Print JSON Lines, one run a line.")
 @pass_settings
-def cancel(settings: Settings, *, run: str, reason: str, trust: bool, as_json: bool) -> int:
-    """End a run for good. What runs is stopped; what has finished is kept.
+def cancel(
+    settings: Settings, *, reason: str, trust: bool, as_json: bool, **asked: Unpack[Asked]
+) -> int:
+    """End runs for good. What runs is stopped; what has finished is kept.
 
     Tasks that run get an exception first and are killed when they do not end. A cancelled run
-    cannot be resumed.
+    cannot be resumed. More than one run, or a filter, is asked about first.
+
+    Exit code: 0 all were cancelled, 4 one was refused, 7 one has not been answered yet.
     """
-    return tell(settings, run, Verb.CANCEL, reason, trust=trust, as_json=as_json)
+    return _tell_all(settings, Verb.CANCEL, reason, wanted_of(asked), trust=trust, as_json=as_json)
 
 
 @click.command(
     "pause",
-    epilog=examples(("dwf pause @last", ""), ("dwf resume @last", "go on")),
+    epilog=examples(
+        ("dwf pause @last", ""),
+        ("dwf resume @last", "go on"),
+        ("dwf pause --tag nightly --yes", "all of them, without a question"),
+    ),
 )
-@run_argument
+@wanted_options("pause")
 @reason_option
 @trust_option
-@json_option()
+@json_option("Print JSON Lines, one run a line.")
 @pass_settings
-def pause(settings: Settings, *, run: str, reason: str, trust: bool, as_json: bool) -> int:
-    """Start nothing more in a run until it is resumed. Tasks that run may finish."""
-    return tell(settings, run, Verb.PAUSE, reason, trust=trust, as_json=as_json)
+def pause(
+    settings: Settings, *, reason: str, trust: bool, as_json: bool, **asked: Unpack[Asked]
+) -> int:
+    """Start nothing more in runs until they are resumed. Tasks that run may finish.
+
+    More than one run, or a filter, is asked about first.
+
+    Exit code: 0 all were paused, 4 one was refused, 7 one has not been answered yet.
+    """
+    return _tell_all(settings, Verb.PAUSE, reason, wanted_of(asked), trust=trust, as_json=as_json)
+
+
+def _tell_all(
+    settings: Settings,
+    verb: Verb,
+    reason: str,
+    wanted: Wanted,
+    *,
+    trust: bool,
+    as_json: bool,
+) -> int:
+    if wanted.is_one:
+        return tell(settings, wanted.names[0], verb, reason, trust=trust, as_json=as_json)
+    store = open_store(settings.store, trust=trust)
+    try:
+        found = chosen_runs(store, wanted, verb.value, CHANGES[verb])
+        run_ids = [row.run_id for row, _ in found]
+        return report(verb.value, sent(store, run_ids, verb, reason), as_json=as_json)
+    finally:
+        store.close()
+
+
+def sent(store: Store, run_ids: list[str], verb: Verb, reason: str) -> Iterator[Told]:
+    """Give a command to runs; what became of each."""
+    for run_id, answer in send_all(store, run_ids, verb, person(), reason):
+        if isinstance(answer, DurableWorkflowError):
+            yield Told(run_id, accepted=False, text=answer.message)
+        else:
+            # What is not accepted here was not refused either: it waits for an engine.
+            yield Told(run_id, answer.accepted or None, answer.text)
 
 
 def tell(
     settings: Settings, run: str, verb: Verb, reason: str, *, trust: bool, as_json: bool
 ) -> int:
-    """Send a command and tell what became of it. Raises what `send` raises."""
+    """Send a command to one run and tell what became of it. Raises what `send` raises."""
     store = open_store(settings.store, trust=trust)
     try:
         run_id = pick(store.log, run).run_id

@@ -10,9 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
+import attrs
 import click
 
-from durable_wf.cli.commands.control import tell
+from durable_wf.cli.bulk import Asked, Told, chosen_runs, report, wanted_of, wanted_options
+from durable_wf.cli.commands.control import CHANGES, sent, tell
 from durable_wf.cli.commands.run import engine_options
 from durable_wf.cli.context import (
     Settings,
@@ -20,7 +22,6 @@ from durable_wf.cli.context import (
     note,
     out,
     pass_settings,
-    run_argument,
 )
 from durable_wf.cli.dry_run import dry_run, dry_run_option
 from durable_wf.cli.exits import Exit
@@ -35,8 +36,13 @@ from durable_wf.core.summary import RunRow
 from durable_wf.engine.facade import WorkflowEngine
 from durable_wf.engine.session import warm_up
 from durable_wf.engine.settings import executor_type
-from durable_wf.store.opening import Store
+from durable_wf.errors import DurableWorkflowError
+from durable_wf.store.opening import Store, open_store
 from durable_wf.store.port import Verb
+
+
+class Options(Limits, Asked):
+    """What `resume` takes besides the options of an engine."""
 
 
 @click.command(
@@ -45,16 +51,16 @@ from durable_wf.store.port import Verb
         ("dwf resume @last", "the newest run"),
         ("dwf resume etl-2026 --accept-changes", "with code that was corrected since"),
         ("dwf resume @last --dry-run", "what it would do; nothing is written"),
+        ("dwf resume --status paused --tag nightly", "all of them, after a question"),
     ),
 )
-@run_argument
+@wanted_options("resume")
 @dry_run_option
 @engine_options
 @pass_settings
 def resume(
     settings: Settings,
     *,
-    run: str,
     rehearse: bool,
     executor: str,
     workers: int | None,
@@ -62,39 +68,72 @@ def resume(
     trust: bool,
     as_json: bool,
     quiet: bool,
-    **limits: Unpack[Limits],
+    **options: Unpack[Options],
 ) -> int:
-    """Continue an interrupted or paused run, in this process, until it ends.
+    """Continue interrupted or paused runs, in this process, until they end.
 
     Finished tasks are not run again. The code is loaded from the file or module that the run
     names; if the code of unfinished tasks has changed since, this says which, and asks for
     --accept-changes. A paused run whose engine is alive goes on there. Cores, memory, devices and
-    pools are those that the run was given at first, unless they are given here.
+    pools are those that the run was given at first, unless they are given here. More than one run,
+    or a filter, is asked about first.
 
     Exit code: 0 succeeded, 1 failed, 4 cannot be resumed, 7 paused, 8 cancelled, 130 interrupted.
+    Of many runs: 4 if one cannot be resumed, else that of the worst outcome.
     """
-    if rehearse:
-        with settings.reading() as store:
-            rows = [pick(store.log, run)]
+    wanted = wanted_of(options)
+    if not rehearse:
+        warm_up(executor_type(executor))
+    with settings.reading() as store:
+        if wanted.is_one:
+            row = pick(store.log, wanted.names[0])
+            chosen = [(row, alive_in(store, row))]
+        else:
+            asked = attrs.evolve(wanted, yes=wanted.yes or rehearse)
+            chosen = chosen_runs(store, asked, "resume", CHANGES[Verb.RESUME])
+        if rehearse:
+            rows = [row for row, _ in chosen]
             return dry_run(
                 store, rows, "resume", trust=trust, accept_changes=accept_changes, as_json=as_json
             )
-    warm_up(executor_type(executor))
-    with settings.reading() as store:
-        row = pick(store.log, run)
-        alive = alive_in(store, row)
         path = store.folder.path
-        use = capacity(limits, [recorded_limits(store.log, row)])
-    if alive and row.status is RunStatus.PAUSED:
-        return tell(settings, row.run_id, Verb.RESUME, "", trust=trust, as_json=as_json)
+        use = capacity(options, [recorded_limits(store.log, row) for row, _ in chosen])
+    there = [row.run_id for row, alive in chosen if alive and row.status is RunStatus.PAUSED]
+    here = [row.run_id for row, _ in chosen if row.run_id not in there]
+    if wanted.is_one and there:
+        return tell(settings, there[0], Verb.RESUME, "", trust=trust, as_json=as_json)
+    codes = {_sent(path, there, trust=trust, as_json=as_json)} if there else {Exit.OK}
+    if not here:
+        return max(codes)
+    refused: list[Told] = []
+
+    def on_refused(run_id: str, error: DurableWorkflowError) -> None:
+        if wanted.is_one:
+            raise error
+        refused.append(Told(run_id, accepted=False, text=error.message))
+
     with (
         teller(quiet=as_json or quiet) as on_progress,
         WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust, **use) as engine,
     ):
-        result = engine.resume(
-            row.run_id, check=False, accept_changes=accept_changes, on_progress=on_progress
+        results = engine.recover(
+            here, accept_changes=accept_changes, on_progress=on_progress, on_refused=on_refused
         )
-    return tell_outcome(result, out(), as_json=as_json)
+    codes |= {tell_outcome(result, out(), as_json=as_json) for result in results}
+    codes.add(report("resume", refused, as_json=as_json))
+    return next((code for code in _REFUSED_FIRST if code in codes), Exit.OK)
+
+
+def _sent(path: Path, run_ids: list[str], *, trust: bool, as_json: bool) -> Exit:
+    """Paused runs go on in the engines that hold them."""
+    store = open_store(path, trust=trust)
+    try:
+        return report("resume", sent(store, run_ids, Verb.RESUME, ""), as_json=as_json)
+    finally:
+        store.close()
+
+
+_REFUSED_FIRST = (Exit.WRONG_STATE, Exit.RUN_FAILED, Exit.CANCELLED, Exit.WAITING)
 
 
 @click.command(

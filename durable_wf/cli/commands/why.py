@@ -29,8 +29,8 @@ from durable_wf.cli.picking import pick
 from durable_wf.cli.reasons import answer_document, sentence
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import clock, iso
+from durable_wf.core.reason import Answer, Cause
 from durable_wf.core.summary import RunRow
-from durable_wf.core.why import Answer, Cause
 from durable_wf.core.why import why as explain
 from durable_wf.core.witness import Witness
 from durable_wf.engine.view import load_definition
@@ -79,14 +79,14 @@ def why(settings: Settings, *, run: str, task: str, at: int | None, as_json: boo
 def _ask(store: Store, row: RunRow, task: str, at: int | None) -> tuple[Answer, Witness]:
     if at is not None and at > row.n:
         raise click.BadParameter(f"run {row.run_id} has {row.n} events", param_hint="--at")
-    workflow = load_definition(store.log, row)
-    task_or_raise(row.run_id, task, [one.name for one in workflow.tasks])
     upto = row.n if at is None else at
     # Asked before the events are read: an engine that ends in between has said so in them.
     alive = lived(store, row, upto)
+    workflow = load_definition(store.log, row)
     witness = Witness.of(row.run_id, workflow, store.log.history(row.run), upto)
+    task_or_raise(row.run_id, task, witness.state.graph.names)
     index = witness.state.graph.index[task]
-    return explain(witness, index, around(store, row, witness, alive=alive)), witness
+    return explain(witness, index, around(store, row, witness, index, alive=alive)), witness
 
 
 def _screen(row: RunRow, answer: Answer, witness: Witness, look: Look) -> Iterator[str]:

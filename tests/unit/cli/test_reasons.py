@@ -10,8 +10,9 @@ from security.evil import EVIL, FORBIDDEN
 
 from durable_wf.cli.reasons import answer_document, sentence
 from durable_wf.core.lacking import Lack
-from durable_wf.core.status import TaskStatus
-from durable_wf.core.why import Around, Cause, Reason, why
+from durable_wf.core.reason import Around, Cause, Reason
+from durable_wf.core.status import Otherwise, TaskStatus
+from durable_wf.core.why import why
 from durable_wf.core.witness import Witness
 
 AT = 1_700_000_000_000_000  # 22:13:20 UTC
@@ -31,6 +32,20 @@ RULED = {"rule": "retry", "version": "2", "text": "why not"}
          "it has been skipped, after attempt 1, by retry (version 2): why not"),
         (Reason(Cause.ENDED, status=TaskStatus.CANCELLED, text="enough"),
          "it has been cancelled, and never started: enough"),
+        (Reason(Cause.ENDED, status=TaskStatus.SUCCEEDED, text="signal 'go' came"),
+         "it has succeeded without an attempt: signal 'go' came"),
+        (Reason(Cause.ENDED, status=TaskStatus.SUCCEEDED, name="etl-1"),
+         "it has succeeded in run etl-1, whose result was taken over"),
+        (Reason(Cause.SIGNAL, name="go"), "it waits for the signal 'go'"),
+        (Reason(Cause.APPROVAL, question="publish?", whom="ann"),
+         "it waits for an approval of ann: publish?"),
+        (Reason(Cause.OPERATOR, question="rerun?", **RULED),
+         "it waits for a person to decide: rerun?, by retry (version 2): why not"),
+        (Reason(Cause.BREAKER, name="api"), "its breaker 'api' is open"),
+        (Reason(Cause.BREAKER, name="api", text="breaker 'api' is open until then"),
+         "breaker 'api' is open until then"),
+        (Reason(Cause.FAULTED, text="breaker: breaker 'api' is open"),
+         "it failed (breaker: breaker 'api' is open), not decided yet"),
         (Reason(Cause.BEGUN, 4, AT, actor="w-1-0", attempt=1),
          "it has begun: attempt 1 runs in worker w-1-0 (event 4, 22:13:20.000)"),
         (Reason(Cause.FAULTED, attempt=1, text="error: boom"),
@@ -70,6 +85,12 @@ def test_a_timer_tells_how_long_it_takes_where_now_is_known():
     assert "more" not in sentence(reason)
 
 
+def test_what_happens_when_nobody_answers_is_told():
+    reason = Reason(Cause.SIGNAL, name="go", until=AT, otherwise=Otherwise.SKIP)
+    assert sentence(reason, AT - 60_000_000).endswith(", for 1m00s more; otherwise: skip")
+    assert sentence(Reason(Cause.SLEEP, until=AT), AT - 1_000_000).endswith(", for 1.0 s more")
+
+
 def test_every_cause_is_told():
     """A cause without a sentence would be an internal error, and no test would say so."""
     for cause in Cause:
@@ -81,9 +102,11 @@ def test_every_cause_is_told():
 
 def test_what_others_wrote_is_harmless_in_a_sentence():
     for cause in Cause:
+        texts = ("task", "actor", "rule", "version", "text", "question", "whom", "name")
         reason = Reason(
-            cause, 1, AT, EVIL, TaskStatus.FAILED, EVIL, EVIL, EVIL, EVIL, AT, 1,
-            Lack(EVIL, 1, 1, 1, ((EVIL, EVIL, 1),)), (Reason(Cause.UPSTREAM, task=EVIL),),
+            cause, 1, AT, status=TaskStatus.FAILED, until=AT, attempt=1,
+            lack=Lack(EVIL, 1, 1, 1, ((EVIL, EVIL, 1),)),
+            because=(Reason(Cause.UPSTREAM, task=EVIL),), **dict.fromkeys(texts, EVIL),
         )  # fmt: skip
         assert not FORBIDDEN & set(sentence(reason))
         assert "\n" not in sentence(reason)

@@ -8,10 +8,13 @@ import pytest
 import strategies
 
 from durable_wf.core import events as e
+from durable_wf.core.definition import Workflow
 from durable_wf.core.lacking import Held, Lack, Stock, lacks
+from durable_wf.core.reason import Answer, Around, Barred, Cause, Reason
 from durable_wf.core.resources import Resources
-from durable_wf.core.status import FaultKind, TaskStatus
-from durable_wf.core.why import Answer, Around, Cause, Reason, why
+from durable_wf.core.status import FaultKind, Otherwise, TaskStatus, WaitKind
+from durable_wf.core.task import Undo, WaitFor
+from durable_wf.core.why import why
 from durable_wf.core.witness import Witness
 
 BEGUN = (h.CREATED, h.CLAIMED, h.STARTED)
@@ -77,6 +80,79 @@ def test_a_fault_that_awaits_its_decision_is_told():
 def test_a_retry_timer_names_its_rule_its_reason_and_its_time():
     reason = only(asked(*BEGUN, h.begun(), h.broke(), attrs.evolve(h.RETRY, version="2")))
     assert reason == Reason(Cause.TIMER, 6, 60, rule="rule", version="2", text="because", until=50)
+
+
+def waits(**options) -> Workflow:
+    return strategies.workflow(
+        strategies.task("a", wait=WaitFor(**options)), strategies.task("b", "a"), name="w"
+    )
+
+
+def test_an_approval_names_its_question_and_whom_it_is_for():
+    workflow = waits(
+        kind=WaitKind.APPROVAL, question="publish?", whom="ann", timeout_s=1,
+        on_timeout=Otherwise.SKIP,
+    )  # fmt: skip
+    waiting = e.TaskWaiting("a", WaitKind.APPROVAL, 90)
+    reason = only(asked(*BEGUN, waiting, workflow=workflow))
+    assert reason == Reason(
+        Cause.APPROVAL, 4, 40, until=90, question="publish?", whom="ann", otherwise=Otherwise.SKIP
+    )
+    (upstream,) = asked(*BEGUN, waiting, task=B, workflow=workflow).reasons
+    assert upstream.because == (reason,)
+
+
+def test_a_signal_is_named_and_a_sleep_has_its_end():
+    signal = waits(kind=WaitKind.SIGNAL, name="go")
+    reason = only(asked(*BEGUN, e.TaskWaiting("a", WaitKind.SIGNAL), workflow=signal))
+    assert reason == Reason(Cause.SIGNAL, 4, 40, name="go")
+    sleep = waits(kind=WaitKind.SLEEP, timeout_s=60)
+    reason = only(asked(*BEGUN, e.TaskWaiting("a", WaitKind.SLEEP, 90), workflow=sleep))
+    assert reason == Reason(Cause.SLEEP, 4, 40, until=90)
+
+
+def test_an_escalation_names_the_rule_that_asks():
+    escalated = e.TaskEscalated("a", "rerun?", "mine", "because", "3", whom="ops")
+    reason = only(asked(*BEGUN, h.begun(), h.broke(), escalated))
+    assert reason == Reason(
+        Cause.OPERATOR, 6, 60, rule="mine", version="3", text="because", question="rerun?",
+        whom="ops",
+    )  # fmt: skip
+
+
+def test_what_ended_without_an_attempt_says_how():
+    workflow = waits(kind=WaitKind.SIGNAL, name="go")
+    came = (
+        e.TaskWaiting("a", WaitKind.SIGNAL), e.SignalReceived("go", "1", "ann"),
+        e.TaskCompleted("a", "1", "signal 'go' came", "go"),
+    )  # fmt: skip
+    reason = only(asked(*BEGUN, *came, workflow=workflow))
+    assert (reason.status, reason.attempt, reason.text) == (
+        TaskStatus.SUCCEEDED, 0, "signal 'go' came",
+    )  # fmt: skip
+    imported = only(asked(*BEGUN, e.TaskImported("a", "earlier", "1")))
+    assert (imported.status, imported.name) == (TaskStatus.SUCCEEDED, "earlier")
+
+
+def test_a_breaker_holds_back_what_nothing_else_does():
+    around = Around(alive=True, barred=Barred("api", 99, "open"))
+    assert only(asked(*BEGUN, around=around)) == Reason(
+        Cause.BREAKER, until=99, text="open", name="api"
+    )
+    assert causes(asked(*BEGUN, h.PAUSED, around=around)) == [Cause.PAUSED]
+    refused = only(asked(*BEGUN, e.AttemptRefused("a", "api", 99)))
+    assert (refused.cause, refused.attempt) == (Cause.FAULTED, 0)
+    assert refused.text == "breaker: breaker 'api' is open"
+
+
+def test_a_compensation_may_start_while_the_run_drains():
+    task = strategies.task("a", undo=Undo("jobs:undo"))
+    workflow = strategies.workflow(task, strategies.task("b", "a"), name="w")
+    draining = attrs.evolve(h.CANCELLING, compensate=True)
+    added = e.TasksAdded((("a~undo", "a"),), "compensate")
+    events = (*BEGUN, h.begun(), h.done(), draining, h.closed(1), added)
+    assert asked(*events, task=2, workflow=workflow).reasons == ()
+    assert causes(asked(*events, h.begun("a~undo"), task=2, workflow=workflow)) == [Cause.BEGUN]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from loop_rig import Rig, put
 
 from durable_wf.core.status import RunStatus
 from durable_wf.engine import control
-from durable_wf.engine.control import command_if_live, command_live, send
+from durable_wf.engine.control import command_if_live, command_live, send, send_all
 from durable_wf.engine.view import load_state
 from durable_wf.errors import NotFound, NotTrusted, OwnedElsewhere, WrongState
 from durable_wf.store import locks
@@ -237,3 +237,51 @@ def test_a_run_that_has_just_ended_is_an_error_for_who_waits_only():
     with pytest.raises(WrongState, match="has just ended"):
         command_live(rig.loop, "r", Verb.CANCEL, "ann", "")
     assert command_if_live(rig.loop, "r", Verb.CANCEL, "ann", "") is None
+
+
+# --- many at once -------------------------------------------------------------------------------
+
+
+def test_many_runs_are_told_and_each_has_its_answer_or_its_error(store):
+    for run_id in ("r", "s"):
+        put(store.log, *BEGUN, run_id=run_id)
+    put(store.log, *BEGUN, *BOTH_DONE, SUCCEEDED, run_id="t")
+    told = dict(send_all(store, ["r", "nobody", "s", "t"], Verb.CANCEL, "ann", "enough"))
+    assert [told[run_id].accepted for run_id in ("r", "s")] == [True, True]
+    assert isinstance(told["nobody"], NotFound)
+    assert isinstance(told["t"], WrongState)
+    assert store.log.row("r").cause == store.log.row("s").cause == "enough"
+
+
+def test_all_commands_are_posted_before_the_first_answer_is_waited_for(store, living):
+    """So that an engine takes them together. This one answers each as soon as there are two."""
+    for run_id in ("r", "s"):
+        put(store.log, *BEGUN, run_id=run_id)
+
+    def answer(number):
+        found = store.log.inbox()
+        if len(found) == 2:
+            answers = [Answer(one.id, one.run_id, True, "yes") for one in found]
+            store.log.append(Batch(answers=answers))
+
+    log = Around(store.log, answer)
+    told = dict(send_all(attrs.evolve(store, log=log), ["r", "s"], Verb.PAUSE, "ann", wait_s=30))
+    assert [told[run_id].text for run_id in ("r", "s")] == ["yes", "yes"]
+
+
+def test_an_engine_that_is_silent_is_waited_for_once(store, living, monkeypatch):
+    for run_id in ("r", "s", "t"):
+        put(store.log, *BEGUN, run_id=run_id)
+    waited = []
+    monkeypatch.setattr(
+        control, "wait_until", lambda look, wait_s, every_s: waited.append(wait_s) or look()
+    )
+    told = dict(send_all(store, ["r", "s", "t"], Verb.PAUSE, "ann", wait_s=3))
+    assert waited == [3, 0, 0]
+    assert not any(answer.accepted for answer in told.values())
+    assert len(store.log.inbox()) == 3
+
+
+def test_many_runs_of_a_foreign_store_are_refused_at_once(store):
+    with pytest.raises(NotTrusted):
+        list(send_all(attrs.evolve(store, writable=False), ["r"], Verb.CANCEL, "ann"))
