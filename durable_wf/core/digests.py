@@ -4,8 +4,9 @@ Owns: the three digests behind an idempotent run id, and the fingerprint of each
 Must never: look at a callable; the builder has put fingerprints into the definition.
 Read next: `definition.py`.
 
-What only tunes a run (resources, priority, time-outs, estimates, descriptions, tags) is in none of
-them: it may change while a run is unfinished. The order in which tasks were added is not either.
+What only tunes a run (resources, priority, time-outs, estimates, descriptions, tags, the question
+of an approval, the length of a sleep) is in none of them: it may change while a run is unfinished.
+The order in which tasks were added is not either.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from durable_wf.core.definition import Literal, Source, Task, Workflow
 
 
 def structure_digest(workflow: Workflow) -> str:
-    """Names, dependencies, which argument comes from where, which tasks are optional."""
+    """Names, dependencies, which argument comes from where, which tasks are optional, which of them
+    wait for an approval, for time, or for which signal.
+    """
     return _digest([workflow.name], map(_structure, workflow.tasks))
 
 
@@ -49,6 +52,9 @@ def _digest(head: list[str], parts: Iterable[str]) -> str:
 
 def _structure(task: Task) -> str:
     """One line of ASCII, whatever is in the names: what sorts and joins without doubt."""
+    if task.wait is not None:
+        waits = (task.wait.kind.value, task.wait.name)
+        return ascii((task.name, sorted(task.upstream), waits, task.optional))
     if not (task.upstream or task.args or task.kwargs):  # the same line, for a third of the time
         return f"({task.name!a}, [], [], [], {task.optional})"
     arguments = [_shape(source) for source in task.args]

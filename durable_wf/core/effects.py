@@ -96,7 +96,7 @@ def _attempt_disproved(
 
 
 def _attempt_refused(state: RunState, index: int, event: e.AttemptRefused, at: Recorded) -> None:
-    fault = Fault(FaultKind.BREAKER, f"breaker {event.breaker!r} is open")
+    fault = event.fault
     state.faulted.add(index)
     state.faults[index] = fault
     past = state.past.get(index)

@@ -95,6 +95,11 @@ class AttemptRefused:
     until: int
     facts: Facts = ()
 
+    @property
+    def fault(self) -> Fault:
+        """What the rules are told."""
+        return Fault(FaultKind.BREAKER, f"breaker {self.breaker!r} is open")
+
 
 @attrs.frozen
 class TaskRetryScheduled:

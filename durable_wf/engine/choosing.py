@@ -113,6 +113,8 @@ class Chooser:
             tasks = live.state.workflow.tasks
             for index in ready:
                 task = tasks[index]
+                if task.wait is not None:
+                    continue  # it waits already
                 bench = self.benches[task.executor or live.executor]
                 bench.scheduler.add(live.key, index, task.priority, live.remaining[index])
 

@@ -42,15 +42,19 @@ Function = Callable[..., Any]
 _SIGNATURE_BYTES = 32
 
 
-def functions_given(workflow: Workflow) -> list[Function]:
-    """One callable for each task, in order: those the workflow carries, else imported ones.
+def functions_given(workflow: Workflow) -> list[Function | None]:
+    """One callable for each task, in order: those the workflow carries, else imported ones; None
+    for a task that waits and calls nothing.
 
     Raises NotFound naming the first task whose code is nowhere.
     """
     given = workflow.functions
     known: dict[FunctionRef, Function] = {}
-    found: list[Function] = []
+    found: list[Function | None] = []
     for task in workflow.tasks:
+        if task.wait is not None:
+            found.append(None)
+            continue
         function = given.get(task.name) or known.get(task.function)
         if function is None:
             function = known[task.function] = _imported(task)
@@ -104,7 +108,7 @@ def _is_homeless(ref: FunctionRef) -> bool:
 
 
 def with_stored_code(
-    workflow: Workflow, functions: Sequence[Function], session: Session
+    workflow: Workflow, functions: Sequence[Function | None], session: Session
 ) -> Workflow:
     """The workflow with functions of a notebook or prompt stored by value, in one signed bundle.
 
@@ -113,7 +117,7 @@ def with_stored_code(
     homeless = {
         task.name: function
         for task, function in zip(workflow.tasks, functions, strict=True)
-        if _is_homeless(task.function)
+        if function is not None and _is_homeless(task.function)
     }
     if not homeless:
         return workflow
@@ -266,7 +270,7 @@ def _loaded(
     scripts = dict.fromkeys(
         task.function.file
         for task in recorded.tasks
-        if task.name not in stored and not task.function.module
+        if task.name not in stored and not task.function.module and task.wait is None
     )
     for script in scripts:
         own = script == created.script

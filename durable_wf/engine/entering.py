@@ -62,6 +62,8 @@ class Options:
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
     wait_s: float | None = None
+    leaves: bool = True
+    """whether the caller goes when the run waits for people or signals alone"""
     deadline_s: float | None = None
     start: origin.Start = attrs.field(factory=origin.Start)
 
@@ -211,9 +213,16 @@ def continue_run(
 
 
 def _in_order_of(recorded: Workflow, given: Workflow) -> Workflow:
-    """The given tasks as the run numbers them; who adds them in another order means the same."""
+    """The given tasks as the run numbers them; who adds them in another order means the same.
+
+    What a task waits for stays as it was recorded: people have read it, and times count from it.
+    """
     by_name = {task.name: task for task in given.tasks}
-    return attrs.evolve(given, tasks=tuple(by_name[task.name] for task in recorded.tasks))
+    pairs = ((by_name[old.name], old) for old in recorded.tasks)
+    tasks = (
+        new if new.wait == old.wait else attrs.evolve(new, wait=old.wait) for new, old in pairs
+    )
+    return attrs.evolve(given, tasks=tuple(tasks))
 
 
 def _with_code_of(recorded: Workflow, given: Workflow) -> Workflow:
@@ -239,16 +248,21 @@ def resume(
 
 def _go_on(session: Session, live: LiveRun, options: Options, cancel: Canceller) -> RunHandle:
     """Go on with a run of this engine's own, paused or not. Raises WrongState."""
-    live.wait_s = options.wait_s
+    live.wait_s, live.leaves = options.wait_s, options.leaves
     if live.state.status is RunStatus.PAUSED:
         decided = session.loop.give(live, i.Resume(origin.person()))
         if decided.refused:
             raise WrongState(decided.refused)
     if live.handle.done():  # it told of the pause, or of its rest; the outcome needs a new one
         live.handle = RunHandle(live.run_id, cancel)
-        if live.rests(session.clock.now_us()):
-            session.settle(live)
+    session.loop.after_commit(lambda: _settle_if_at_rest(session, live))
     return live.handle
+
+
+def _settle_if_at_rest(session: Session, live: LiveRun) -> None:
+    """Nothing may happen to the run that would have somebody told how it stands."""
+    if live.rests(session.clock.now_us()):
+        session.settle(live)
 
 
 OnRefused = Callable[[str, DurableWorkflowError], None]
@@ -300,7 +314,7 @@ _RECOVERED = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.DRAINING)
 def _live(
     session: Session,
     state: RunState,
-    functions: Sequence[Callable[..., Any]],
+    functions: Sequence[Callable[..., Any] | None],
     options: Options,
     cancel: Canceller,
 ) -> LiveRun:
@@ -333,6 +347,7 @@ def _live(
         judge=Judge(rules, session.clock.monotonic_s),
         fallback_of=fallback_of,
         wait_s=options.wait_s,
+        leaves=options.leaves,
     )
 
 
@@ -349,7 +364,7 @@ def _remaining(state: RunState, durations: Durations) -> array[float]:
 
 
 def _executors_of(workflow: Workflow, default: ExecutorType) -> list[ExecutorType]:
-    names = {task.executor for task in workflow.tasks}
+    names = {task.executor for task in workflow.tasks if task.wait is None}
     return sorted(
         {executor_type(name) if name else default for name in names}, key=lambda kind: kind.value
     )
@@ -361,6 +376,8 @@ def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorTy
     seen: dict[Resources, str] = {}
     problems = []
     for task in workflow.tasks:
+        if task.wait is not None:
+            continue
         kind = executor_type(task.executor) if task.executor else default
         if task.resources not in seen:
             lacks = capacity.lacks(task.resources) or _unknown_pool(task.resources, capacity)

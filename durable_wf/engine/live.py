@@ -52,7 +52,8 @@ class LiveRun:
     `durations_us` are those of an earlier run by task index, empty where there was none.
     `details` holds the last heartbeat's detail by task index, for tasks that have sent any.
     `judge` decides about faults; `fallback_of` gives the index of a fallback function by task
-    (or "") and name. `wait_s` is how long the caller waits for timers; None: for ever.
+    (or "") and name. `wait_s` is how long the caller waits for timers; None: for ever. `leaves`
+    says whether it goes when the run waits for people or signals alone.
     """
 
     key: int
@@ -65,6 +66,7 @@ class LiveRun:
     judge: Judge
     fallback_of: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     wait_s: float | None = None
+    leaves: bool = False
     run: int = 0
     committed_n: int = 0
     pending: list[Recorded] = attrs.field(factory=list)
@@ -97,12 +99,14 @@ class LiveRun:
 
     def rests(self, now: int) -> bool:
         """Whether nothing will happen for longer than the caller waits."""
-        if self.wait_s is None or self.state.running:
+        if self.state.running:
             return False
         wake_at = self.wake_at
-        if wake_at is None or wake_at - now <= self.wait_s * 1e6:
-            return False
-        return not self.state.all_ready()
+        if wake_at is None:
+            patient = not self.leaves
+        else:
+            patient = self.wait_s is None or wake_at - now <= self.wait_s * 1e6
+        return not patient and not self.state.all_ready()
 
     # --- commits ----------------------------------------------------------------------------------
 
@@ -232,18 +236,22 @@ def run_code(
     key: int,
     run_id: str,
     workflow: Workflow,
-    functions: Sequence[Callable[..., Any]],
+    functions: Sequence[Callable[..., Any] | None],
     fallbacks: Fallbacks,
 ) -> tuple[RunCode, array[int], dict[tuple[str, str], int]]:
     """The distinct functions of a run, for each task the index of its own, and those of fallbacks.
 
-    `functions` holds one callable for each task, in the order of the definition.
+    `functions` holds one callable for each task, in the order of the definition; None, which gets
+    the index -1, for one that calls nothing.
     """
     seen: dict[int, int] = {}
     distinct: list[Callable[..., Any]] = []
     names: list[str] = []
     function_of = array("i")
     for task, function in zip(workflow.tasks, functions, strict=True):
+        if function is None:
+            function_of.append(-1)
+            continue
         number = seen.get(id(function))
         if number is None:
             number = seen[id(function)] = len(distinct)

@@ -26,7 +26,7 @@ from durable_wf.engine.beats import Beats
 from durable_wf.engine.breakers import Breakers
 from durable_wf.engine.choosing import Bench, Chooser, Chosen
 from durable_wf.engine.clock import Clock
-from durable_wf.engine.commands import command_input
+from durable_wf.engine.commands import accepted, command_input
 from durable_wf.engine.drafting import Draft
 from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.inbox import POLL_S, Inbox
@@ -34,7 +34,7 @@ from durable_wf.engine.live import LiveRun, TooLate
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.timers import Timers
-from durable_wf.errors import DiskFull, OwnedElsewhere, PayloadMissing, StoreBusy
+from durable_wf.errors import CallerError, DiskFull, OwnedElsewhere, PayloadMissing, StoreBusy
 from durable_wf.execute.port import Executor, Seat
 from durable_wf.store.port import Answer, Appended, Batch, Command, Log
 
@@ -259,10 +259,12 @@ class Loop:
                     self._obey(live, command)
 
     def _obey(self, live: LiveRun, command: Command) -> None:
-        decided = self.give(live, command_input(command))
-        accepted = not decided.refused
-        text = decided.refused or f"{command.verb.value} accepted"
-        self._draft.answer(Answer(command.id, live.run_id, accepted, text))
+        try:
+            refused = self.give(live, command_input(command)).refused
+        except CallerError as error:
+            refused = error.message
+        text = refused or accepted(command)
+        self._draft.answer(Answer(command.id, live.run_id, not refused, text))
         self._changed[live.key] = live
 
     # --- what starts ----------------------------------------------------------------------------

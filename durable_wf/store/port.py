@@ -139,11 +139,15 @@ class Verb(Enum):
     CANCEL = "cancel"
     PAUSE = "pause"
     RESUME = "resume"
+    ANSWER = "answer"
+    SIGNAL = "signal"
 
 
 @attrs.frozen
 class Command:
-    """A row of the inbox. `key` makes sending twice the same as sending once."""
+    """A row of the inbox. `key` makes sending twice the same as sending once. `body` is a JSON
+    object: the reason, and what else the verb needs (see `engine/commands.py`).
+    """
 
     id: int
     run_id: str
