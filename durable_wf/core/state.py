@@ -222,6 +222,9 @@ def row_of(state: RunState) -> RunRow:
         inputs=created.inputs,
         code=state.code,
         tags=created.tags,
+        origin=created.origin,
+        origin_n=created.origin_n,
+        root=created.root,
     )
 
 
