@@ -62,6 +62,11 @@ class FakeClock:
     us: int = 1_000_000
     s: float = 0.0
 
+    def pass_(self, seconds: float) -> None:
+        """Time goes by, on both clocks."""
+        self.s += seconds
+        self.us += round(seconds * 1e6)
+
     def now_us(self) -> int:
         return self.us
 
@@ -180,11 +185,18 @@ class Rig:
     """One engine's loop over one shelf."""
 
     def __init__(
-        self, shelf: Shelf | None = None, *, seats: int = 4, engine: str = ENGINE, **pools: int
+        self,
+        shelf: Shelf | None = None,
+        *,
+        seats: int = 4,
+        engine: str = ENGINE,
+        clock: FakeClock | None = None,
+        alive: Callable[[str], bool] = lambda _: True,
+        **pools: int,
     ) -> None:
         self.engine = engine
-        self.log = TellingLog(shelf)
-        self.clock = FakeClock()
+        self.log = TellingLog(shelf, alive=alive)
+        self.clock = clock or FakeClock()
         self.settled: list[str] = []
         self.loop = Loop(self.log, self.clock, engine, pools, self._settle)
         self.executor = FakeExecutor([Seat(f"w-1-{k}", 100 + k, 7) for k in range(seats)])

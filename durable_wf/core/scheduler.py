@@ -118,12 +118,15 @@ _FEW = 256
 
 
 def is_tiny(task: Task, estimate_us: int) -> bool:
-    """Whether a task may queue behind others in one worker."""
+    """Whether a task may queue behind others in one worker. None with a breaker: it might begin
+    after the circuit has opened.
+    """
     return (
         0 < estimate_us <= TINY_US
         and (task.resources is DEFAULT_RESOURCES or task.resources == DEFAULT_RESOURCES)
         and task.timeout_s is None
         and task.memory_limit is None
+        and task.breaker is None
         and task.deadline_s is None
         and task.heartbeat_s is None
     )

@@ -1,7 +1,7 @@
 """Choosing: which ready tasks of all runs start now, on which executor.
 
 Owns: the executors with their schedulers, the runs with tasks that became ready, and the tasks that
-wait for a pool that other engines hold.
+wait for a pool that other engines hold; those that wait for a breaker are `breakers.py`'s.
 Must never: announce or start what it has chosen; the loop does, in this order.
 Read next: `loop.py`; `core/scheduler.py`, which orders and admits; `pools.py`.
 """
@@ -15,6 +15,7 @@ import attrs
 from durable_wf.core.hot import hot
 from durable_wf.core.resources import Ledger
 from durable_wf.core.scheduler import Pick, Question, TaskScheduler
+from durable_wf.engine.breakers import Breakers
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.pools import RETRY_S, PoolLeases
@@ -51,10 +52,13 @@ class Bench:
 class Chooser:
     """Fills the executors. `runs` are those that the loop holds, by key."""
 
-    def __init__(self, clock: Clock, pools: PoolLeases, runs: Mapping[int, LiveRun]) -> None:
+    def __init__(
+        self, clock: Clock, pools: PoolLeases, breakers: Breakers, runs: Mapping[int, LiveRun]
+    ) -> None:
         self.benches: dict[str, Bench] = {}
         self._clock = clock
         self._pools = pools
+        self._breakers = breakers
         self._runs = runs
         self._ready: dict[int, LiveRun] = {}
         self._later: list[tuple[float, int, int]] = []
@@ -84,6 +88,8 @@ class Chooser:
         """What starts now. Each pick must be started."""
         if self._later:
             self._queue_later()
+        for run, index in self._breakers.released():
+            self._offer_again(run, index)
         self._queue_ready()
         chosen = []
         for bench in self.benches.values():
@@ -94,7 +100,7 @@ class Chooser:
             scheduler.keep({seat.worker for seat in seats if seat.queued})
             if len(scheduler):
                 picks = self._with_pools(scheduler.pick(seats, self._question))
-                chosen += [(bench, pick) for pick in picks]
+                chosen += [(bench, pick) for pick in picks if self._lets_begin(pick)]
         return chosen
 
     def _queue_ready(self) -> None:
@@ -131,11 +137,25 @@ class Chooser:
             return
         self._later = [entry for entry in self._later if entry[0] > now]
         for _, run, index in due:
-            live = self._runs.get(run)
-            if live is not None:
-                live.state.ready.append(index)
-                self._ready[run] = live
+            self._offer_again(run, index)
+
+    def _offer_again(self, run: int, index: int) -> None:
+        live = self._runs.get(run)
+        if live is not None:
+            live.state.ready.append(index)
+            self._ready[run] = live
+
+    def _lets_begin(self, pick: Pick[Seat]) -> bool:
+        """Whether the pick may be started; if not, its breaker keeps it aside."""
+        place = (pick.run, pick.index)
+        if self._breakers.lets_probe(place):
+            return True
+        self._pools.end(place)
+        return False
 
     def _question(self, run: int, index: int) -> Question | None:
         live = self._runs.get(run)
-        return None if live is None else live.question(index)
+        found = None if live is None else live.question(index)
+        if live is None or found is None or found.task.breaker is None:
+            return found
+        return found if self._breakers.admits(live, index) else None

@@ -24,6 +24,7 @@ from durable_wf.core.state import row_since
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
 from durable_wf.engine.beats import Beats
+from durable_wf.engine.breakers import Breakers
 from durable_wf.engine.choosing import Bench, Chooser, Chosen
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.commands import command_input
@@ -68,7 +69,8 @@ class Loop:
         self._clock = clock
         self._settle = settle
         self._runs: dict[int, LiveRun] = {}
-        self._chooser = Chooser(clock, self._pools, self._runs)
+        self.breakers = Breakers(store, clock, engine, self._runs)
+        self._chooser = Chooser(clock, self._pools, self.breakers, self._runs)
         self._benches = self._chooser.benches
         self.beats = Beats(clock, self._benches, self._runs)
         self._by_id: dict[str, LiveRun] = {}
@@ -158,6 +160,7 @@ class Loop:
 
     def turn(self) -> None:
         """One round: inputs, decisions, one commit, then what the commit allows."""
+        self.breakers.turn()
         while self._requests:
             self._requests.popleft()()
         self._read_reports()
@@ -177,6 +180,8 @@ class Loop:
         """Take what executors report, waiting for the first report unless there is work to do."""
         at_once = self._changed or self._requests or self._own_reports or self._may_start()
         wait_s = 0.0 if at_once else self._timers.wait_s(POLL_S)
+        if self.starting:
+            wait_s = min(wait_s, self.breakers.wait_s())
         own, self._own_reports = self._own_reports, []
         self._take_reports(own)
         busy = [bench for bench in self._benches.values() if bench.is_busy]
@@ -207,7 +212,7 @@ class Loop:
         """Decide what follows from reports; all of them came now."""
         at = self._clock.now_us() if reports else 0
         for report in reports:
-            self._pools.end((report.run, report.index))
+            self._end((report.run, report.index))
             live = self._runs.get(report.run)
             if live is None:
                 continue  # dropped after a conflict: the run is another engine's now
@@ -222,7 +227,14 @@ class Loop:
                 if cause := unreadable.cause_of(live.state, report):
                     self.give(live, i.Pause(unreadable.ACTOR, cause), at)
                     report = i.Returned(report.run, report.index, report.attempt)  # noqa: PLW2901
+            if live.state.task(report.index).breaker is not None:
+                self.breakers.note(live, report, at)
             self.give(live, report, at)
+
+    def _end(self, place: tuple[int, int]) -> None:
+        """No attempt is open there any more: what it held of the store is given back."""
+        self._pools.end(place)
+        self.breakers.end(place)
 
     # --- the inbox ------------------------------------------------------------------------------
 
@@ -252,6 +264,8 @@ class Loop:
         at = self._clock.now_us() if chosen else 0
         for bench, pick in chosen:
             self._begin(bench, pick, at)
+        for live, refuse in self.breakers.refused():
+            self.give(live, refuse)
 
     def _begin(self, bench: Bench, pick: Pick[Seat], at: int) -> None:
         live = self._runs[pick.run]
@@ -265,12 +279,14 @@ class Loop:
         started = recorded.event
         assert isinstance(started, AttemptStarted)
         bench.chosen.append(Chosen(live, pick, started.attempt, recorded.n))
+        self.breakers.begun(live, pick.index, started.attempt, at)
 
     # --- the commit -----------------------------------------------------------------------------
 
     def _commit(self) -> None:
         beats = self.beats.rows()
-        others = self._store_events or self._answers or self._pools.owes or beats
+        owes = self._pools.owes or self.breakers.owes
+        others = self._store_events or self._answers or owes or beats
         if not (self._changed or others):
             return
         appends = []
@@ -283,15 +299,18 @@ class Loop:
         if not (appends or others):
             self._changed.clear()
             return
+        outcomes, told, leases = self.breakers.owed()
         batch = Batch(
             appends=appends,
-            store_events=self._store_events,
+            store_events=[*self._store_events, *told],
             payloads=list(self._payloads.items()),
             answers=self._answers,
-            drops=self._pools.released(),
+            drops=[*self._pools.released(), *leases],
+            outcomes=outcomes,
             beats=beats,
         )
         appended = self._append(batch)
+        self.breakers.committed(appended)
         for live in self._changed.values():
             if live.run_id not in appended.conflicts and live.pending:
                 live.run = appended.runs[live.run_id]
@@ -332,7 +351,7 @@ class Loop:
             for one in chosen:
                 live = one.live
                 if live.run_id in appended.conflicts:
-                    self._pools.end((live.key, one.pick.index))
+                    self._end((live.key, one.pick.index))
                     continue
                 seq = appended.first_seq[live.run_id] + one.n - live.pending[0].n
                 try:

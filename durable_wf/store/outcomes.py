@@ -14,13 +14,13 @@ from durable_wf.core.circuit import KEPT, TURNS, Outcome, What
 from durable_wf.errors import StoreError
 
 _LAST = "SELECT coalesce(max(seq), 0) FROM outcomes WHERE key = ?"
-_INSERT = "INSERT INTO outcomes (key, seq, at, what, place) VALUES (?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO outcomes (key, seq, at, what, place, began_at) VALUES (?, ?, ?, ?, ?, ?)"
 _TRIM = f"""DELETE FROM outcomes WHERE key = :key AND seq <= :cut AND seq NOT IN (
     SELECT max(seq) FROM outcomes
     WHERE key = :key AND what IN ({", ".join(f"'{turn.value}'" for turn in TURNS)})
     GROUP BY what)"""  # noqa: S608 - made of constants
 
-OF_KEY = "SELECT at, what, place FROM outcomes WHERE key = ? ORDER BY seq"
+OF_KEY = "SELECT at, what, place, began_at FROM outcomes WHERE key = ? ORDER BY seq"
 KEYS = "SELECT DISTINCT key FROM outcomes ORDER BY key"
 
 
@@ -33,15 +33,18 @@ def write(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:
         (last,) = connection.execute(_LAST, (key,)).fetchone()
         connection.executemany(
             _INSERT,
-            [(key, seq, o.at, o.what.value, o.place) for seq, o in enumerate(found, last + 1)],
+            [
+                (key, seq, one.at, one.what.value, one.place, one.began_at)
+                for seq, one in enumerate(found, last + 1)
+            ],
         )
         connection.execute(_TRIM, {"key": key, "cut": last + len(found) - KEPT})
 
 
-def read(key: str, rows: Sequence[tuple[int, str, str]]) -> list[Outcome]:
+def read(key: str, rows: Sequence[tuple[int, str, str, int]]) -> list[Outcome]:
     """The rows that OF_KEY has found. Raises StoreError for what no engine writes."""
     try:
-        return [Outcome(key, at, What(what), place) for at, what, place in rows]
+        return [Outcome(key, at, What(what), place, began) for at, what, place, began in rows]
     except ValueError as error:
         raise StoreError(
             f"an outcome of breaker {key!r:.80} in the log cannot be read: {error}",

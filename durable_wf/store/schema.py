@@ -112,6 +112,7 @@ _OUTCOMES = """CREATE TABLE outcomes (
     at INTEGER NOT NULL,
     what TEXT NOT NULL,
     place TEXT NOT NULL,
+    began_at INTEGER NOT NULL,
     PRIMARY KEY (key, seq)
 ) STRICT, WITHOUT ROWID"""
 

@@ -17,7 +17,7 @@ from durable_wf.store.port import Batch, Beat
 
 
 def outcome(at, what=What.OK, *, key="k", run_id="r1", task="t"):
-    return Outcome(key, at, what, place_of(run_id, task, 1))
+    return Outcome(key, at, what, place_of(run_id, task, 1), at - 1)
 
 
 def beat(run, task="t", attempt=1, at=5, detail='"half"'):

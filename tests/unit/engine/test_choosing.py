@@ -11,6 +11,7 @@ from durable_wf.core import events as e
 from durable_wf.core.evolve import replay
 from durable_wf.core.resources import Capacity, Ledger, Resources
 from durable_wf.core.state import RunState
+from durable_wf.engine.breakers import Breakers
 from durable_wf.engine.choosing import Chooser
 from durable_wf.engine.pools import RETRY_S, PoolLeases
 from durable_wf.execute.port import Seat
@@ -23,8 +24,9 @@ class Rig:
     def __init__(self, shelf=None, engine="e-1", cpus=4.0, **pools):
         self.clock = FakeClock()
         self.runs = {}
-        leases = PoolLeases(TellingLog(shelf), engine, pools)
-        self.chooser = Chooser(self.clock, leases, self.runs)
+        log = TellingLog(shelf)
+        breakers = Breakers(log, self.clock, engine, self.runs)
+        self.chooser = Chooser(self.clock, PoolLeases(log, engine, pools), breakers, self.runs)
         self.ledger = Ledger(Capacity(cpus))
         self.seats = {
             name: [Seat(f"w-{name}-{k}", 100 + k, 7) for k in range(4)]

@@ -73,9 +73,13 @@ def test_rows_beside_the_log_that_an_engine_writes_are_sound(store) -> None:
 @pytest.mark.parametrize(
     ("statement", "area", "words"),
     [
-        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'odd', 'whole/t1/1')", Area.OUTCOME, "'odd'"),
-        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'ok', 'gone/t1/1')", Area.OUTCOME, "'gone/t1/1'"),
-        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'ok', 'x')", Area.OUTCOME, "not there"),
+        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'odd', 'whole/t1/1', 0)", Area.OUTCOME, "'odd'"),
+        (
+            "INSERT INTO outcomes VALUES ('k', 1, 5, 'ok', 'gone/t1/1', 0)",
+            Area.OUTCOME,
+            "'gone/t1/1'",
+        ),
+        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'ok', 'x', 0)", Area.OUTCOME, "not there"),
         ("INSERT INTO beats VALUES (1, 't1', 1, 5, '1')", Area.BEAT, "which is over"),
         ("INSERT INTO beats VALUES (9, 't1', 1, 5, '1')", Area.BEAT, "run 9"),
         ("INSERT INTO beats VALUES (2, 't1', 2, 5, '1')", Area.BEAT, "attempt 2, which never"),
