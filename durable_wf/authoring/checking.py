@@ -8,6 +8,7 @@ Read next: `targets.py`.
 from __future__ import annotations
 
 from durable_wf.authoring.factory import name_problem
+from durable_wf.authoring.waits import problems_of_task
 from durable_wf.core.definition import Task, Upstream, Workflow
 from durable_wf.core.resolver import DependencyResolver
 from durable_wf.core.units import LONGEST_S
@@ -45,6 +46,7 @@ def _of_task(task: Task) -> list[str]:
     for source in (*task.args, *(source for _, source in task.kwargs)):
         if isinstance(source, Upstream) and source.task not in task.upstream:
             problems.append(f"an argument is the result of {source.task!r}, which is no upstream")
+    problems += problems_of_task(task)
     return problems + _of_limits(task, "timeout_s", "deadline_s", "heartbeat_s")
 
 
