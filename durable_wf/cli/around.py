@@ -8,17 +8,23 @@ Read next: `../core/why.py`, which takes them into account.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
+import attrs
+
 from durable_wf.cli.stores import alive_in
+from durable_wf.cli.times import LAST_US
 from durable_wf.core import events as e
-from durable_wf.core.definition import Task
+from durable_wf.core.circuit import Circuit, CircuitState, fold, parts_of, sentence
 from durable_wf.core.lacking import Held, Stock
 from durable_wf.core.reason import Around, Barred
+from durable_wf.core.state import RunState
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.why import held
 from durable_wf.core.witness import Witness
+from durable_wf.engine.breakers import guard_of
 from durable_wf.engine.settings import usable_cpus
 from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
@@ -56,12 +62,34 @@ def around(store: Store, row: RunRow, witness: Witness, index: int, *, alive: bo
         limits["cpu"] = float(usable_cpus())
     stock = Stock(state.engine, limits, assumed)
     others = tuple(_others(store, row, state.n if past else None))
-    return Around(alive, _barred(store, state.task(index), state.at), stock, others)
+    return Around(alive, _barred(store, state, index, past=past), stock, others)
 
 
-def _barred(_store: Store, _task: Task, _at: int) -> Barred | None:
-    """The breaker of the task, if it was open at that time."""
-    return None
+def _barred(store: Store, state: RunState, index: int, *, past: bool) -> Barred | None:
+    """The breaker of the task, if it lets nothing through: now, or when that event was recorded."""
+    breaker = guard_of(state, index)
+    if breaker is None:
+        return None
+    rows = store.log.outcomes(breaker.key)
+    at = time.time_ns() // 1000
+    if past:
+        at = state.at
+        rows = [row for row in rows if row.at <= at]
+    circuit = fold(breaker, rows, at)
+    match circuit.state:
+        case CircuitState.CLOSED:
+            return None
+        case CircuitState.HALF_OPEN if not (circuit.probe and _probes(store, circuit, past=past)):
+            return None  # this task may be the probe
+        case _:
+            shown = attrs.evolve(circuit, until=max(0, min(circuit.until, LAST_US)))
+            return Barred(breaker.key, circuit.until, sentence(shown))
+
+
+def _probes(store: Store, circuit: Circuit, *, past: bool) -> bool:
+    """Whether the engine of the probe is there to tell how it ends; its right dies with it."""
+    row = store.log.row(parts_of(circuit.probe)[0])
+    return past or (row is not None and alive_in(store, row))
 
 
 def _others(store: Store, row: RunRow, upto: int | None) -> Iterator[Held]:

@@ -23,12 +23,12 @@ def structure_digest(workflow: Workflow) -> str:
     """Names, dependencies, which argument comes from where, which tasks are optional, which of them
     wait for an approval, for time, or for which signal, which of them can be taken back.
     """
-    return _digest([workflow.name], (_structure(task) for task in workflow.tasks))
+    return _digest([workflow.name], map(_structure, workflow.tasks))
 
 
 def inputs_digest(workflow: Workflow) -> str:
     """The values given in the definition itself."""
-    return _digest([], (inputs for task in workflow.tasks if (inputs := _inputs(task))))
+    return _digest([], filter(None, map(_inputs, workflow.tasks)))
 
 
 def code_digest(workflow: Workflow) -> str:
@@ -77,20 +77,16 @@ def _shape(source: Source) -> tuple[object, ...]:
 
 
 def _inputs(task: Task) -> str:
-    if not (task.args or task.kwargs or task.undo):
-        return ""
-    given = _given(task)
     if task.undo is not None and (more := _given(task.undo)):
-        return ascii((task.name, given, more))
+        return ascii((task.name, _given(task), more))
+    given = _given(task)
     return ascii((task.name, given)) if given else ""
 
 
 def _given(called: Task | Undo) -> list[tuple[object, str]]:
-    given: list[tuple[object, str]] = [
-        (i, source.value) for i, source in enumerate(called.args) if isinstance(source, Literal)
-    ]
-    named = sorted(
-        (name, source.value) for name, source in called.kwargs if isinstance(source, Literal)
-    )
-    given.extend(named)
+    given: list[tuple[object, str]] = []
+    if called.args:
+        given += [(i, arg.value) for i, arg in enumerate(called.args) if isinstance(arg, Literal)]
+    if called.kwargs:
+        given += sorted([(k, arg.value) for k, arg in called.kwargs if isinstance(arg, Literal)])
     return given

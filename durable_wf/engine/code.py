@@ -237,6 +237,13 @@ def refuse_foreign(store: Store, *, trusted: bool) -> None:
 
 def load_trusted(recorded: Workflow, state: RunState, log: Log) -> Workflow:
     """The same, of a store whose code may be executed. Writes nothing to it."""
+    return load_anew(recorded, state, log)[0]
+
+
+def load_anew(recorded: Workflow, state: RunState, log: Log) -> tuple[Workflow, Workflow | None]:
+    """The same; and the workflow of this name as its script or target makes it today, None where
+    the functions came from elsewhere.
+    """
     stored = _stored(recorded, log)
     functions = stored.functions
     created = state.created
@@ -245,7 +252,9 @@ def load_trusted(recorded: Workflow, state: RunState, log: Log) -> Workflow:
     fresh: dict[str, FunctionRef] = {}
     recovery: dict[str, tuple[Any, ...]] = {}
     sources = []
+    today = None
     for loaded in _loaded(recorded, functions, created):
+        today = loaded if loaded.name == recorded.name else today
         functions = {**loaded.functions, **functions}
         recovery |= loaded.recovery
         fresh.update((task.name, task.function) for task in loaded.tasks)
@@ -260,11 +269,11 @@ def load_trusted(recorded: Workflow, state: RunState, log: Log) -> Workflow:
     if not sources and (rules_named(recorded) or any(places(recorded))):
         sources += _in_modules(recorded)
         recovery |= sources[0].recovery if sources else {}
-    found = attrs.evolve(
+    whole = attrs.evolve(
         recorded, tasks=tasks, functions=functions, recovery=recovery,
         companions=stored.companions,
     )  # fmt: skip
-    return with_companions_of(found, sources)
+    return with_companions_of(whole, sources), today
 
 
 def _in_modules(recorded: Workflow) -> list[Workflow]:

@@ -18,7 +18,7 @@ from durable_wf.core.definition import Literal, PayloadRef, Source, Task, Workfl
 from durable_wf.core.events import Recorded
 from durable_wf.core.graph import DEFAULT_ESTIMATE_S
 from durable_wf.core.scheduler import Pick, Question
-from durable_wf.core.state import RunState
+from durable_wf.core.state import RunState, row_since
 from durable_wf.core.status import TASK_FINAL, RunStatus, TaskStatus
 from durable_wf.engine.companions import Companions
 from durable_wf.engine.judging import Fallbacks, Judge
@@ -34,6 +34,7 @@ from durable_wf.execute.port import (
     RunCode,
     Seat,
 )
+from durable_wf.store.port import Appended, RunAppend
 
 OVERHEAD_US = 10
 """What a worker spends on an attempt besides the task's own code, for estimates."""
@@ -128,6 +129,20 @@ class LiveRun:
             # They run one after the other, the last one added last.
             self.remaining.append((len(state.tasks) - index) * DEFAULT_ESTIMATE_S)
 
+    # --- commits ----------------------------------------------------------------------------------
+
+    def append(self) -> RunAppend:
+        """What is decided and not in the log, which must be something."""
+        n = self.committed_n
+        return RunAppend(self.run, self.state.run_id, n, self.pending, row_since(self.state, n))
+
+    def appended(self, appended: Appended) -> None:
+        """That transaction is durable, with or without this run."""
+        run = appended.runs.get(self.state.run_id)
+        if run is not None:
+            self.run = run
+            self.committed_n = self.pending[-1].n
+
     # --- estimates ------------------------------------------------------------------------------
 
     def question(self, index: int) -> Question | None:
@@ -165,8 +180,9 @@ class LiveRun:
         """
         index = pick.index
         task = self.state.task(index)
-        args = tuple(self._argument(s, fetch) for s in task.args) if task.args else ()
-        kwargs = tuple((k, self._argument(s, fetch)) for k, s in task.kwargs) if task.kwargs else ()
+        give = self._argument
+        args = tuple([give(source, fetch) for source in task.args]) if task.args else ()
+        kwargs = tuple([(k, give(s, fetch)) for k, s in task.kwargs]) if task.kwargs else ()
         # By position: twelve names would double what the call costs.
         return Assignment(
             seq, pick.seat.worker, self.key, index, attempt, task.name,
@@ -214,7 +230,7 @@ class LiveRun:
             fault = self.state.faults[upstream]
             return Absent(source.task, fault.kind.value, fault.message)
         payload = None
-        if isinstance(value, PayloadRef) and not value.file:
+        if type(value) is PayloadRef and not value.file:
             payload = fetch(value.digest)
         producer = self._function(upstream) if self.state.past else self.function_of[upstream]
         return Given(value, source.path, producer, payload, source.task)

@@ -394,3 +394,59 @@ wf.WorkflowEngine({str(store)!r}, executor_type="sequential").run(workflow, run_
     resumed = dwf(store, "resume", "r")
     assert resumed.returncode == 1, resumed.stderr
     assert noted(marks) == ["cancel hotel hotel-7"]
+
+
+# --- tried again ----------------------------------------------------------------------------------
+
+
+def test_a_retry_does_again_what_was_taken_back(quick, tmp_path):
+    """And takes it back again when it fails once more, each task once."""
+    notes, works = tmp_path / "n", tmp_path / "works"
+
+    def book(what: str) -> str:
+        note(notes, "book", what)
+        return what
+
+    def cancel(what: str, result: str) -> None:
+        note(notes, "cancel", what)
+
+    def car() -> None:
+        if not works.exists():
+            raise ValueError("no cars")
+
+    builder = wf.WorkflowBuilder("trip")
+    builder.add_task("flight", book, {"what": "flight"}, compensate=cancel)
+    builder.add_task("hotel", book, {"what": "hotel"}, compensate=cancel).after("flight")
+    workflow = builder.add_task("car", car).after("hotel").build()
+    saga = ["book flight", "book hotel", "cancel hotel", "cancel flight"]
+    quick.run(workflow, run_id="r", check=False)
+    assert noted(notes) == saga
+    assert quick.retry("r", workflow=workflow, check=False).status is RunStatus.FAILED
+    assert noted(notes) == saga + saga
+    works.touch()
+    assert quick.retry("r", workflow=workflow).status is RunStatus.SUCCEEDED
+    assert noted(notes) == saga + saga + saga[:2]
+
+
+def test_what_a_fork_has_taken_over_it_takes_back_with_the_values_it_was_done_with(quick, tmp_path):
+    notes = tmp_path / "n"
+
+    def book(what: str) -> str:
+        return what + "-7"
+
+    def cancel(what: str, result: str) -> None:
+        note(notes, "cancel", what, result)
+
+    def fails(limit: int) -> None:
+        raise ValueError("no")
+
+    def trip_of(what: str) -> wf.Workflow:
+        builder = wf.WorkflowBuilder("trip")
+        builder.add_task("hotel", book, {"what": what}, compensate=cancel)
+        return builder.add_task("car", fails, {"limit": 1}).after("hotel").build()
+
+    first = quick.run(trip_of("hotel"), run_id="r", check=False)
+    done = next(r.n for r in first.history() if getattr(r.event, "value", "") == '"hotel-7"')
+    forked = quick.fork("r", at=done, workflow=trip_of("hotel"), set={"limit": 2}, check=False)
+    assert forked.status is RunStatus.FAILED
+    assert noted(notes) == ["cancel hotel hotel-7"] * 2
