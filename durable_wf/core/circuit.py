@@ -236,6 +236,11 @@ def _counted(failures: int) -> str:
     return "1 failure" if failures == 1 else f"{failures} failures in a row"
 
 
+def endings(rows: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """The rows that say how an attempt ended."""
+    return tuple(row for row in rows if row.what not in TURNS)
+
+
 def kept(rows: Sequence[Outcome]) -> list[Outcome]:
     """The rows of one key, oldest first, without those that are not kept any longer."""
     cut = len(rows) - KEPT

@@ -25,6 +25,7 @@ from durable_wf.core.circuit import (
     Outcome,
     Tally,
     What,
+    endings,
     kept,
     parts_of,
     place_of,
@@ -204,8 +205,7 @@ class Breakers:
         """How the last attempts with this key ended, oldest first, in all runs."""
         if not self._looked:
             self._look()
-        rows = self._of_key(key)
-        return tuple(row for row in rows if row.what in {What.OK, What.FAILED})
+        return endings(self._of_key(key))
 
     # --- the commit -------------------------------------------------------------------------------
 
