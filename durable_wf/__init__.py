@@ -35,7 +35,7 @@ _HOMES = {
         "PayloadMissing", "RunConflict", "RunFailed", "StoreBusy", "StoreError", "StoreFailed",
         "TaskError", "UnsafeStore", "VerificationFailed", "WrongState",
     ),
-    "durable_wf.execute.context": ("current",),
+    "durable_wf.execute.context": ("Current", "current"),
     "durable_wf.recovery.combine": ("first_of", "limit", "when"),
     "durable_wf.recovery.ready": (
         "compensate", "escalate", "fail_fast", "fallback", "fallback_to", "keep_going", "retry",

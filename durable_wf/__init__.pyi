@@ -46,6 +46,7 @@ from durable_wf.errors import TaskError as TaskError
 from durable_wf.errors import UnsafeStore as UnsafeStore
 from durable_wf.errors import VerificationFailed as VerificationFailed
 from durable_wf.errors import WrongState as WrongState
+from durable_wf.execute.context import Current as Current
 from durable_wf.execute.context import current as current
 from durable_wf.recovery.combine import first_of as first_of
 from durable_wf.recovery.combine import limit as limit

@@ -55,7 +55,7 @@ class Deadline:
 
 @attrs.frozen(repr=False)
 class Current:
-    """The attempt in which the caller runs."""
+    """The attempt in which the caller runs. `current()` gives it; nobody makes one."""
 
     _attempt: Attempt
 
@@ -91,7 +91,9 @@ class Current:
 
     @property
     def deadline(self) -> Deadline | None:
-        """When the attempt will be stopped; None without a time limit."""
+        """When the attempt will be stopped: `at` (a time in UTC) and `remaining_s`; None without a
+        time limit.
+        """
         ends_at = self._attempt.ends_at
         return None if ends_at is None else _deadline(ends_at)
 

@@ -14,11 +14,8 @@ from typing import Any
 import attrs
 
 from durable_wf.core.status import Otherwise
-from durable_wf.core.units import Duration, parse_duration
+from durable_wf.core.units import LONGEST_S, Duration, parse_duration
 from durable_wf.errors import DefinitionError
-
-LONGEST_S = 1e9
-"""The longest time that rules may speak of, about 30 years."""
 
 _NO_FACTS: Mapping[str, int] = {}
 

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 from crash.dying import check_log
@@ -173,6 +174,57 @@ def test_a_detail_outlives_several_engines_that_say_nothing(tmp_path: Path) -> N
     assert done >= 70
     assert steps(tmp_path / "marks")[:70] == [*range(1, 71)]
     assert min(steps(tmp_path / "marks")[70:]) >= 71
+
+
+KILLED = """
+    import sys, time
+    from pathlib import Path
+    import durable_wf as wf
+
+    folder = Path(sys.argv[1])
+
+    def count():
+        me = wf.current()
+        for step in range((me.last_heartbeat or 0) + 1, 201):
+            with (folder / "marks").open("a") as file:
+                file.write(f"{step}\\n")
+            me.heartbeat(step)
+            time.sleep(0.005)
+        return step
+
+    workflow = wf.WorkflowBuilder("counting").add_task("count", count).build()
+    wf.WorkflowEngine(folder / "s", workers=1).run(workflow, run_id="r")
+    """
+
+
+def test_whenever_the_engine_is_killed_no_more_than_the_step_in_hand_is_taken_again(
+    tmp_path: Path,
+) -> None:
+    rng, marks, kills = Random(4), tmp_path / "marks", 0
+    while True:
+        with script(tmp_path, KILLED, tmp_path) as process:
+            before = len(steps(marks)) if marks.exists() else 0
+            until = before + rng.randint(20, 60)
+
+            def far_enough(process=process, until=until) -> bool:  # type: ignore[no-untyped-def]
+                ended = process.poll() is not None
+                return ended or (marks.exists() and len(steps(marks)) >= until)
+
+            wait_for(far_enough, "some more steps")
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+            code, _, errors = finish(process)
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL, errors
+    taken = steps(marks)
+    assert sorted(set(taken)) == [*range(1, 201)]
+    assert len(taken) <= 200 + kills
+    assert kills >= 3
+    check_log(tmp_path / "s", RUN)
+    checked = dwf(tmp_path / "s", "db", "check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def attempts(store: Path) -> int:
