@@ -8,10 +8,13 @@ Read next: `../core/why.py`, which takes them into account.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
+from durable_wf.cli.breaking import held_by
 from durable_wf.cli.stores import alive_in
 from durable_wf.core import events as e
+from durable_wf.core.circuit import sentence
 from durable_wf.core.definition import Task
 from durable_wf.core.lacking import Held, Stock
 from durable_wf.core.reason import Around, Barred
@@ -56,12 +59,14 @@ def around(store: Store, row: RunRow, witness: Witness, index: int, *, alive: bo
         limits["cpu"] = float(usable_cpus())
     stock = Stock(state.engine, limits, assumed)
     others = tuple(_others(store, row, state.n if past else None))
-    return Around(alive, _barred(store, state.task(index), state.at), stock, others)
+    at = state.at if past else max(state.at, time.time_ns() // 1000)
+    return Around(alive, _barred(store, state.task(index), at, past=past), stock, others)
 
 
-def _barred(_store: Store, _task: Task, _at: int) -> Barred | None:
-    """The breaker of the task, if it was open at that time."""
-    return None
+def _barred(store: Store, task: Task, at: int, *, past: bool) -> Barred | None:
+    """The breaker of the task, if it let nobody begin at that time, as far as its rows are kept."""
+    circuit = None if task.breaker is None else held_by(store, task.breaker, at, past=past)
+    return None if circuit is None else Barred(circuit.key, circuit.until, sentence(circuit))
 
 
 def _others(store: Store, row: RunRow, upto: int | None) -> Iterator[Held]:

@@ -14,7 +14,8 @@ import attrs
 
 from durable_wf.cli.states import INTERRUPTED, RunShown, TaskShown, shown_run, shown_task
 from durable_wf.core import events as e
-from durable_wf.core.status import RunStatus, TaskStatus
+from durable_wf.core.circuit import Circuit
+from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
 from durable_wf.core.summary import Counts, RunRow
 from durable_wf.core.tables import CLOSES, TASK
 from durable_wf.errors import HistoryError
@@ -49,7 +50,7 @@ class Beaten:
 @attrs.define
 class TaskFacts:
     """One task of a run. `attempts` counts those that began or may have; times are UTC
-    microseconds; `status` is what is recorded.
+    microseconds; `status` is what is recorded. `held`: the circuit breaker that lets it not start.
     """
 
     status: TaskStatus = TaskStatus.PENDING
@@ -62,6 +63,7 @@ class TaskFacts:
     reason: str = ""
     outputs: list[Output] = attrs.field(factory=list)
     beaten: Beaten | None = None
+    held: Circuit | None = None
 
 
 @attrs.frozen
@@ -175,6 +177,8 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
             task.fault = event.fault if isinstance(event, e.AttemptFailed) else None
             if event.output is not None:
                 task.outputs.append(Output(event.attempt, at, event.output))
+        case e.AttemptRefused():
+            task.fault = e.Fault(FaultKind.BREAKER, f"breaker {event.breaker!r} is open")
         case e.TaskFailed() | e.TaskSkipped() | e.TaskCancelled():
             task.ended_at = at
             task.reason = event.reason

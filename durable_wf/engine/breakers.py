@@ -27,6 +27,7 @@ from durable_wf.core.circuit import (
     What,
     endings,
     kept,
+    lease_of,
     parts_of,
     place_of,
 )
@@ -131,7 +132,7 @@ class Breakers:
         if circuit.state is CircuitState.HALF_OPEN:
             self._probes[place] = key
             return True
-        self._drops.append(LeaseDrop(_lease(key), self._engine))
+        self._drops.append(LeaseDrop(lease_of(key), self._engine))
         if circuit.state is CircuitState.CLOSED:
             return True
         self._put_aside(breaker, place, circuit, first=True)
@@ -181,7 +182,7 @@ class Breakers:
         """No attempt is open there any more: if it was a probe, another may take its place."""
         key = self._probes.pop(place, None)
         if key is not None:
-            self._drops.append(LeaseDrop(_lease(key), self._engine))
+            self._drops.append(LeaseDrop(lease_of(key), self._engine))
             self._changed.add(key)
 
     def note(self, live: LiveRun, report: i.Report, at: int) -> None:
@@ -362,7 +363,7 @@ class Breakers:
         """The lease is for one in the whole store; nobody gets it while the store cannot be
         written for a while (full disk, busy writer).
         """
-        take = LeaseTake(_lease(key), self._engine, f"{place}")
+        take = LeaseTake(lease_of(key), self._engine, f"{place}")
         drops, self._drops = self._drops, []  # it may be ours still, from the probe before
         try:
             appended = self._log.append(Batch(takes=[take], drops=drops))
@@ -398,7 +399,3 @@ def _what(live: LiveRun, report: i.Report) -> What | None:
             return What.FAILED
         case _:
             return None
-
-
-def _lease(key: str) -> str:
-    return f"breaker/{key}"
