@@ -4,6 +4,9 @@ from durable_wf.authoring.builder import WorkflowBuilder as WorkflowBuilder
 from durable_wf.authoring.data_flow import ref as ref
 from durable_wf.authoring.factory import TaskFactory as TaskFactory
 from durable_wf.authoring.task import task as task
+from durable_wf.authoring.waits import approval as approval
+from durable_wf.authoring.waits import sleep as sleep
+from durable_wf.authoring.waits import wait_for_signal as wait_for_signal
 from durable_wf.core.definition import Task as Task
 from durable_wf.core.definition import Workflow as Workflow
 from durable_wf.core.fault import Fault as Fault

@@ -248,8 +248,14 @@ def task_options() -> Iterator[str]:
 
 
 def methods(owner: str, cls: type) -> Iterator[str]:
-    """The public methods and properties of a class, in the order of its source."""
-    for name, member in vars(cls).items():
+    """The public methods and properties of a class, its own and then those of its bases here, in
+    the order of their sources.
+    """
+    members: dict[str, object] = {}
+    for base in cls.__mro__:
+        if base.__module__.startswith("durable_wf."):
+            members = {**members, **{k: v for k, v in vars(base).items() if k not in members}}
+    for name, member in members.items():
         if name.startswith("_") or not (
             inspect.isfunction(member) or isinstance(member, property | classmethod)
         ):

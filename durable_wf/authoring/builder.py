@@ -17,7 +17,7 @@ from durable_wf.authoring.factory import Draft, TaskFactory, name_problem
 from durable_wf.authoring.options import TaskOptions, read_metadata, read_tags
 from durable_wf.authoring.task import TaskFunction
 from durable_wf.core.breaker import Breaker
-from durable_wf.core.definition import Task, Workflow
+from durable_wf.core.definition import Task, WaitFor, Workflow
 from durable_wf.core.resolver import DependencyResolver, nearest
 from durable_wf.core.units import Duration, Size, parse_limit
 from durable_wf.errors import CycleError, DefinitionError
@@ -63,11 +63,12 @@ class WorkflowBuilder:
     def add_task(
         self,
         name: str | Callable[..., Any],
-        function: Callable[..., Any] | None = None,
+        function: Callable[..., Any] | WaitFor | None = None,
         parameters: Mapping[str, object] | None = None,
         **options: Unpack[TaskOptions],
     ) -> Self:
-        """Add a task that calls `function`, with `parameters` as given values.
+        """Add a task that calls `function`, with `parameters` as given values. In place of a
+        function stands what it waits for: `approval`, `wait_for_signal` or `sleep`.
 
         A function alone, `add_task(extract)`, gives the task its own name. Options are those of
         `@task` and win over them: `timeout="10m"`, `cpu=2`, `optional=True` (see `TaskOptions`).
@@ -76,6 +77,9 @@ class WorkflowBuilder:
             function = name
             own = function.name if isinstance(function, TaskFunction) else ""
             name = own or str(getattr(function, "__name__", ""))
+        first: object = name
+        if isinstance(first, WaitFor):  # it stands where the name should
+            name, function = "", first
         settings = cast("Mapping[str, object]", options)
         draft = self._factory.draft(cast("str", name), function, parameters, settings)
         self._drafts.append(draft)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from durable_wf.authoring.breakers import clashes, wrong_with
 from durable_wf.authoring.factory import name_problem
+from durable_wf.authoring.waits import problems_of_task
 from durable_wf.core.definition import Task, Upstream, Workflow
 from durable_wf.core.resolver import DependencyResolver
 from durable_wf.core.units import LONGEST_S
@@ -49,6 +50,7 @@ def _of_task(task: Task) -> list[str]:
             problems.append(f"an argument is the result of {source.task!r}, which is no upstream")
     if task.breaker is not None and (wrong := wrong_with(task.breaker)):
         problems.append(wrong)
+    problems += problems_of_task(task)
     return problems + _of_limits(task, "timeout_s", "deadline_s", "heartbeat_s")
 
 

@@ -19,6 +19,7 @@ from durable_wf.authoring.fingerprint import function_ref, innermost
 from durable_wf.authoring.options import TaskOptions, read_options
 from durable_wf.authoring.signature import Shape, shape_of
 from durable_wf.authoring.task import TaskFunction
+from durable_wf.authoring.waits import MAKERS, waiting_task
 from durable_wf.core import values
 from durable_wf.core.definition import (
     FunctionRef,
@@ -26,6 +27,7 @@ from durable_wf.core.definition import (
     Source,
     Task,
     Upstream,
+    WaitFor,
 )
 from durable_wf.core.names import ALLOWED, composed_form, is_name
 from durable_wf.core.values_classes import Classes, classes_of
@@ -61,6 +63,9 @@ class Known:
             self.problem = (
                 "the function is an asynchronous generator; give one that returns its result"
             )
+        if any(function is maker for maker in MAKERS):
+            called = getattr(function, "__name__", "")
+            self.problem = f"call it: add_task('review', {called}(...))"
         self.last: tuple[tuple[str, ...], Bound] | None = None
         self._classes: Classes | None = None
         self._ref: FunctionRef | None = None
@@ -96,6 +101,7 @@ class Draft:
     options: Mapping[str, object] = attrs.field(factory=dict)
     problems: tuple[str, ...] = ()
     rules: tuple[NamedRule, ...] = ()
+    wait: WaitFor | None = None
 
     def order(self, names: Iterable[object], *, data: bool) -> None:
         """Add upstreams; with `data` their results are to be bound to parameters."""
@@ -147,7 +153,7 @@ class TaskFactory:
     def create(
         self,
         name: str,
-        function: Callable[..., Any],
+        function: Callable[..., Any] | WaitFor,
         parameters: Mapping[str, object] | None = None,
         *,
         depends_on: Iterable[str] = (),
@@ -173,6 +179,10 @@ class TaskFactory:
         options: Mapping[str, object],
     ) -> Draft:
         """Begin a task. Nothing is raised; what is wrong is kept for `finish`."""
+        if isinstance(function, WaitFor):
+            problems = ("it calls nothing, so it takes no parameters",) if parameters else ()
+            options = options or _NO_OPTIONS
+            return Draft(name, None, _NONE_GIVEN, options=options, problems=problems, wait=function)
         if not callable(function):
             problem = f"{function!r:.60} is not a function"
             return Draft(name, None, _NONE_GIVEN, problems=(problem,))
@@ -215,6 +225,8 @@ class TaskFactory:
         if bad := name_problem("the task's name", draft.name):
             problems.insert(0, bad)
         known = draft.known
+        if draft.wait is not None:
+            return self._waiting(draft, draft.wait, problems)
         if known is None:
             return None, problems
         fields, wrong = known.options
@@ -233,6 +245,16 @@ class TaskFactory:
         if problems:
             return None, problems
         return Task(draft.name, known.ref(), upstream, bound.args, bound.kwargs, **fields), problems
+
+    @staticmethod
+    def _waiting(draft: Draft, wait: WaitFor, problems: list[str]) -> tuple[Task | None, list[str]]:
+        """A task that waits: its upstreams give it order, whichever way they were named."""
+        if draft.bound:
+            problems.append("it calls nothing, so nothing can be bound; order it with .after(...)")
+        upstream = tuple(dict.fromkeys((*draft.depends, *draft.after)))
+        task, wrong = waiting_task(draft.name, wait, upstream, draft.options)
+        problems += wrong
+        return (None if problems else task), problems
 
     @staticmethod
     def _bind(draft: Draft, known: Known) -> tuple[Bound, tuple[str, ...]]:

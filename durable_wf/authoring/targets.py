@@ -182,7 +182,7 @@ def with_functions(workflow: Workflow) -> Workflow:
     """
     scripts: dict[str, list[str]] = {}
     for task in workflow.tasks:
-        if task.function.module:
+        if task.function.module or task.wait is not None:
             continue
         if not task.function.file:
             raise NotFound(

@@ -25,7 +25,8 @@ def held_by(store: Store, breaker: Breaker, at: int, *, past: bool = False) -> C
     """The circuit that keeps tasks with this breaker from starting at a moment; None if it does
     not. Who is alive is known for now only.
     """
-    circuit = fold(breaker, [row for row in store.log.outcomes(breaker.key) if row.at <= at], at)
+    rows = store.log.outcomes(breaker.key)
+    circuit = fold(breaker, [row for row in rows if row.at <= at] if past else rows, at)
     match circuit.state:
         case CircuitState.CLOSED:
             return None
@@ -59,10 +60,14 @@ def _waits(
     task: Task, facts: TaskFacts, tasks: Mapping[str, TaskFacts], optional: set[str]
 ) -> bool:
     """Whether nothing in its run keeps the task from starting."""
-    return facts.status is TaskStatus.PENDING and all(
-        tasks[name].status in {TaskStatus.SUCCEEDED, TaskStatus.SKIPPED}
-        or (tasks[name].status is TaskStatus.FAILED and name in optional)
-        for name in task.upstream
+    return (
+        facts.guarded
+        and facts.status is TaskStatus.PENDING
+        and all(
+            tasks[name].status in {TaskStatus.SUCCEEDED, TaskStatus.SKIPPED}
+            or (tasks[name].status is TaskStatus.FAILED and name in optional)
+            for name in task.upstream
+        )
     )
 
 

@@ -50,7 +50,8 @@ class Beaten:
 @attrs.define
 class TaskFacts:
     """One task of a run. `attempts` counts those that began or may have; times are UTC
-    microseconds; `status` is what is recorded. `held`: the circuit breaker that lets it not start.
+    microseconds; `status` is what is recorded. `held` is the circuit breaker that lets it not
+    start; it is not `guarded` while its next attempt calls another function than its own.
     """
 
     status: TaskStatus = TaskStatus.PENDING
@@ -63,6 +64,7 @@ class TaskFacts:
     reason: str = ""
     outputs: list[Output] = attrs.field(factory=list)
     beaten: Beaten | None = None
+    guarded: bool = True
     held: Circuit | None = None
 
 
@@ -177,6 +179,10 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
             task.fault = event.fault if isinstance(event, e.AttemptFailed) else None
             if event.output is not None:
                 task.outputs.append(Output(event.attempt, at, event.output))
+        case e.TaskFallbackScheduled() | e.TaskProbeScheduled():
+            task.guarded = False
+        case e.AttemptDisproved():
+            task.guarded = True
         case e.AttemptRefused():
             task.fault = e.Fault(FaultKind.BREAKER, f"breaker {event.breaker!r} is open")
         case e.TaskFailed() | e.TaskSkipped() | e.TaskCancelled():

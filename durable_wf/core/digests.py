@@ -4,8 +4,9 @@ Owns: the three digests behind an idempotent run id, and the fingerprint of each
 Must never: look at a callable; the builder has put fingerprints into the definition.
 Read next: `definition.py`.
 
-What only tunes a run (resources, priority, time-outs, estimates, descriptions, tags) is in none of
-them: it may change while a run is unfinished. The order in which tasks were added is not either.
+What only tunes a run (resources, priority, time-outs, estimates, descriptions, tags, the question
+of an approval, the length of a sleep) is in none of them: it may change while a run is unfinished.
+The order in which tasks were added is not either.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from durable_wf.core.definition import Literal, Source, Task, Workflow
 
 
 def structure_digest(workflow: Workflow) -> str:
-    """Names, dependencies, which argument comes from where, which tasks are optional."""
-    return _digest([workflow.name], (_structure(task) for task in workflow.tasks))
+    """Names, dependencies, which argument comes from where, which tasks are optional, which of them
+    wait for an approval, for time, or for which signal.
+    """
+    return _digest([workflow.name], map(_structure, workflow.tasks))
 
 
 def inputs_digest(workflow: Workflow) -> str:
     """The values given in the definition itself."""
-    return _digest([], (inputs for task in workflow.tasks if (inputs := _inputs(task))))
+    return _digest([], filter(None, map(_inputs, workflow.tasks)))
 
 
 def code_digest(workflow: Workflow) -> str:
@@ -49,6 +52,9 @@ def _digest(head: list[str], parts: Iterable[str]) -> str:
 
 def _structure(task: Task) -> str:
     """One line of ASCII, whatever is in the names: what sorts and joins without doubt."""
+    if task.wait is not None:
+        waits = (task.wait.kind.value, task.wait.name)
+        return ascii((task.name, sorted(task.upstream), waits, task.optional))
     if not (task.upstream or task.args or task.kwargs):  # the same line, for a third of the time
         return f"({task.name!a}, [], [], [], {task.optional})"
     arguments = [_shape(source) for source in task.args]
@@ -63,13 +69,9 @@ def _shape(source: Source) -> tuple[object, ...]:
 
 
 def _inputs(task: Task) -> str:
-    if not (task.args or task.kwargs):
-        return ""
-    given: list[tuple[object, str]] = [
-        (i, source.value) for i, source in enumerate(task.args) if isinstance(source, Literal)
-    ]
-    named = sorted(
-        (name, source.value) for name, source in task.kwargs if isinstance(source, Literal)
-    )
-    given.extend(named)
+    given: list[tuple[object, str]] = []
+    if task.args:
+        given += [(i, arg.value) for i, arg in enumerate(task.args) if isinstance(arg, Literal)]
+    if task.kwargs:
+        given += sorted([(k, arg.value) for k, arg in task.kwargs if isinstance(arg, Literal)])
     return ascii((task.name, given)) if given else ""

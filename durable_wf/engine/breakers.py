@@ -61,13 +61,16 @@ class _Aside:
 
 
 class Breakers:
-    """The circuit breakers as one engine sees them. `runs` are those that the loop holds."""
+    """The circuit breakers as one engine sees them. `runs` are those that the loop holds. Until
+    the first task with a breaker is met they are not `in_use`, and need not be asked.
+    """
 
     def __init__(self, log: Log, clock: Clock, engine: str, runs: Mapping[int, LiveRun]) -> None:
         self._log = log
         self._clock = clock
         self._engine = engine
         self._runs = runs
+        self.in_use = False
         self._rows: dict[str, list[Outcome]] = {}
         self._tallies: dict[str, dict[Breaker, Tally]] = {}
         self._seen: dict[str, tuple[int, float]] = {}
@@ -251,6 +254,7 @@ class Breakers:
 
     def _look(self) -> None:
         """Notice what other engines have committed."""
+        self.in_use = True
         self._looked = True
         self._look_at = self._clock.monotonic_s() + POLL_S
         version = self._log.version()

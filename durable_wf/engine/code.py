@@ -42,15 +42,19 @@ Function = Callable[..., Any]
 _SIGNATURE_BYTES = 32
 
 
-def functions_given(workflow: Workflow) -> list[Function]:
-    """One callable for each task, in order: those the workflow carries, else imported ones.
+def functions_given(workflow: Workflow) -> list[Function | None]:
+    """One callable for each task, in order: those the workflow carries, else imported ones; None
+    for a task that waits and calls nothing.
 
     Raises NotFound naming the first task whose code is nowhere.
     """
     given = workflow.functions
     known: dict[FunctionRef, Function] = {}
-    found: list[Function] = []
+    found: list[Function | None] = []
     for task in workflow.tasks:
+        if task.wait is not None:
+            found.append(None)
+            continue
         function = given.get(task.name) or known.get(task.function)
         if function is None:
             function = known[task.function] = _imported(task)
@@ -104,7 +108,7 @@ def _is_homeless(ref: FunctionRef) -> bool:
 
 
 def with_stored_code(
-    workflow: Workflow, functions: Sequence[Function], session: Session
+    workflow: Workflow, functions: Sequence[Function | None], session: Session
 ) -> Workflow:
     """The workflow with functions of a notebook or prompt stored by value, in one signed bundle.
 
@@ -113,7 +117,7 @@ def with_stored_code(
     homeless = {
         task.name: function
         for task, function in zip(workflow.tasks, functions, strict=True)
-        if _is_homeless(task.function)
+        if function is not None and _is_homeless(task.function)
     }
     if not homeless:
         return workflow
@@ -208,13 +212,22 @@ def refuse_foreign(store: Store, *, trusted: bool) -> None:
 
 def load_trusted(recorded: Workflow, state: RunState, log: Log) -> Workflow:
     """The same, of a store whose code may be executed. Writes nothing to it."""
+    return load_anew(recorded, state, log)[0]
+
+
+def load_anew(recorded: Workflow, state: RunState, log: Log) -> tuple[Workflow, Workflow | None]:
+    """The same; and the workflow of this name as its script or target makes it today, None where
+    the functions came from elsewhere.
+    """
     functions = _stored(recorded, log)
     created = state.created
     assert created is not None
     _make_importable(created)
     fresh: dict[str, FunctionRef] = {}
     recovery: dict[str, tuple[Any, ...]] = {}
+    today = None
     for loaded in _loaded(recorded, functions, created):
+        today = loaded if loaded.name == recorded.name else today
         functions = {**loaded.functions, **functions}
         recovery |= loaded.recovery
         fresh.update((task.name, task.function) for task in loaded.tasks)
@@ -227,7 +240,8 @@ def load_trusted(recorded: Workflow, state: RunState, log: Log) -> Workflow:
     )
     if not recovery and _names_rules(recorded):
         recovery |= _rules_of_modules(recorded)
-    return attrs.evolve(recorded, tasks=tasks, functions=functions, recovery=recovery)
+    whole = attrs.evolve(recorded, tasks=tasks, functions=functions, recovery=recovery)
+    return whole, today
 
 
 def _names_rules(recorded: Workflow) -> bool:
@@ -266,7 +280,7 @@ def _loaded(
     scripts = dict.fromkeys(
         task.function.file
         for task in recorded.tasks
-        if task.name not in stored and not task.function.module
+        if task.name not in stored and not task.function.module and task.wait is None
     )
     for script in scripts:
         own = script == created.script

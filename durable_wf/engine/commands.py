@@ -1,18 +1,34 @@
 """Commands: what a row of the inbox asks of the core.
 
-Owns: the way from a verb to an input.
+Owns: the way from a verb and its body to an input, and the body of what people say to tasks.
 Must never: answer; the loop does, with the events that the command caused.
 Read next: `loop.py`, `control.py`.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from durable_wf.core import inputs as i
+from durable_wf.core import values
+from durable_wf.core.status import Verdict
+from durable_wf.errors import CallerError, NotReadable, NotStorable
 from durable_wf.store.port import Command, Verb
+
+LONGEST_COMMENT = 10_000
+"""Characters."""
+
+Body = Mapping[str, object]
+"""What a command says beside its reason, by name."""
+
+NOTHING_MORE: Body = {}
 
 
 def command_input(command: Command) -> i.Command:
-    """The input that a command of the inbox stands for."""
+    """The input that a command of the inbox stands for. Raises CallerError for a body that does not
+    say what the verb needs.
+    """
     match command.verb:
         case Verb.CANCEL:
             return i.Cancel(command.actor, command.reason)
@@ -20,3 +36,86 @@ def command_input(command: Command) -> i.Command:
             return i.Pause(command.actor, command.reason)
         case Verb.RESUME:
             return i.Resume(command.actor)
+        case Verb.ANSWER | Verb.SIGNAL:
+            try:
+                return _said(command, json.loads(command.body))
+            except (ValueError, KeyError, TypeError, AttributeError, NotReadable) as error:
+                raise CallerError(f"the command cannot be read: {error!r:.200}") from error
+
+
+def _said(command: Command, body: Body) -> i.Answer | i.Signal:
+    if command.verb is Verb.SIGNAL:
+        return i.Signal(_text(body["name"]), _stored(body["value"]), command.actor)
+    verdict = Verdict(body["verdict"])
+    value = _stored(body["value"]) if verdict is Verdict.VALUE else ""
+    attempt = body.get("attempt")
+    if attempt is not None and type(attempt) is not int:
+        raise TypeError(f"attempt {attempt!r:.60}")
+    return i.Answer(_text(body["task"]), verdict, command.actor, command.reason, value, attempt)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.60} is no text")
+    return value
+
+
+def _stored(value: object) -> str:
+    """A value as it is stored, which those who come after can read."""
+    values.decode(_text(value))
+    return _text(value)
+
+
+def accepted(command: Command) -> str:
+    """What the sender of a command is told whose wish is followed."""
+    said = json.loads(command.body).get("verdict", "") if command.verb is Verb.ANSWER else ""
+    return f"{said or command.verb.value} accepted"
+
+
+# --- what people say ------------------------------------------------------------------------------
+
+
+def answer_body(
+    task: str, verdict: Verdict, value: object = None, attempt: int | None = None
+) -> Body:
+    """The body of an answer about a task, but for its comment, which is the reason."""
+    if not isinstance(task, str):
+        raise CallerError(f"a task is named by a text, not {task!r:.60}")
+    if attempt is not None and (isinstance(attempt, bool) or not isinstance(attempt, int)):
+        raise CallerError(f"attempt={attempt!r:.60}: a whole number is needed")
+    stored = storable("value", value) if verdict is Verdict.VALUE else ""
+    return {"task": task, "verdict": verdict.value, "value": stored, "attempt": attempt}
+
+
+def signal_body(name: str, value: object) -> Body:
+    """The body of a signal."""
+    if not isinstance(name, str):
+        raise CallerError(f"a signal is named by a text, not {name!r:.60}")
+    return {"name": name, "value": storable("value", value)}
+
+
+def storable(what: str, value: object) -> str:
+    """A value that comes from outside, as it is stored. Raises CallerError when it cannot be."""
+    try:
+        text = values.encode(value, name=what)
+    except NotStorable as error:
+        raise CallerError(error.message, hint=error.hint) from None
+    if (size := len(text.encode())) > values.TABLE_MAX:
+        raise CallerError(
+            f"{what}: it takes {size:,} bytes of JSON; {values.TABLE_MAX:,} fit",
+            hint="write it to a file and send its path",
+        )
+    return text
+
+
+def check_comment(comment: object) -> str:
+    """The comment itself. Raises CallerError for what none can be."""
+    if not isinstance(comment, str):
+        raise CallerError(f"a comment is a text, not {comment!r:.60}")
+    if len(comment) > LONGEST_COMMENT:
+        raise CallerError(f"the comment has {len(comment):,} characters; {LONGEST_COMMENT:,} fit")
+    try:
+        comment.encode()
+    except UnicodeEncodeError:
+        raise CallerError("the comment is not valid Unicode") from None
+    return comment

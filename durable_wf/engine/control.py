@@ -1,7 +1,8 @@
 """Control: commands of people to a run, wherever it is.
 
 Owns: the three ways of a command: to a run of this engine, through the inbox to the engine that is
-alive, or, with no engine alive, by claiming the run and deciding what starts nothing.
+alive, or, with no engine alive, by claiming the run and deciding what starts nothing. What people
+say to a task that waits is decided without a claim (see `answering.py`).
 Must never: start a task; a resume without an engine waits in the inbox for one.
 Read next: `claiming.py`, `loop.py` (`_read_inbox`).
 """
@@ -17,9 +18,10 @@ from pathlib import Path
 from durable_wf.core import inputs as i
 from durable_wf.core.state import row_of
 from durable_wf.core.summary import RunRow
+from durable_wf.engine import answering
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.clock import SystemClock
-from durable_wf.engine.commands import command_input
+from durable_wf.engine.commands import NOTHING_MORE, Body, accepted, command_input
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.engine.waiting import wait_until
@@ -33,6 +35,9 @@ ANSWER_S = 5.0
 
 _LOOK_S = 0.02
 
+_TRIES = 5
+"""How often a command looks again for who may decide it, while engines come and go."""
+
 
 def not_trusted(path: Path) -> NotTrusted:
     """The error for a store that may only be read."""
@@ -42,22 +47,39 @@ def not_trusted(path: Path) -> NotTrusted:
     )
 
 
-def command_live(loop: Loop, run_id: str, verb: Verb, actor: str, reason: str) -> Answer:
-    """Obey a command in a run that this engine holds. In the driving thread."""
+def command_live(
+    loop: Loop,
+    run_id: str,
+    verb: Verb,
+    actor: str,
+    reason: str,
+    more: Body = NOTHING_MORE,
+    store: Store | None = None,
+) -> Answer:
+    """Obey a command in a run that this engine holds. In the driving thread. A refusal says who
+    came first if it is told where the history stands.
+    """
     live = loop.run(run_id)
     if live is None:
         raise WrongState(f"run {run_id} has just ended", hint=f"dwf show {run_id}")
-    given = command_input(Command(0, run_id, verb, actor, "", 0, json.dumps({"reason": reason})))
-    decided = loop.give(live, given)
+    command = Command(0, run_id, verb, actor, "", 0, _body(reason, more))
+    answering.refuse_unknown(live.state.workflow, run_id, command)
+    decided = loop.give(live, command_input(command))
     if decided.refused:
-        raise WrongState(decided.refused, hint=f"dwf show {run_id}")
-    return Answer(0, run_id, True, f"{verb.value} accepted")
+        error = WrongState(decided.refused, hint=f"dwf show {run_id}")
+        if store is None:
+            raise error
+        row = row_or_raise(store.log, run_id)
+        raise answering.with_who_came_first(store.log, row, command, error)
+    return Answer(0, run_id, True, accepted(command))
 
 
-def command_if_live(loop: Loop, run_id: str, verb: Verb, actor: str, reason: str) -> None:
+def command_if_live(
+    loop: Loop, run_id: str, verb: Verb, actor: str, reason: str, more: Body = NOTHING_MORE
+) -> None:
     """The same on behalf of somebody who does not wait: what comes too late is dropped."""
     with contextlib.suppress(WrongState):
-        command_live(loop, run_id, verb, actor, reason)
+        command_live(loop, run_id, verb, actor, reason, more)
 
 
 def send(
@@ -67,8 +89,10 @@ def send(
     actor: str,
     reason: str = "",
     wait_s: float = ANSWER_S,
+    more: Body = NOTHING_MORE,
 ) -> Answer:
-    """Give a command to a run and wait for the answer, up to `wait_s` seconds.
+    """Give a command to a run and wait for the answer, up to `wait_s` seconds. `more` is what the
+    command says beside its reason.
 
     An answer that has not come in time has `command` set and says so; the command stays in the
     inbox. Raises NotFound, WrongState, NotTrusted.
@@ -76,8 +100,10 @@ def send(
     if not store.writable:
         raise not_trusted(store.folder.path)
     row = row_or_raise(store.log, run_id)
-    number = _post_if_owned(store, row, verb, actor, reason)
-    return _finish(store, row, verb, actor, reason, number, wait_s)
+    command = Command(0, run_id, verb, actor, "", SystemClock().now_us(), _body(reason, more))
+    if answering.is_said(verb):
+        answering.refuse_unknown(load_definition(store.log, row), run_id, command)
+    return _finish(store, row, command, _post_if_owned(store, row, command), wait_s)
 
 
 def send_all(
@@ -96,18 +122,20 @@ def send_all(
     """
     if not store.writable:
         raise not_trusted(store.folder.path)
-    posted: list[tuple[RunRow, int | None]] = []
+    posted: list[tuple[RunRow, Command, int | None]] = []
     for run_id in run_ids:
+        at, body = SystemClock().now_us(), _body(reason, NOTHING_MORE)
+        command = Command(0, run_id, verb, actor, "", at, body)
         try:
             row = row_or_raise(store.log, run_id)
-            posted.append((row, _post_if_owned(store, row, verb, actor, reason)))
+            posted.append((row, command, _post_if_owned(store, row, command)))
         except DurableWorkflowError as error:
             yield run_id, error
     silent: set[str] = set()
-    for row, number in posted:
+    for row, command, number in posted:
         left_s = 0.0 if row.engine in silent else wait_s
         try:
-            answer = _finish(store, row, verb, actor, reason, number, left_s)
+            answer = _finish(store, row, command, number, left_s)
         except DurableWorkflowError as error:
             yield row.run_id, error
             continue
@@ -116,63 +144,83 @@ def send_all(
         yield row.run_id, answer
 
 
-def _post_if_owned(store: Store, row: RunRow, verb: Verb, actor: str, reason: str) -> int | None:
+def _post_if_owned(store: Store, row: RunRow, command: Command) -> int | None:
     """Put the command into the inbox where an engine holds the run; None where none does."""
     try:
         refuse_if_not_claimable(row, store.folder.locks)
     except OwnedElsewhere:
-        return _post(store, row, verb, actor, reason)
+        return _post(store, command)
+    except WrongState as error:
+        raise answering.with_who_came_first(store.log, row, command, error) from None
     return None
 
 
 def _finish(
-    store: Store,
-    row: RunRow,
-    verb: Verb,
-    actor: str,
-    reason: str,
-    number: int | None,
-    wait_s: float,
+    store: Store, row: RunRow, command: Command, number: int | None, wait_s: float
 ) -> Answer:
-    """Wait for the answer to command `number`, or decide where no engine holds the run."""
-    if number is not None:
-        answer = _through_inbox(store, row, number, wait_s)
+    """Wait for the answer to command `number`, or decide where no engine holds the run; again where
+    that has changed meanwhile.
+    """
+    for _ in range(_TRIES):
+        answer: Answer | None
+        if number is not None:
+            answer = _through_inbox(store, row, command, number, wait_s)
+        elif command.verb is Verb.RESUME:
+            answer = _leave_for_engine(store, row, command)
+        elif answering.is_said(command.verb):
+            answer = answering.decide_alone(store.log, row, command)
+        else:
+            answer = _decide_alone(store, row, command)
         if answer is not None:
             return answer
-        row = row_or_raise(store.log, row.run_id)  # its engine has ended, or let go of it
-        refuse_if_not_claimable(row, store.folder.locks)
-    if verb is Verb.RESUME:
-        return _leave_for_engine(store, row, actor, reason)
-    return _decide_alone(store, row, verb, actor, reason)
+        row = row_or_raise(store.log, row.run_id)
+        number = _post_if_owned(store, row, command)
+    raise OwnedElsewhere(
+        f"run {row.run_id} is taken by one engine after the other", hint="try again"
+    )
 
 
-def _post(store: Store, row: RunRow, verb: Verb, actor: str, reason: str) -> int:
+def _body(reason: str, more: Body) -> str:
+    return json.dumps({"reason": reason, **more})
+
+
+def _post(store: Store, command: Command) -> int:
     key = secrets.token_hex(8)
-    body = json.dumps({"reason": reason})
-    return store.log.post(row.run_id, verb, actor, key, SystemClock().now_us(), body)
+    return store.log.post(
+        command.run_id, command.verb, command.actor, key, command.at, command.body
+    )
 
 
-def _through_inbox(store: Store, row: RunRow, number: int, wait_s: float) -> Answer | None:
+def _through_inbox(
+    store: Store, row: RunRow, command: Command, number: int, wait_s: float
+) -> Answer | None:
     """The answer of the engine that holds the run; None when it has ended unasked, or let go."""
     gone = Answer(number, row.run_id, False, "nobody runs it any more")
 
     def answer() -> Answer | None:
         holds = _holds(store, row)
-        command = store.log.command(number)
-        if command is not None and command.answer is not None:
-            return Answer(number, row.run_id, bool(command.accepted), command.answer)
-        return None if holds else gone
+        return _answered(store, number) or (None if holds else gone)
 
     answered = wait_until(answer, wait_s, _LOOK_S)
     if answered is gone:
-        store.log.append(Batch(answers=[gone]))  # decided below instead, and only once
-        return None
+        if not store.log.append(Batch(answers=[gone])).conflicts:
+            return None  # decided below instead, and only once
+        answered = _answered(store, number)  # another engine has taken over, and obeyed
     if answered is None:
         text = f"engine {row.engine} has not answered within {wait_s:g} s; the command waits"
         return Answer(number, row.run_id, False, text)
     if not answered.accepted:
-        raise WrongState(answered.text, hint=f"dwf show {row.run_id}")
+        error = WrongState(answered.text, hint=f"dwf show {row.run_id}")
+        raise answering.with_who_came_first(store.log, row, command, error)
     return answered
+
+
+def _answered(store: Store, number: int) -> Answer | None:
+    """What a command was answered, if it was."""
+    command = store.log.command(number)
+    if command is None or command.answer is None:
+        return None
+    return Answer(number, command.run_id, bool(command.accepted), command.answer)
 
 
 def _holds(store: Store, row: RunRow) -> bool:
@@ -182,26 +230,24 @@ def _holds(store: Store, row: RunRow) -> bool:
     return now.engine == row.engine and locks.is_held(store.folder.locks, row.engine)
 
 
-def _leave_for_engine(store: Store, row: RunRow, actor: str, reason: str) -> Answer:
-    number = _post(store, row, Verb.RESUME, actor, reason)
+def _leave_for_engine(store: Store, row: RunRow, command: Command) -> Answer:
+    number = _post(store, command)
     text = f"no engine is alive; continue with: dwf resume {row.run_id}"
     return Answer(number, row.run_id, False, text)
 
 
-def _decide_alone(store: Store, row: RunRow, verb: Verb, actor: str, reason: str) -> Answer:
+def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer:
     """Claim the run for a moment, decide, and let go, in one transaction."""
-    clock = SystemClock()
     lock = locks.create(store.folder.locks, f"e-{secrets.token_hex(4)}")
     try:
         state = replayed(store.log, row, load_definition(store.log, row))
-        at = clock.now_us()
-        claimed = claim(store.log, store.folder.locks, row, state, lock.name, verb.value, at)
-        body = json.dumps({"reason": reason})
-        command = Command(0, row.run_id, verb, actor, "", at, body)
+        at = command.at
+        why = command.verb.value
+        claimed = claim(store.log, store.folder.locks, row, state, lock.name, why, at)
         if refused := claimed.give(command_input(command), at):
             raise WrongState(refused, hint=f"dwf show {row.run_id}")
         if not state.final:
-            claimed.give(i.Release(lock.name, verb.value), at)
+            claimed.give(i.Release(lock.name, why), at)
         append = RunAppend(row.run, row.run_id, row.n, claimed.events, row_of(state))
         appended = store.log.append(Batch(appends=[append]))
     finally:
@@ -209,4 +255,4 @@ def _decide_alone(store: Store, row: RunRow, verb: Verb, actor: str, reason: str
         lock.path.unlink(missing_ok=True)
     if appended.conflicts:
         raise OwnedElsewhere(f"run {row.run_id} has just been taken by an engine", hint="try again")
-    return Answer(0, row.run_id, True, f"{verb.value} accepted")
+    return Answer(0, row.run_id, True, accepted(command))

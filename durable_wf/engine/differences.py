@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import attrs
 
-from durable_wf.core.definition import Literal, Task, Workflow
+from durable_wf.core.definition import Literal, Task, WaitFor, Workflow
 
 _SHOWN = 8
 
@@ -43,6 +43,9 @@ def _of_task(old: Task, new: Task) -> list[str]:
             continue
         if field.name == "kwargs":
             found += _of_arguments(new.name, dict(before), dict(after))
+        elif field.name == "wait":
+            words = f"it waited for {_awaited(before)} and waits for {_awaited(after)}"
+            found.append(f"task {new.name!r}: {words}")
         else:
             found.append(f"task {new.name!r}: {field.name} was {before!r} and is {after!r}")
     return found
@@ -55,6 +58,14 @@ def _of_arguments(task: str, old: dict[str, object], new: dict[str, object]) -> 
         if before != after:
             found.append(f"task {task!r}: {name} was {_shown(before)} and is {_shown(after)}")
     return found
+
+
+def _awaited(wait: WaitFor | None) -> str:
+    if wait is None:
+        return "nothing"
+    named = f" {wait.name!r}" if wait.name else ""
+    asked = f" {wait.question!r:.60}" if wait.question else ""
+    return f"{wait.kind.value}{named}{asked}"
 
 
 def _shown(source: object) -> str:

@@ -17,8 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import attrs
+
 from durable_wf.authoring import loading
 from durable_wf.authoring.options import read_metadata, read_tags
+from durable_wf.core.awaited import Awaited, awaited
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.resolver import nearest
@@ -26,15 +29,18 @@ from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import Duration, parse_limit
 from durable_wf.engine import control, entering, origin
+from durable_wf.engine.commands import NOTHING_MORE, Body
 from durable_wf.engine.driver import closed
 from durable_wf.engine.entering import OnRefused, Options
 from durable_wf.engine.interrupts import handled
+from durable_wf.engine.people import People
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
+from durable_wf.engine.retrying import Retrying
 from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of, warm_up
 from durable_wf.engine.settings import ExecutorType, settings
 from durable_wf.engine.settings import executor_type as executor_named
-from durable_wf.engine.view import row_or_raise
+from durable_wf.engine.view import load_state, row_or_raise
 from durable_wf.errors import (
     CallerError,
     DefinitionError,
@@ -50,7 +56,7 @@ from durable_wf.store.opening import open_store
 from durable_wf.store.port import Answer, Verb
 
 
-class WorkflowEngine:
+class WorkflowEngine(People, Retrying):
     """Runs workflows and keeps their event log in a store.
 
     `store` is a folder (default: `.durable-wf`, looked for from the working folder upwards, made
@@ -114,9 +120,11 @@ class WorkflowEngine:
         """Run a workflow (or a registered one, by name) and wait for its outcome.
 
         With a `run_id` the call is idempotent: an unfinished run is continued, a final one, failed
-        too, gives its recorded outcome. Returns early when the run is paused and nothing runs, or
-        when nothing runs and no timer is due within `wait` (default: wait for any timer). A new run
-        that has not ended within `deadline` (default: the workflow's own) fails.
+        too, gives its recorded outcome. Returns early when the run is paused and nothing runs; when
+        nothing runs and it waits for people or signals alone; or when nothing runs and no timer is
+        due within `wait` (default: wait for any timer). `result.waiting` then says for what, and
+        the engine goes on in the background once it comes. A new run that has not ended within
+        `deadline` (default: the workflow's own) fails.
         Raises RunFailed, which carries the result, unless `check` is False; RunConflict when the
         `run_id` stands for another definition; CodeChanged unless `accept_changes`; Interrupted
         on SIGINT, SIGTERM or SIGHUP.
@@ -147,7 +155,8 @@ class WorkflowEngine:
     ) -> RunHandle:
         """Start a workflow in the background and return at once; the handle can be awaited.
 
-        Arguments and errors before the start are those of `run`.
+        Arguments and errors before the start are those of `run`. The outcome comes when the run
+        ends or is paused, however long it waits for people.
         """
         resolved = self._resolve(workflow)
         loading.intercept(resolved)
@@ -155,11 +164,14 @@ class WorkflowEngine:
             run_id, executor_type, tags, metadata, on_progress, None, deadline,
             accept_changes=accept_changes,
         )  # fmt: skip
+        options = attrs.evolve(options, leaves=False)
         session = self._open(options.executor)
         session.driver.run_in_background()
-        return session.driver.call(
+        handle = session.driver.call(
             lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
         )
+        handle.people = self
+        return handle
 
     def resume(
         self,
@@ -172,7 +184,7 @@ class WorkflowEngine:
         check: bool = True,
         on_progress: OnProgress | None = None,
     ) -> RunResult:
-        """Continue an interrupted or paused run and wait for its outcome.
+        """Continue an interrupted, paused or waiting run and wait for its outcome, as `run` does.
 
         Its code is loaded as the run's definition names it, unless `workflow` brings it.
         Raises NotFound, WrongState, OwnedElsewhere, CodeChanged, NotTrusted, RunFailed.
@@ -193,10 +205,12 @@ class WorkflowEngine:
         *,
         executor_type: str | None = None,
         accept_changes: bool = False,
+        wait: Duration | None = None,
         on_progress: OnProgress | None = None,
         on_refused: OnRefused | None = None,
     ) -> list[RunResult]:
-        """Continue every interrupted run whose engine is gone, and wait for all of them.
+        """Continue every interrupted run whose engine is gone, and wait for all of them, as `run`
+        does.
 
         Paused runs stay paused. With `run_ids` it continues these and no others, paused ones too.
         A run that cannot be continued is skipped: `on_refused(run_id, error)` is called, or else a
@@ -206,7 +220,7 @@ class WorkflowEngine:
         if loading.is_loading():
             return []
         options = self._options(
-            None, executor_type, (), None, on_progress, accept_changes=accept_changes
+            None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
         chosen = None if run_ids is None else tuple(run_ids)
         refused = on_refused or entering.warn_of_refusal
@@ -225,6 +239,14 @@ class WorkflowEngine:
     def pause(self, run_id: str, reason: str = "") -> Answer:
         """Start nothing more in a run; what runs may finish. Raises NotFound, WrongState."""
         return self._command(run_id, Verb.PAUSE, reason)
+
+    def waiting(self, run_id: str) -> tuple[Awaited, ...]:
+        """What the tasks of a run wait for now. Raises NotFound."""
+        log = open_store(self._path, readonly=True).log
+        try:
+            return tuple(awaited(load_state(log, run_id)))
+        finally:
+            log.close()
 
     # --- definitions and histories --------------------------------------------------------------
 
@@ -367,22 +389,26 @@ class WorkflowEngine:
         except DurableWorkflowError as error:
             log.warning("%s", error)
 
-    def _command(self, run_id: str, verb: Verb, reason: str) -> Answer:
+    def _command(self, run_id: str, verb: Verb, reason: str, more: Body = NOTHING_MORE) -> Answer:
         if loading.is_loading():
             return Answer(0, run_id, False, f"not done while a script is loaded: {verb.value}")
-        session = self._session
+        session, person = self._session, origin.person()
         held = session is not None and not session.is_inherited
         if session is not None and held and session.loop.run(run_id) is not None:
             if session.driver.is_driving():
-                loop, person = session.loop, origin.person()
-                loop.request(lambda: control.command_if_live(loop, run_id, verb, person, reason))
+                loop = session.loop
+                loop.request(
+                    lambda: control.command_if_live(loop, run_id, verb, person, reason, more)
+                )
                 return Answer(0, run_id, True, f"{verb.value} follows")
             return session.driver.call(
-                lambda: control.command_live(session.loop, run_id, verb, origin.person(), reason)
+                lambda: control.command_live(
+                    session.loop, run_id, verb, person, reason, more, session.store
+                )
             )
         store = open_store(self._path)
         try:
-            return control.send(store, run_id, verb, origin.person(), reason)
+            return control.send(store, run_id, verb, person, reason, more=more)
         finally:
             store.close()
 

@@ -20,6 +20,7 @@ from durable_wf.core.judge import declared, judge
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL
 from durable_wf.core.values_classes import NO_CLASSES, Classes, classes_of
+from durable_wf.engine.watchdog import Asked, Watchdog
 from durable_wf.errors import NotFound
 from durable_wf.recovery.chain import Rules, answer_of, decide, label_of
 from durable_wf.recovery.decisions import Decision
@@ -30,6 +31,8 @@ log = logging.getLogger("durable_wf.engine")
 
 SLOW_S = 1.0
 """A rule that takes longer is named in the log: the whole engine waits for it."""
+
+_WATCHDOG = Watchdog(SLOW_S)
 
 Fallbacks = dict[tuple[str, str], Callable[..., Any]]
 """(task, or "" for all tasks; name of the function in the log) -> fallback function."""
@@ -77,7 +80,8 @@ class Judge:
     def _ask(self, rule: NamedRule, history: History, fault: Fault) -> Decision | None:
         began = self.monotonic_s()
         try:
-            return rule(history, fault)
+            with _WATCHDOG.watching(Asked(rule.name, history.task, history.run_id)):
+                return rule(history, fault)
         finally:
             took = self.monotonic_s() - began
             if took > SLOW_S:

@@ -17,7 +17,7 @@ import attrs
 from durable_wf.core.definition import Literal, PayloadRef, Source, Task, Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.scheduler import Pick, Question
-from durable_wf.core.state import RunState
+from durable_wf.core.state import RunState, row_since
 from durable_wf.core.status import TASK_FINAL, RunStatus, TaskStatus
 from durable_wf.engine.judging import Fallbacks, Judge
 from durable_wf.engine.progress import OnProgress
@@ -32,6 +32,7 @@ from durable_wf.execute.port import (
     RunCode,
     Seat,
 )
+from durable_wf.store.port import Appended, RunAppend
 
 OVERHEAD_US = 10
 """What a worker spends on an attempt besides the task's own code, for estimates."""
@@ -51,7 +52,8 @@ class LiveRun:
     `durations_us` are those of an earlier run by task index, empty where there was none.
     `details` holds the last heartbeat's detail by task index, for tasks that have sent any.
     `judge` decides about faults; `fallback_of` gives the index of a fallback function by task
-    (or "") and name. `wait_s` is how long the caller waits for timers; None: for ever.
+    (or "") and name. `wait_s` is how long the caller waits for timers; None: for ever. `leaves`
+    says whether it goes when the run waits for people or signals alone.
     """
 
     key: int
@@ -64,6 +66,7 @@ class LiveRun:
     judge: Judge
     fallback_of: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     wait_s: float | None = None
+    leaves: bool = False
     run: int = 0
     committed_n: int = 0
     pending: list[Recorded] = attrs.field(factory=list)
@@ -96,12 +99,28 @@ class LiveRun:
 
     def rests(self, now: int) -> bool:
         """Whether nothing will happen for longer than the caller waits."""
-        if self.wait_s is None or self.state.running:
+        if self.state.running:
             return False
         wake_at = self.wake_at
-        if wake_at is None or wake_at - now <= self.wait_s * 1e6:
-            return False
-        return not self.state.all_ready()
+        if wake_at is None:
+            patient = not self.leaves
+        else:
+            patient = self.wait_s is None or wake_at - now <= self.wait_s * 1e6
+        return not patient and not self.state.all_ready()
+
+    # --- commits ----------------------------------------------------------------------------------
+
+    def append(self) -> RunAppend:
+        """What is decided and not in the log, which must be something."""
+        n = self.committed_n
+        return RunAppend(self.run, self.state.run_id, n, self.pending, row_since(self.state, n))
+
+    def appended(self, appended: Appended) -> None:
+        """That transaction is durable, with or without this run."""
+        run = appended.runs.get(self.state.run_id)
+        if run is not None:
+            self.run = run
+            self.committed_n = self.pending[-1].n
 
     # --- estimates ------------------------------------------------------------------------------
 
@@ -140,8 +159,9 @@ class LiveRun:
         """
         index = pick.index
         task = self.state.task(index)
-        args = tuple(self._argument(s, fetch) for s in task.args) if task.args else ()
-        kwargs = tuple((k, self._argument(s, fetch)) for k, s in task.kwargs) if task.kwargs else ()
+        give = self._argument
+        args = tuple([give(source, fetch) for source in task.args]) if task.args else ()
+        kwargs = tuple([(k, give(s, fetch)) for k, s in task.kwargs]) if task.kwargs else ()
         # By position: twelve names would double what the call costs.
         return Assignment(
             seq, pick.seat.worker, self.key, index, attempt, task.name,
@@ -187,7 +207,7 @@ class LiveRun:
             fault = self.state.faults[upstream]
             return Absent(source.task, fault.kind.value, fault.message)
         payload = None
-        if isinstance(value, PayloadRef) and not value.file:
+        if type(value) is PayloadRef and not value.file:
             payload = fetch(value.digest)
         producer = self._function(upstream) if self.state.past else self.function_of[upstream]
         return Given(value, source.path, producer, payload, source.task)
@@ -216,18 +236,22 @@ def run_code(
     key: int,
     run_id: str,
     workflow: Workflow,
-    functions: Sequence[Callable[..., Any]],
+    functions: Sequence[Callable[..., Any] | None],
     fallbacks: Fallbacks,
 ) -> tuple[RunCode, array[int], dict[tuple[str, str], int]]:
     """The distinct functions of a run, for each task the index of its own, and those of fallbacks.
 
-    `functions` holds one callable for each task, in the order of the definition.
+    `functions` holds one callable for each task, in the order of the definition; None, which gets
+    the index -1, for one that calls nothing.
     """
     seen: dict[int, int] = {}
     distinct: list[Callable[..., Any]] = []
     names: list[str] = []
     function_of = array("i")
     for task, function in zip(workflow.tasks, functions, strict=True):
+        if function is None:
+            function_of.append(-1)
+            continue
         number = seen.get(id(function))
         if number is None:
             number = seen[id(function)] = len(distinct)

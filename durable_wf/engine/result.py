@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core import events as e
+from durable_wf.core.awaited import Awaited
 from durable_wf.core.codec import decode
 from durable_wf.core.definition import Value, Workflow
 from durable_wf.core.events import Fault, Recorded
@@ -23,9 +24,10 @@ from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.values import NO_CLASSES, Missing, classes_of
+from durable_wf.engine.people import People
 from durable_wf.errors import NotFound, WrongState
 from durable_wf.execute.calls import read_value
-from durable_wf.store.port import Log
+from durable_wf.store.port import Answer, Log
 
 Reader = Callable[[], Log]
 """Opens a log for reading; whoever calls it closes it."""
@@ -35,6 +37,7 @@ Reader = Callable[[], Log]
 class RunResult:
     """The outcome of a run, as it stood when this was made. Times are UTC microseconds.
 
+    Of a run that has not ended, `waiting` says what its tasks wait for: answers, signals, time.
     `result["task"]` decodes the task's value: equal to what the task returned, and of its type.
     A failed optional task and a skipped one give a `Missing`, another failed one raises WrongState.
     Values are read from the store when asked for.
@@ -44,6 +47,7 @@ class RunResult:
     workflow: Workflow = attrs.field(repr=False)
     _reader: Reader = attrs.field(repr=False)
     _outcomes: dict[str, Value | Fault | Missing] = attrs.field(factory=dict, repr=False, eq=False)
+    waiting: tuple[Awaited, ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -54,6 +58,11 @@ class RunResult:
     def status(self) -> RunStatus:
         """The run's state."""
         return self.row.status
+
+    @property
+    def origin(self) -> str:
+        """The run that this one was made from, by a retry or a fork; "" where there is none."""
+        return self.row.origin
 
     @property
     def created_at(self) -> int:
@@ -147,8 +156,9 @@ class RunResult:
 Outcome = Value | Fault | Missing
 
 _OUTCOMES = (
-    "AttemptSucceeded", "AttemptFailed", "TaskRetryScheduled", "TaskFallbackScheduled",
-    "TaskFellBack", "TaskSkipped",
+    "AttemptSucceeded", "AttemptFailed", "AttemptRefused", "TaskRetryScheduled",
+    "TaskFallbackScheduled", "TaskProbeScheduled", "TaskEscalated", "TaskFellBack", "TaskSkipped",
+    "TaskCompleted", "TaskImported", "TaskFailed",
 )  # fmt: skip
 
 
@@ -157,6 +167,7 @@ def outcomes(log: Log, run: int, n: int) -> dict[str, Outcome]:
     where it was skipped.
     """
     found: dict[str, Outcome] = {}
+    faults: dict[str, Fault] = {}
     for stored in log.stored(run):
         if stored.n > n:
             break
@@ -164,16 +175,29 @@ def outcomes(log: Log, run: int, n: int) -> dict[str, Outcome]:
         if not stored.kind.startswith(_OUTCOMES):
             continue
         match decode(stored.kind, stored.task, stored.attempt, stored.body):
-            case e.AttemptSucceeded(task=task, value=value):
+            case (
+                e.AttemptSucceeded(task=task, value=value)
+                | e.TaskFellBack(task=task, value=value)
+                | e.TaskCompleted(task=task, value=value)
+            ):
                 found[task] = value
+            case e.TaskImported(task=task) as imported:
+                found[task] = imported.stored
             case e.AttemptFailed(task=task, fault=fault):
-                found[task] = fault
-            case e.TaskFellBack(task=task, value=value):
-                found[task] = value
+                found[task] = faults[task] = fault
+            case e.AttemptRefused(task=task) as refused:
+                found[task] = faults[task] = refused.fault
+            case e.TaskFailed(task=task, reason=reason, kind=kind):
+                found[task] = faults.setdefault(task, Fault(kind, reason))
             case e.TaskSkipped(task=task, reason=reason):
                 found[task] = Missing(task=task, kind=TaskStatus.SKIPPED.value, message=reason)
-            case e.TaskRetryScheduled(task=task) | e.TaskFallbackScheduled(task=task):
-                del found[task]
+            case (
+                e.TaskRetryScheduled(task=task)
+                | e.TaskFallbackScheduled(task=task)
+                | e.TaskProbeScheduled(task=task)
+                | e.TaskEscalated(task=task)
+            ):
+                found.pop(task, None)
             case _:
                 pass
     return found
@@ -184,6 +208,7 @@ class RunHandle:
 
     def __init__(self, run_id: str, cancel: Callable[[str, str], None]) -> None:
         self.run_id = run_id
+        self.people: People | None = None
         self._cancel = cancel
         self.future: Future[RunResult] = Future()
         self.future.set_running_or_notify_cancel()  # who gives up waiting does not end the run
@@ -203,6 +228,31 @@ class RunHandle:
     def cancel(self, reason: str = "") -> None:
         """Ask for the run to be cancelled; the outcome tells whether it was."""
         self._cancel(self.run_id, reason)
+
+    def waiting(self) -> tuple[Awaited, ...]:
+        """What the tasks of the run wait for now."""
+        return self._engine.waiting(self.run_id)
+
+    def approve(self, task: str, comment: str = "") -> Answer:
+        """Say yes to an approval; see `WorkflowEngine.approve`."""
+        return self._engine.approve(self.run_id, task, comment)
+
+    def reject(self, task: str, comment: str = "") -> Answer:
+        """Say no to an approval; see `WorkflowEngine.approve`."""
+        return self._engine.reject(self.run_id, task, comment)
+
+    def resolve(self, task: str, how: str, comment: str = "", *, value: object = None) -> Answer:
+        """Decide about a task that waits; see `WorkflowEngine.resolve`."""
+        return self._engine.resolve(self.run_id, task, how, comment, value=value)
+
+    def signal(self, name: str, value: object = None) -> Answer:
+        """Send the run a signal; see `WorkflowEngine.signal`."""
+        return self._engine.signal(self.run_id, name, value)
+
+    @property
+    def _engine(self) -> People:
+        assert self.people is not None, "set by the engine that gave this handle"
+        return self.people
 
     def __await__(self) -> Generator[Any, None, RunResult]:
         # Heavy (25 ms), and loaded already by whoever awaits.

@@ -12,6 +12,7 @@ import os
 import secrets
 from pathlib import Path
 
+from durable_wf.core.awaited import awaited
 from durable_wf.core.events import EngineStarted
 from durable_wf.core.resources import Ledger
 from durable_wf.core.status import RunStatus
@@ -107,7 +108,8 @@ class Session:
         """The outcome of a live run as it stands."""
         row = self.store.log.row(live.run_id)
         assert row is not None
-        return RunResult(row, live.state.workflow, self.reader)
+        waiting = () if live.state.final else tuple(awaited(live.state))
+        return RunResult(row, live.state.workflow, self.reader, waiting=waiting)
 
     def close(self, why: str) -> None:
         """Let go of everything. Idempotent."""

@@ -15,7 +15,7 @@ from strategies import task, workflow
 from durable_wf.core import events as e
 from durable_wf.core.breaker import Breaker
 from durable_wf.core.circuit import Outcome, What, lease_of
-from durable_wf.core.status import RunStatus
+from durable_wf.core.status import FaultKind, RunStatus
 from durable_wf.store import locks
 from durable_wf.store.opening import open_store
 from durable_wf.store.port import Batch, LeaseTake
@@ -196,6 +196,20 @@ def test_a_closed_one_holds_nobody(world):
     world.run()
     world.rows(What.FAILED)
     assert "breaker" not in world("show", "r").out
+
+
+def test_a_task_that_has_fallen_back_to_a_function_is_not_held(world):
+    fault = e.Fault(FaultKind.ERROR, "boom")
+    put(
+        world.store.log, CREATED, e.RunClaimed("e-12345678", "create"), e.RunStarted(),
+        e.AttemptStarted("a", 1, "w-12345678-0", 7, 8), e.AttemptFailed("a", 1, fault),
+        e.TaskFallbackScheduled("a", "jobs:other", "rule", "because"),
+        workflow=flow(PAY),
+    )  # fmt: skip
+    world.rows(*OPENED)
+    states = world("show", "r", "--json").document["task_states"]
+    assert {name for name, state in states.items() if "breaker" in state} == {"b"}
+    assert "breaker 'pay'" not in world("why", "r", "a").out
 
 
 def test_a_run_whose_engine_is_dead_is_held_by_that_first(world):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from durable_wf.core.definition import FunctionRef, Literal, Task, Upstream, Workflow
+from durable_wf.core.definition import FunctionRef, Literal, Task, Upstream, WaitFor, Workflow
 from durable_wf.core.digests import code_digest, fingerprints, inputs_digest, structure_digest
 from durable_wf.core.resources import Resources
+from durable_wf.core.status import Otherwise, WaitKind
 
 F = FunctionRef("f", "mod", "", "abc")
 A = Task("a", F, kwargs=(("x", Literal("1")),))
@@ -73,3 +74,34 @@ def test_a_value_cannot_pass_for_another_one_by_its_place():
 def test_code_without_fingerprint_is_told_by_its_name():
     nameless = of(Task("a", FunctionRef("f", "mod")), Task("b", FunctionRef("g", "mod")))
     assert fingerprints(nameless) == {"a": "mod:f", "b": "mod:g"}
+
+
+ASKS = Task("b", FunctionRef("x"), ("a",), wait=WaitFor(WaitKind.APPROVAL, question="now?"))
+TAKES = Task("b", FunctionRef("x"), ("a",), wait=WaitFor(WaitKind.SIGNAL, "go"))
+
+
+def test_what_a_task_waits_for_is_structure():
+    """Which kind of thing, and which signal; and that it waits at all."""
+    digests = [
+        structure_digest(of(A, b))
+        for b in (
+            Task("b", FunctionRef("x"), ("a",)),
+            ASKS,
+            TAKES,
+            attrs.evolve(TAKES, wait=WaitFor(WaitKind.SIGNAL, "stop")),
+            attrs.evolve(ASKS, optional=True),
+            attrs.evolve(ASKS, upstream=()),
+        )
+    ]
+    assert len(set(digests)) == len(digests)
+
+
+def test_how_it_asks_and_how_long_it_waits_is_tuning():
+    other = WaitFor(
+        WaitKind.APPROVAL, "", "later?", "ann", 5.0, None, Otherwise.SKIP, Otherwise.SKIP
+    )
+    assert digests(of(A, ASKS)) == digests(of(A, attrs.evolve(ASKS, wait=other)))
+    short, long = WaitFor(WaitKind.SLEEP, timeout_s=1.0), WaitFor(WaitKind.SLEEP, until=7)
+    assert digests(of(A, attrs.evolve(ASKS, wait=short))) == digests(
+        of(A, attrs.evolve(ASKS, wait=long))
+    )

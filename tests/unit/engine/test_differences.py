@@ -6,7 +6,8 @@ import attrs
 from hypothesis import given
 from strategies import task, workflow, workflows
 
-from durable_wf.core.definition import FunctionRef, Literal, Upstream
+from durable_wf.core.definition import FunctionRef, Literal, Upstream, WaitFor
+from durable_wf.core.status import WaitKind
 from durable_wf.engine.differences import between
 
 
@@ -26,6 +27,17 @@ def test_tasks_that_came_and_went_are_told_by_name():
 def test_a_changed_field_is_told_with_both_values():
     old, new = workflow(task("a", priority=1)), workflow(task("a", priority=2))
     assert between(old, new) == ["task 'a': priority was 1 and is 2"]
+
+
+def test_what_a_task_waits_for_is_told_in_words():
+    asks = task("a", wait=WaitFor(WaitKind.APPROVAL, question="now?"))
+    takes = task("a", wait=WaitFor(WaitKind.SIGNAL, "go"))
+    assert between(workflow(asks), workflow(takes)) == [
+        "task 'a': it waited for approval 'now?' and waits for signal 'go'"
+    ]
+    assert between(workflow(takes), workflow(task("a"))) == [
+        "task 'a': it waited for signal 'go' and waits for nothing"
+    ]
 
 
 def test_arguments_are_told_one_by_one():

@@ -5,13 +5,28 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from histories_of import CLAIMED, CREATED, GIVEN_UP, RETRY, STARTED, SUCCEEDED, begun, broke, done
+from histories_of import (
+    ANSWERED,
+    CLAIMED,
+    COMPLETED,
+    CREATED,
+    ESCALATED,
+    GIVEN_UP,
+    IMPORTED,
+    REFUSED,
+    RETRY,
+    STARTED,
+    SUCCEEDED,
+    begun,
+    broke,
+    done,
+)
 from loop_rig import put
 from strategies import task, workflow
 
 from durable_wf.core import events as e
-from durable_wf.core.definition import PayloadRef
-from durable_wf.core.status import FaultKind, RunStatus
+from durable_wf.core.definition import PayloadRef, WaitFor
+from durable_wf.core.status import FaultKind, RunStatus, Verdict, WaitKind
 from durable_wf.core.values import Missing
 from durable_wf.engine.result import RunHandle, RunResult, outcomes
 from durable_wf.errors import NotFound, OwnedElsewhere, WrongState
@@ -71,6 +86,17 @@ def test_the_outcomes_are_those_by_event_n(shop):
     assert outcomes(shop.log, 1, 7) == {"a": "1", "b": "2"}
 
 
+def test_results_that_were_taken_over_are_outcomes(shop):
+    data = b"[1,2,3]"
+    shop.log.append(Batch(payloads=[(digest_of(data), data)]))
+    ref = PayloadRef(digest_of(data), len(data))
+    taken = (e.TaskImported("a", "r-0", "7"), e.TaskImported("b", "r-0", ref=ref))
+    result = shop.result(*BEGUN, *taken, SUCCEEDED)
+    assert outcomes(shop.log, 1, 9) == {"a": "7", "b": ref}
+    assert result.values() == {"a": 7, "b": [1, 2, 3]}
+    assert result.origin == ""
+
+
 def test_an_attempt_that_is_tried_again_is_no_outcome(shop):
     put(shop.log, *BEGUN, begun(), broke(), RETRY)
     assert outcomes(shop.log, 1, 5) == {"a": FAULT}
@@ -78,6 +104,38 @@ def test_an_attempt_that_is_tried_again_is_no_outcome(shop):
 
 
 # --- RunResult ----------------------------------------------------------------------------------
+
+
+def test_what_people_and_signals_conclude_is_an_outcome(shop):
+    """A task that waits again is none; what a person gives up keeps the fault that was its last."""
+    row, _ = put(
+        shop.log, *BEGUN, begun(), broke(), ESCALATED, ANSWERED, COMPLETED,
+        begun("b"), broke("b"), e.TaskEscalated("b", "what now?", "rule", "because"),
+        e.OperatorDecided("b", Verdict.FAIL, "ann"), e.TaskFailed("b", "answer", "given up"),
+        workflow=A_THEN_B,
+    )  # fmt: skip
+    assert outcomes(shop.log, row.run, 5) == {"a": FAULT}
+    assert outcomes(shop.log, row.run, 7) == {}
+    assert outcomes(shop.log, row.run, 8) == {"a": "7"}
+    assert outcomes(shop.log, row.run, 11) == {"a": "7"}
+    assert outcomes(shop.log, row.run, 13) == {"a": "7", "b": FAULT}
+
+
+def test_a_task_that_never_ran_fails_with_the_reason(shop):
+    waits = workflow(task("a", wait=WaitFor(WaitKind.APPROVAL, question="now?")), task("b"))
+    waiting = e.TaskWaiting("a", WaitKind.APPROVAL)
+    said = e.OperatorDecided("a", Verdict.REJECT, "ann")
+    no = e.TaskFailed("a", "answer", "rejected by ann", kind=FaultKind.REJECTED)
+    row, _ = put(shop.log, *BEGUN, waiting, said, no, workflow=waits)
+    assert outcomes(shop.log, row.run, 6) == {"a": e.Fault(FaultKind.REJECTED, "rejected by ann")}
+
+
+def test_a_refused_and_an_imported_task_have_outcomes_too(shop):
+    row, _ = put(shop.log, *BEGUN, REFUSED)
+    fault = e.Fault(FaultKind.BREAKER, "breaker 'service' is open")
+    assert outcomes(shop.log, row.run, 4) == {"a": fault}
+    row, _ = put(shop.log, *BEGUN, IMPORTED, run_id="s")
+    assert outcomes(shop.log, row.run, 4) == {"a": "7"}
 
 
 def test_values_come_back_as_they_were_returned(shop):
