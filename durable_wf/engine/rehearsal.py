@@ -15,6 +15,7 @@ from pathlib import Path
 import attrs
 
 from durable_wf.core import inputs as i
+from durable_wf.core.circuit import endings
 from durable_wf.core.compensation import added_to, with_added
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Fault, Recorded, TaskFailed
@@ -144,7 +145,8 @@ def rehearse(
             refuse_lost(state, companions_of(workflow))
         except DurableWorkflowError as error:
             refused.append(error.message)
-    acted = _act(store, row, state, why, at, Judge(chain, time.monotonic))
+    judge = Judge(chain, time.monotonic, lambda key: endings(store.log.outcomes(key)))
+    acted = _act(store, row, state, why, at, judge)
     lost, new = _other_rules(recorded, workflow)
     return attrs.evolve(
         acted, changed=tuple(changed), no_code=no_code, refused=tuple(refused),
