@@ -400,7 +400,7 @@ def _live(
         remaining=_remaining(state, durations),
         durations_us=durations,
         on_progress=options.on_progress,
-        judge=Judge(rules, session.clock.monotonic_s),
+        judge=Judge(rules, session.clock.monotonic_s, session.loop.breakers.recent),
         fallback_of=fallback_of,
         wait_s=options.wait_s,
         leaves=options.leaves,

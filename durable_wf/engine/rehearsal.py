@@ -15,6 +15,7 @@ from pathlib import Path
 import attrs
 
 from durable_wf.core import inputs as i
+from durable_wf.core.circuit import endings
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import AttemptReturned, Fault, Recorded, TaskFailed
 from durable_wf.core.judge import declared
@@ -146,7 +147,8 @@ def rehearse(
             refused.append(error.message)
     if settings is not None:
         refused += misfits(workflow, settings.capacity, settings.executor, _enforces)
-    acted = _act(store, row, state, why, at, Judge(chain, time.monotonic))
+    judge = Judge(chain, time.monotonic, lambda key: endings(store.log.outcomes(key)))
+    acted = _act(store, row, state, why, at, judge)
     lost, new = _other_rules(recorded, workflow)
     return attrs.evolve(
         acted, changed=tuple(changed), no_code=no_code, refused=tuple(refused),

@@ -17,14 +17,14 @@ from durable_wf.cli.around import around, lived
 from durable_wf.cli.main import dwf
 from durable_wf.core import events as e
 from durable_wf.core.breaker import Breaker
-from durable_wf.core.circuit import Outcome, What
+from durable_wf.core.circuit import Outcome, What, lease_of
 from durable_wf.core.status import WaitKind
 from durable_wf.core.task import WaitFor
 from durable_wf.core.witness import Witness
 from durable_wf.engine.view import load_definition
 from durable_wf.store import locks
 from durable_wf.store.opening import open_store
-from durable_wf.store.port import Batch
+from durable_wf.store.port import Batch, LeaseTake
 
 BEGUN = (h.CREATED, h.CLAIMED, h.STARTED)
 
@@ -175,8 +175,9 @@ def test_a_half_open_breaker_lets_one_through_unless_a_probe_is_on_its_way(store
     fails_at(store, 25)
     assert document(ask("r", "a", "--json"))["may_start"]
     store.log.append(Batch(outcomes=[Outcome("pay", 26, What.PROBE, "s/a/1")]))
-    assert document(ask("r", "a", "--json"))["may_start"], "nobody knows the run of the probe"
     put(store.log, *BEGUN, h.begun(), workflow=QUICK, run_id="s")
+    assert document(ask("r", "a", "--json"))["may_start"], "no living engine has the right to it"
+    store.log.append(Batch(takes=[LeaseTake(lease_of("pay"), "e-1", "s")]))
     (reason,) = document(ask("r", "a", "--json"))["reasons"]
     assert "run s, task 'a', attempt 1 is its probe" in reason["text"]
 
