@@ -108,8 +108,7 @@ def _screen(
         yield f"  - {sentence(reason, now)}"
     if len(answer.reasons) > _REASONS:
         yield f"  and {len(answer.reasons) - _REASONS} more (--json)"
-    shown = answer.reasons[:_REASONS]
-    named = {reason.task for reason in shown if reason.cause is Cause.UPSTREAM}
+    named = {reason.task for reason in answer.reasons if reason.cause is Cause.UPSTREAM}
     deeper = [root for root in answer.roots if root.task not in named]
     if deeper:
         yield look.paint("at the bottom of it", "bold")
