@@ -15,8 +15,11 @@ from loop_rig import put
 import durable_wf as wf
 from durable_wf.cli.around import around, lived
 from durable_wf.cli.main import dwf
+from durable_wf.core import events as e
 from durable_wf.core.breaker import Breaker
 from durable_wf.core.circuit import Outcome, What, lease_of
+from durable_wf.core.status import WaitKind
+from durable_wf.core.task import WaitFor
 from durable_wf.core.witness import Witness
 from durable_wf.engine.view import load_definition
 from durable_wf.store import locks
@@ -89,6 +92,20 @@ def test_a_dead_engine_is_told_with_the_line_that_resumes(store, ask):
     shown = ask("r", "a")
     assert "its engine e-1 does not run any more" in shown.output
     assert "next  dwf resume r" in shown.output
+
+
+def test_who_has_to_answer_is_told_what_to_type(store, living, ask):
+    wait = WaitFor(WaitKind.APPROVAL, question="publish?", whom="ann")
+    workflow = strategies.workflow(
+        strategies.task("a", wait=wait), strategies.task("b", "a"), name="w"
+    )
+    put(store.log, *BEGUN, e.TaskWaiting("a", WaitKind.APPROVAL), workflow=workflow)
+    for task in ("a", "b"):
+        shown = ask("r", task)
+        assert "it waits for an approval of ann: publish?" in shown.output
+        assert "next  dwf approve r a" in shown.output
+        assert "next  dwf reject r a" in shown.output
+    assert "next" not in ask("r", "a", "--at", 3).output
 
 
 def test_when_an_engine_had_died_is_known_from_the_claim_that_followed(store, ask):
