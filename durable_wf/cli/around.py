@@ -11,12 +11,10 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-import attrs
-
+from durable_wf.cli.breaking import held_by
 from durable_wf.cli.stores import alive_in
-from durable_wf.cli.times import LAST_US
 from durable_wf.core import events as e
-from durable_wf.core.circuit import Circuit, CircuitState, fold, parts_of, sentence
+from durable_wf.core.circuit import sentence
 from durable_wf.core.lacking import Held, Stock
 from durable_wf.core.reason import Around, Barred
 from durable_wf.core.state import RunState
@@ -62,34 +60,15 @@ def around(store: Store, row: RunRow, witness: Witness, index: int, *, alive: bo
         limits["cpu"] = float(usable_cpus())
     stock = Stock(state.engine, limits, assumed)
     others = tuple(_others(store, row, state.n if past else None))
-    return Around(alive, _barred(store, state, index, past=past), stock, others)
+    at = state.at if past else time.time_ns() // 1000
+    return Around(alive, _barred(store, state, index, at, past=past), stock, others)
 
 
-def _barred(store: Store, state: RunState, index: int, *, past: bool) -> Barred | None:
-    """The breaker of the task, if it lets nothing through: now, or when that event was recorded."""
+def _barred(store: Store, state: RunState, index: int, at: int, *, past: bool) -> Barred | None:
+    """The breaker of the task, if it let nobody begin at that time, as far as its rows are kept."""
     breaker = guard_of(state, index)
-    if breaker is None:
-        return None
-    rows = store.log.outcomes(breaker.key)
-    at = time.time_ns() // 1000
-    if past:
-        at = state.at
-        rows = [row for row in rows if row.at <= at]
-    circuit = fold(breaker, rows, at)
-    match circuit.state:
-        case CircuitState.CLOSED:
-            return None
-        case CircuitState.HALF_OPEN if not (circuit.probe and _probes(store, circuit, past=past)):
-            return None  # this task may be the probe
-        case _:
-            shown = attrs.evolve(circuit, until=max(0, min(circuit.until, LAST_US)))
-            return Barred(breaker.key, circuit.until, sentence(shown))
-
-
-def _probes(store: Store, circuit: Circuit, *, past: bool) -> bool:
-    """Whether the engine of the probe is there to tell how it ends; its right dies with it."""
-    row = store.log.row(parts_of(circuit.probe)[0])
-    return past or (row is not None and alive_in(store, row))
+    circuit = None if breaker is None else held_by(store, breaker, at, past=past)
+    return None if circuit is None else Barred(circuit.key, circuit.until, sentence(circuit))
 
 
 def _others(store: Store, row: RunRow, upto: int | None) -> Iterator[Held]:

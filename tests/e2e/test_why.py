@@ -15,13 +15,16 @@ from loop_rig import put
 import durable_wf as wf
 from durable_wf.cli.around import around, lived
 from durable_wf.cli.main import dwf
+from durable_wf.core import events as e
 from durable_wf.core.breaker import Breaker
-from durable_wf.core.circuit import Outcome, What
+from durable_wf.core.circuit import Outcome, What, lease_of
+from durable_wf.core.status import WaitKind
+from durable_wf.core.task import WaitFor
 from durable_wf.core.witness import Witness
 from durable_wf.engine.view import load_definition
 from durable_wf.store import locks
 from durable_wf.store.opening import open_store
-from durable_wf.store.port import Batch
+from durable_wf.store.port import Batch, LeaseTake
 
 BEGUN = (h.CREATED, h.CLAIMED, h.STARTED)
 
@@ -91,6 +94,20 @@ def test_a_dead_engine_is_told_with_the_line_that_resumes(store, ask):
     assert "next  dwf resume r" in shown.output
 
 
+def test_who_has_to_answer_is_told_what_to_type(store, living, ask):
+    wait = WaitFor(WaitKind.APPROVAL, question="publish?", whom="ann")
+    workflow = strategies.workflow(
+        strategies.task("a", wait=wait), strategies.task("b", "a"), name="w"
+    )
+    put(store.log, *BEGUN, e.TaskWaiting("a", WaitKind.APPROVAL), workflow=workflow)
+    for task in ("a", "b"):
+        shown = ask("r", task)
+        assert "it waits for an approval of ann: publish?" in shown.output
+        assert "next  dwf approve r a" in shown.output
+        assert "next  dwf reject r a" in shown.output
+    assert "next" not in ask("r", "a", "--at", 3).output
+
+
 def test_when_an_engine_had_died_is_known_from_the_claim_that_followed(store, ask):
     taken = h.CLAIMED.__class__("e-2", "recover")
     row, _ = put(store.log, *BEGUN, h.begun(), taken, h.broke())
@@ -158,8 +175,9 @@ def test_a_half_open_breaker_lets_one_through_unless_a_probe_is_on_its_way(store
     fails_at(store, 25)
     assert document(ask("r", "a", "--json"))["may_start"]
     store.log.append(Batch(outcomes=[Outcome("pay", 26, What.PROBE, "s/a/1")]))
-    assert document(ask("r", "a", "--json"))["may_start"], "nobody knows the run of the probe"
     put(store.log, *BEGUN, h.begun(), workflow=QUICK, run_id="s")
+    assert document(ask("r", "a", "--json"))["may_start"], "no living engine has the right to it"
+    store.log.append(Batch(takes=[LeaseTake(lease_of("pay"), "e-1", "s")]))
     (reason,) = document(ask("r", "a", "--json"))["reasons"]
     assert "run s, task 'a', attempt 1 is its probe" in reason["text"]
 
