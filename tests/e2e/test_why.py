@@ -138,7 +138,7 @@ def test_when_an_engine_had_died_is_known_from_the_claim_that_followed(store, as
     row, _ = put(store.log, *BEGUN, h.begun(), taken, h.broke())
     assert [lived(store, row, n) for n in range(1, 6)] == [False, True, True, False, True]
     document_then = document(ask("r", "a", "--at", 4, "--json"))
-    assert [r["cause"] for r in document_then["reasons"]] == ["begun", "no_engine"]
+    assert [r["cause"] for r in document_then["reasons"]] == ["in_doubt", "no_engine"]
 
 
 @pytest.mark.parametrize(

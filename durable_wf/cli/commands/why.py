@@ -27,7 +27,7 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
-from durable_wf.cli.reasons import answer_document, sentence
+from durable_wf.cli.reasons import answer_document, sentence, shown_status
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import clock, iso
 from durable_wf.core.awaited import awaited
@@ -100,7 +100,8 @@ def _screen(
     now = time.time_ns() // 1000 if state.n == row.n else None
     when = f" at event {state.n}, {clock(witness.last.at)}" if now is None and witness.last else ""
     task = one_line(answer.task)
-    verdict = "could start" if not answer.reasons else f"is {answer.status.value}"
+    state_word = shown_status(answer.status, answer.reasons)
+    verdict = "could start" if not answer.reasons else f"is {state_word}"
     yield look.paint(f"task {task} of run {row.run_id} {verdict}{when}", "bold")
     if not answer.reasons:
         yield from _may_start(answer)
@@ -116,7 +117,7 @@ def _screen(
         words = (
             "; ".join(sentence(one, now) for one in root.because) or "it waits for no other task"
         )
-        status = root.status.value if root.status else "unknown"
+        status = shown_status(root.status, root.because)
         yield f"  - {one_line(root.task)} is {status}: {words}"
     if len(deeper) > _ROOTS:
         yield f"  and {len(deeper) - _ROOTS} more (--json)"
