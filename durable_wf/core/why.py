@@ -34,10 +34,11 @@ def why(witness: Witness, index: int, around: Around = _NOTHING) -> Answer:
     """Why task `index` may not start, or has ended or begun, at the event that was read last."""
     state = witness.state
     name, status = state.graph.names[index], state.tasks[index]
-    reasons = [*_own(witness, index), *_of_run(witness, index)]
+    reasons = [
+        *_own(witness, index), *_of_run(witness, index), *_of_engine(witness, index, around)
+    ]  # fmt: skip
     if status is TaskStatus.PENDING:
         reasons += [_upstream(witness, one) for one in unmet(state, index)]
-    reasons += _of_engine(witness, index, around)
     if not reasons and (barred := around.barred) is not None:
         reasons.append(Reason(Cause.BREAKER, name=barred.key, until=barred.until, text=barred.text))
     if not reasons and around.stock is not None:

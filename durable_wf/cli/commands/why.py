@@ -38,6 +38,7 @@ from durable_wf.core.witness import Witness
 from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
 
+_REASONS = 10
 _ROOTS = 5
 _STEPS = 6
 
@@ -103,14 +104,18 @@ def _screen(
     yield look.paint(f"task {task} of run {row.run_id} {verdict}{when}", "bold")
     if not answer.reasons:
         yield from _may_start(answer)
-    for reason in answer.reasons:
+    for reason in answer.reasons[:_REASONS]:
         yield f"  - {sentence(reason, now)}"
+    if len(answer.reasons) > _REASONS:
+        yield f"  and {len(answer.reasons) - _REASONS} more (--json)"
     named = {reason.task for reason in answer.reasons if reason.cause is Cause.UPSTREAM}
     deeper = [root for root in answer.roots if root.task not in named]
     if deeper:
         yield look.paint("at the bottom of it", "bold")
     for root in deeper[:_ROOTS]:
-        words = "; ".join(sentence(one, now) for one in root.because) or "nothing holds it back"
+        words = (
+            "; ".join(sentence(one, now) for one in root.because) or "it waits for no other task"
+        )
         status = root.status.value if root.status else "unknown"
         yield f"  - {one_line(root.task)} is {status}: {words}"
     if len(deeper) > _ROOTS:
