@@ -51,7 +51,7 @@ from durable_wf.store.port import Log
 
 log = logging.getLogger("durable_wf.engine")
 
-Canceller = Callable[[str, str], None]
+Canceller = Callable[[str, str, bool], None]
 
 
 @attrs.frozen

@@ -29,7 +29,7 @@ from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import Duration, parse_limit
 from durable_wf.engine import control, entering, origin
-from durable_wf.engine.commands import NOTHING_MORE, Body
+from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body
 from durable_wf.engine.driver import closed
 from durable_wf.engine.entering import OnRefused, Options
 from durable_wf.engine.interrupts import handled
@@ -232,9 +232,11 @@ class WorkflowEngine(People, Retrying):
 
     # --- people's wishes ------------------------------------------------------------------------
 
-    def cancel(self, run_id: str, reason: str = "") -> Answer:
-        """End a run; what runs is stopped. Raises NotFound, WrongState."""
-        return self._command(run_id, Verb.CANCEL, reason)
+    def cancel(self, run_id: str, reason: str = "", *, compensate: bool = True) -> Answer:
+        """End a run; what runs is stopped, what has succeeded is taken back where tasks say how,
+        unless `compensate` is False. Raises NotFound, WrongState.
+        """
+        return self._command(run_id, Verb.CANCEL, reason, cancel_body(compensate=compensate))
 
     def pause(self, run_id: str, reason: str = "") -> Answer:
         """Start nothing more in a run; what runs may finish. Raises NotFound, WrongState."""
@@ -412,8 +414,8 @@ class WorkflowEngine(People, Retrying):
         finally:
             store.close()
 
-    def _ask_to_cancel(self, run_id: str, reason: str) -> None:
-        self.cancel(run_id, reason)
+    def _ask_to_cancel(self, run_id: str, reason: str, compensate: bool) -> None:
+        self.cancel(run_id, reason, compensate=compensate)
 
 
 log = logging.getLogger("durable_wf.engine")
