@@ -46,6 +46,9 @@ def run_document(row: RunRow, *, alive: bool) -> Document:
         "tags": list(row.tags),
         "events": row.n,
         "imported": row.imported,
+        "origin": row.origin,
+        "origin_event": row.origin_n or None,
+        "chain": row.chain,
     }
 
 
@@ -64,6 +67,7 @@ def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
     document: Document = {
         "status": facts.task_shown(task).value,
         "attempts": task.attempts,
+        "origin": task.origin,
         "started_at": iso(task.started_at),
         "ended_at": iso(task.ended_at),
     }

@@ -38,6 +38,8 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "run": Lazy("commands.run:run", "Run a workflow and show its progress."),
         "resume": Lazy("commands.resume:resume", "Continue one interrupted or paused run."),
         "recover": Lazy("commands.resume:recover", "Continue every run that was interrupted."),
+        "retry": Lazy("commands.retry:retry", "Run again what failed; the rest is taken over."),
+        "fork": Lazy("commands.retry:fork", "Make a new run of an old one, as of some event."),
         "pause": Lazy("commands.control:pause", "Start nothing more in a run until it is resumed."),
         "cancel": Lazy("commands.control:cancel", "End a run; what it has finished is kept."),
         "demo": Lazy("demo:demo", "Run a real pipeline on this machine, and crash it if you like."),

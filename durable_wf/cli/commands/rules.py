@@ -22,6 +22,7 @@ from durable_wf.cli.context import (
     say,
 )
 from durable_wf.cli.documents import Document, dumps
+from durable_wf.cli.kin import note_newer
 from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
 from durable_wf.cli.terminal import one_line
@@ -107,6 +108,7 @@ def explain(settings: Settings, *, run: str, task: str, as_json: bool) -> None:
     """Say which rule decided what about a task, on which facts, and why, as it was recorded."""
     with settings.reading() as store:
         row = pick(store.log, run)
+        note_newer(store.log, row)
         names = [one.name for one in load_definition(store.log, row).tasks]
         task_or_raise(row.run_id, task, names)
         told = list(_told(store.log.history(row.run), task))
