@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import assert_never
 
 import click
 
 from durable_wf.cli.context import out, say
+from durable_wf.cli.decisions import decision_words
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.terminal import Look, one_line
@@ -22,6 +22,7 @@ from durable_wf.cli.times import iso, local, span
 from durable_wf.core import inputs as i
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.rehearsal import Judged, Rehearsal, Said, Waits, rehearse
+from durable_wf.engine.settings import Settings
 from durable_wf.errors import DurableWorkflowError, UnsafeStore
 from durable_wf.store.opening import Store
 from durable_wf.store.trust import is_trusted
@@ -41,19 +42,24 @@ def dry_run(
     store: Store,
     rows: Sequence[RunRow],
     why: str,
+    engine: Settings,
     *,
-    trust: bool,
     accept_changes: bool,
     as_json: bool,
 ) -> Exit:
-    """Tell of each run what continuing it would do; 4 where one would be refused."""
+    """Tell of each run what continuing it with such an engine would do; 4 where one would be
+    refused.
+    """
     sys.dont_write_bytecode = True  # what the code imports stays as it is on the disk, too
-    trusted = trust or is_known(store)
+    trusted = engine.trust or is_known(store)
     codes = {Exit.OK}
     for row in rows:
         now = time.time_ns() // 1000
         try:
-            found = rehearse(store, row, why, now, trusted=trusted, accept_changes=accept_changes)
+            found = rehearse(
+                store, row, why, now,
+                trusted=trusted, accept_changes=accept_changes, settings=engine,
+            )  # fmt: skip
         except DurableWorkflowError as error:
             if len(rows) == 1:
                 raise
@@ -82,32 +88,6 @@ def _error(row: RunRow, error: DurableWorkflowError, *, as_json: bool) -> str:
     if as_json:
         return dumps({"run_id": row.run_id, "refused": [error.message]})
     return f"run {row.run_id} would not be continued: {one_line(error.message)}"
-
-
-def delay_words(us: int) -> str:
-    """How long until the next attempt."""
-    return f"in {span(us)}" if us > 0 else "at once"
-
-
-def decision_words(decision: i.Decision) -> str:
-    """What a decision would do, in a few words."""
-    match decision:
-        case i.Retry():
-            return f"try again {delay_words(decision.delay_us)}"
-        case i.Fail():
-            return "fail the task" + ", the run goes on" * decision.keep_going
-        case i.Skip():
-            return "go on without it"
-        case i.FallBack():
-            return f"take {decision.value[:60]} for the result"
-        case i.FallBackTo():
-            return f"call {decision.function} instead"
-        case i.Escalate():
-            return f"ask a person: {decision.question[:200]}"
-        case i.ProbeFirst():
-            return f"call the probe {decision.function} first"
-        case _:
-            assert_never(decision)
 
 
 # --- for people -----------------------------------------------------------------------------------

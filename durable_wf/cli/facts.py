@@ -14,7 +14,8 @@ import attrs
 
 from durable_wf.cli.states import INTERRUPTED, RunShown, TaskShown, shown_run, shown_task
 from durable_wf.core import events as e
-from durable_wf.core.status import RunStatus, TaskStatus
+from durable_wf.core.circuit import Circuit
+from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
 from durable_wf.core.summary import Counts, RunRow
 from durable_wf.core.tables import CLOSES, TASK
 from durable_wf.errors import HistoryError
@@ -50,6 +51,8 @@ class Beaten:
 class TaskFacts:
     """One task of a run. `attempts` counts those that began or may have; times are UTC
     microseconds; `status` is what is recorded. `origin` is the run whose result it has taken over.
+    `held` is the circuit breaker that lets it not start; it is not `guarded` while its next attempt
+    calls another function than its own.
     """
 
     status: TaskStatus = TaskStatus.PENDING
@@ -63,6 +66,8 @@ class TaskFacts:
     origin: str = ""
     outputs: list[Output] = attrs.field(factory=list)
     beaten: Beaten | None = None
+    guarded: bool = True
+    held: Circuit | None = None
 
 
 @attrs.frozen
@@ -176,6 +181,12 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
             task.fault = event.fault if isinstance(event, e.AttemptFailed) else None
             if event.output is not None:
                 task.outputs.append(Output(event.attempt, at, event.output))
+        case e.TaskFallbackScheduled() | e.TaskProbeScheduled():
+            task.guarded = False
+        case e.AttemptDisproved():
+            task.guarded = True
+        case e.AttemptRefused():
+            task.fault = e.Fault(FaultKind.BREAKER, f"breaker {event.breaker!r} is open")
         case e.TaskFailed() | e.TaskSkipped() | e.TaskCancelled():
             task.ended_at = at
             task.reason = event.reason

@@ -25,7 +25,9 @@ from durable_wf.core.circuit import (
     Outcome,
     Tally,
     What,
+    endings,
     kept,
+    lease_of,
     parts_of,
     place_of,
 )
@@ -133,7 +135,7 @@ class Breakers:
         if circuit.state is CircuitState.HALF_OPEN:
             self._probes[place] = key
             return True
-        self._drops.append(LeaseDrop(_lease(key), self._engine))
+        self._drops.append(LeaseDrop(lease_of(key), self._engine))
         if circuit.state is CircuitState.CLOSED:
             return True
         self._put_aside(breaker, place, circuit, first=True)
@@ -183,7 +185,7 @@ class Breakers:
         """No attempt is open there any more: if it was a probe, another may take its place."""
         key = self._probes.pop(place, None)
         if key is not None:
-            self._drops.append(LeaseDrop(_lease(key), self._engine))
+            self._drops.append(LeaseDrop(lease_of(key), self._engine))
             self._changed.add(key)
 
     def note(self, live: LiveRun, report: i.Report, at: int) -> None:
@@ -207,8 +209,7 @@ class Breakers:
         """How the last attempts with this key ended, oldest first, in all runs."""
         if not self._looked:
             self._look()
-        rows = self._of_key(key)
-        return tuple(row for row in rows if row.what in {What.OK, What.FAILED})
+        return endings(self._of_key(key))
 
     # --- the commit -------------------------------------------------------------------------------
 
@@ -366,7 +367,7 @@ class Breakers:
         """The lease is for one in the whole store; nobody gets it while the store cannot be
         written for a while (full disk, busy writer).
         """
-        take = LeaseTake(_lease(key), self._engine, f"{place}")
+        take = LeaseTake(lease_of(key), self._engine, f"{place}")
         drops, self._drops = self._drops, []  # it may be ours still, from the probe before
         try:
             appended = self._log.append(Batch(takes=[take], drops=drops))
@@ -402,7 +403,3 @@ def _what(live: LiveRun, report: i.Report) -> What | None:
             return What.FAILED
         case _:
             return None
-
-
-def _lease(key: str) -> str:
-    return f"breaker/{key}"
