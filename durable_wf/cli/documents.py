@@ -68,12 +68,13 @@ def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
     document: Document = {
         "status": facts.task_shown(task).value,
         "attempts": task.attempts,
-        "origin": task.origin,
         "started_at": iso(task.started_at),
         "ended_at": iso(task.ended_at),
     }
     if facts.task_shown(task) is not task.status:
         document["recorded_status"] = task.status.value
+    if task.origin:
+        document["origin"] = task.origin
     if task.fault is not None:
         document["fault"] = {
             "kind": task.fault.kind.value,

@@ -158,13 +158,13 @@ def made_options(command: F) -> F:
 @engine_options
 @pass_settings
 def retry(settings: Settings, **options: Unpack[Retry]) -> int:
-    """Make new runs of runs that have ended, in this process: what has succeeded is taken over,
-    what has failed, been skipped or cancelled runs again.
+    """Make new runs of runs that have ended, and run them here to their end.
 
-    The retry of nightly is called nightly.2, the next one nightly.3; from then on the id nightly
-    stands for the newest wherever something is to be done. Idempotency keys stay the same. The code
-    is loaded as the old run names it; where that of tasks that run again has changed, this says so
-    and asks for --accept-changes. More than one run, or a filter, is asked about first.
+    What has succeeded is taken over; what has failed, been skipped or cancelled runs again. The
+    retry of nightly is called nightly.2, the next one nightly.3; from then on the id nightly stands
+    for the newest wherever something is to be done. Idempotency keys stay the same. The code is
+    loaded as the old run names it; where that of tasks that run again has changed, this says so and
+    asks for --accept-changes. More than one run, or a filter, is asked about first.
 
     Exit code: that of the new run: 0 succeeded, 1 failed, 7 waiting, 8 cancelled, 130 interrupted;
     4 cannot be retried. Of many runs: 4 if one cannot be, else that of the worst outcome.
