@@ -402,13 +402,20 @@ class Loop:
             self._timers.plan(live.key, live.wake_at)
             if live.on_progress is not None:
                 self._tell(live)
-            if live.settled or (live.wait_s is not None and live.rests(self._clock.now_us())):
+            if live.settled or self._rests(live):
                 self._settle(live)
             if live.state.final or live.let_go:
                 self.forget(live)
         if self._untold:
             for live in [*self._untold.values()]:
                 self._tell(live)
+
+    def _rests(self, live: LiveRun) -> bool:
+        """Whether nothing will happen to it for longer than its caller waits."""
+        if live.state.running:
+            return False
+        aside = () if live.wait_s is None else self.breakers.aside(live, live.wait_s)
+        return live.rests(self._clock.now_us(), aside)
 
     def forget(self, live: LiveRun) -> None:
         """Let go of a run, ended or lost."""

@@ -35,9 +35,7 @@ from durable_wf.cli.stores import alive_in, open_for_reading
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.facade import WorkflowEngine
-from durable_wf.engine.session import warm_up
 from durable_wf.engine.settings import Settings as EngineSettings
-from durable_wf.engine.settings import executor_type
 from durable_wf.engine.settings import settings as engine_settings
 from durable_wf.errors import DurableWorkflowError
 from durable_wf.store.opening import Store, open_store
@@ -85,8 +83,6 @@ def resume(
     Of many runs: 4 if one cannot be resumed, else that of the worst outcome.
     """
     wanted = wanted_of(options)
-    if not rehearse:
-        warm_up(executor_type(executor))
     with settings.reading() as store:
         if wanted.is_one:
             row = newest_of(store.log, pick(store.log, wanted.names[0]))
