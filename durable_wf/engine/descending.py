@@ -26,6 +26,7 @@ from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine import chains, code, differences, entering, origin
 from durable_wf.engine.anew import Renewed, renewed, with_stored_code_of
+from durable_wf.engine.companions import are_changed
 from durable_wf.engine.entering import Canceller, Options
 from durable_wf.engine.given import Changed, with_values
 from durable_wf.engine.result import RunHandle
@@ -207,7 +208,8 @@ def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
         if wish.kind is Kind.RETRY
         else chains.fork_id(log, old.row, wish.new_id)
     )
-    other = _other_code(recorded, workflow)
+    other = _other_code(recorded, before)
+    undoes = _other_companions(recorded, before)
     return Plan(
         wish=wish,
         old=old,
@@ -215,7 +217,7 @@ def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
         descent=descent,
         values=values,
         kept=tuple(name for name in found.kept if name not in {str(c.place) for c in values}),
-        changed=tuple(name for name in other if name in descent.again),
+        changed=tuple(dict.fromkeys([*(n for n in other if n in descent.again), *undoes])),
         stale=tuple(name for name in other if name not in descent.again),
         differences=_differences(recorded, before),
     )
@@ -236,6 +238,12 @@ def _other_code(recorded: Workflow, workflow: Workflow) -> list[str]:
     old = {task.name: task.function.fingerprint for task in recorded.tasks}
     return [t.name for t in workflow.tasks if old.get(t.name, t.function.fingerprint)
             != t.function.fingerprint]  # fmt: skip
+
+
+def _other_companions(recorded: Workflow, workflow: Workflow) -> list[str]:
+    """Tasks with another probe or compensation: that of a finished one may still be called."""
+    old = {task.name: task for task in recorded.tasks if task.probe or task.undo}
+    return [t.name for t in workflow.tasks if t.name in old and are_changed(old[t.name], t)]
 
 
 def _differences(recorded: Workflow, workflow: Workflow) -> tuple[str, ...]:

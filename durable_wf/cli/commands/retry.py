@@ -49,8 +49,6 @@ from durable_wf.engine.given import AsJson
 from durable_wf.engine.origin import started_by
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.retrying import OnPlan
-from durable_wf.engine.session import warm_up
-from durable_wf.engine.settings import executor_type
 from durable_wf.errors import DurableWorkflowError
 from durable_wf.store.opening import Store
 
@@ -172,8 +170,6 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
     wanted = wanted_of(options)
     if not wanted.is_one and (options["new_id"] or options["code"]):
         raise click.UsageError("--id and --code are for one run.")
-    if not options["rehearse"]:
-        warm_up(executor_type(options["executor"]))
     workflow = _code(options["code"])
     with settings.reading() as store:
         rows = _chosen(store, wanted, options)
@@ -241,8 +237,6 @@ def fork(settings: Settings, **options: Unpack[Fork]) -> int:
 
     Exit code: that of the new run, as of dwf run; 4 cannot be forked.
     """
-    if not options["rehearse"]:
-        warm_up(executor_type(options["executor"]))
     workflow = _code(options["code"])
     with settings.reading() as store:
         row = pick(store.log, options["run"])
