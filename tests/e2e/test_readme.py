@@ -50,7 +50,7 @@ def kill_half_way(line, shell):
     for factor in (1, 2, 3):
         done = shell(f"{KILL} {float(seconds) * factor} {command}")
         assert done.returncode in {137, -9}, f"{line}\n{done.stderr}"
-        if shell("dwf show @last").returncode == 0:
+        if shell("dwf show squares-1").returncode == 0:
             return
     raise AssertionError(f"no run came of: {line}")
 
