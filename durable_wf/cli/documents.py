@@ -47,6 +47,9 @@ def run_document(row: RunRow, *, alive: bool) -> Document:
         "tags": list(row.tags),
         "events": row.n,
         "imported": row.imported,
+        "origin": row.origin,
+        "origin_event": row.origin_n or None,
+        "chain": row.chain,
     }
 
 
@@ -74,6 +77,8 @@ def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
     }
     if facts.task_shown(task) is not task.status:
         document["recorded_status"] = task.status.value
+    if task.origin:
+        document["origin"] = task.origin
     if task.fault is not None:
         document["fault"] = {
             "kind": task.fault.kind.value,
