@@ -28,7 +28,7 @@ DEADLINE_S = 40.0
 ROOT = Path(__file__).resolve().parent.parent
 
 LOOKS = frozenset(
-    {"audit", "db", "events", "export", "graph", "import", "list", "logs", "show", "why"}
+    {"audit", "db", "events", "export", "graph", "import", "inbox", "list", "logs", "show", "why"}
 )
 """Commands that neither run tasks nor load code."""
 

@@ -403,13 +403,14 @@ class Loop:
                 continue
             live.pending = []
             self._timers.plan(live.key, live.wake_at)
-            self._tell(live)
-            if live.settled or live.rests(self._clock.now_us()):
+            at_rest = live.settled or live.rests(self._clock.now_us())
+            self._tell(live, at_once=at_rest)
+            if at_rest:
                 self._settle(live)
             if live.state.final or live.let_go:
                 self.forget(live)
         for live in [*self._untold.values()]:
-            self._tell(live)
+            self._tell(live, at_once=False)
 
     def forget(self, live: LiveRun) -> None:
         """Let go of a run, ended or lost."""
@@ -424,11 +425,11 @@ class Loop:
 
     # --- odds and ends --------------------------------------------------------------------------
 
-    def _tell(self, live: LiveRun) -> None:
+    def _tell(self, live: LiveRun, *, at_once: bool) -> None:
         if live.on_progress is None:
             return
         now = self._clock.monotonic_s()
-        if now < live.told_at + INTERVAL_S and not live.settled:
+        if now < live.told_at + INTERVAL_S and not at_once:
             self._untold[live.key] = live
             return
         self._untold.pop(live.key, None)
