@@ -13,6 +13,7 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
+    "durable_wf.authoring.breakers": ("breaker",),
     "durable_wf.authoring.builder": ("WorkflowBuilder",),
     "durable_wf.authoring.data_flow": ("ref",),
     "durable_wf.authoring.factory": ("TaskFactory",),

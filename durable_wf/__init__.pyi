@@ -1,4 +1,5 @@
 from durable_wf import recovery as recovery
+from durable_wf.authoring.breakers import breaker as breaker
 from durable_wf.authoring.builder import WorkflowBuilder as WorkflowBuilder
 from durable_wf.authoring.data_flow import ref as ref
 from durable_wf.authoring.factory import TaskFactory as TaskFactory

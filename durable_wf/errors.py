@@ -69,15 +69,17 @@ class RunConflict(CallerError):
 
 
 class CodeChanged(RunConflict):
-    """The code of unfinished tasks differs from what the run was created with."""
+    """The code of unfinished tasks differs from what the run was created with. `verb` is what was
+    to be done with the run.
+    """
 
-    def __init__(self, run_id: str, tasks: Sequence[str]) -> None:
+    def __init__(self, run_id: str, tasks: Sequence[str], verb: str = "resume") -> None:
         self.run_id = run_id
         self.tasks = tuple(tasks)
         names = ", ".join(self.tasks[:8]) + (" ..." if len(self.tasks) > 8 else "")
         super().__init__(
             f"run {run_id}: the code of {len(self.tasks)} unfinished task(s) has changed: {names}",
-            hint=f"dwf resume {run_id} --accept-changes   (or accept_changes=True)",
+            hint=f"dwf {verb} {run_id} --accept-changes   (or accept_changes=True)",
         )
 
 

@@ -155,7 +155,8 @@ class Reading:
             case e.TaskImported():
                 assert self.run == "running", self.run
                 self._change(name, "pending", "succeeded")
-                self._completed(name)
+                if not event.fallback:
+                    self._completed(name)
             case _:
                 raise AssertionError(f"no oracle knows {event}")
 

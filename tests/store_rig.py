@@ -42,9 +42,10 @@ def add_run(
     finished: bool = True,
     by_value: bytes = b"",
     output: str = "",
+    origin: str = "",
 ) -> None:
     """A run whose tasks return the given results: text inline, bytes as a payload (a file when
-    they are over 64 KiB)."""
+    they are over 64 KiB). With an `origin` it is its retry and has taken all of them over."""
     digest = digest_of(by_value) if by_value else ""
     definition = workflow(len(results), f"{digest}:0" if digest else "")
     text = definition.to_json().encode()
@@ -52,7 +53,7 @@ def add_run(
     if by_value:
         payloads.append((digest, by_value))
     events: list[Event] = [
-        e.RunCreated("chain", digest_of(text), len(results)),
+        e.RunCreated("chain", digest_of(text), len(results), origin=origin, root=origin),
         e.RunClaimed("e-12345678", "create"),
         e.RunStarted(),
     ]
@@ -65,6 +66,10 @@ def add_run(
         else:
             value = PayloadRef(digest_of(result), len(result))
             payloads.append((value.digest, result))
+        if origin:
+            inline, ref = (value, None) if isinstance(value, str) else ("", value)
+            events.append(e.TaskImported(f"t{k}", origin, inline, ref))
+            continue
         spool = e.OutputRef(output, 0, 5) if output else None
         events.append(e.AttemptStarted(f"t{k}", 1, "w-12345678-0", 77, 88))
         events.append(e.AttemptSucceeded(f"t{k}", 1, value, AT, 5, output=spool))

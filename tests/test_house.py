@@ -56,6 +56,13 @@ RULES: dict[str, tuple[Rule, tuple[str, ...], list[tuple[str, str]]]] = {
             ("durable_wf/core/x.py", "print(1)"),
             ("durable_wf/core/x.py", "open('x')"),
             ("durable_wf/core/x.py", "import datetime\ndatetime.datetime.now()"),
+            ("durable_wf/recovery/x.py", "import http.client"),
+            ("durable_wf/recovery/x.py", "import ctypes"),
+            ("durable_wf/recovery/x.py", "from datetime import datetime\nclock = datetime.now"),
+            ("durable_wf/recovery/x.py", "from datetime import date\ndate.today()"),
+            ("durable_wf/recovery/x.py", "jitter = hash('run')"),
+            ("durable_wf/recovery/x.py", "read = open"),
+            ("durable_wf/recovery/x.py", "import uuid\nuuid.uuid4()"),
         ],
     ),
     "files and functions keep their size": (

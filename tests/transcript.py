@@ -148,9 +148,9 @@ def disprove(play: Play, task: str) -> Decided:
     return play.give(i.Succeeded(1, play.index(task), number, NOT_DONE, play.at, 500))
 
 
-def take_over(play: Play, task: str, value: str, origin: str = "r-0") -> Decided:
-    """Said before `create`: the run will take this result over from another."""
-    play.imports.append(e.TaskImported(task, origin, value))
+def take_over(play: Play, task: str, value: str, *words: str) -> Decided:
+    """Said before `create`: the run will take this result, or `fallback`, over from another."""
+    play.imports.append(e.TaskImported(task, "r-0", value, fallback="fallback" in words))
     return Decided([])
 
 

@@ -97,6 +97,8 @@ BUDGETS = (
     Budget("replay, events a second", "replay", of("events_per_s"), at_least=150_000, unit="/s",
            also=("n",)),
     Budget("100,000 events until ready", "replay", of("ready_s"), at_most=2.0, unit="s"),
+    Budget("backtest over 10,000 recorded faults", "backtest", of("seconds"), at_most=5.0, unit="s",
+           also=("cpu_s", "runs")),
     Budget("engine memory per task of 100,000", "fan_out_large", of("kib_per_task"), at_most=3.0,
            unit="KiB"),
     Budget("engine memory of a small run", "small_run", of("rss_mib"), at_most=60, unit="MiB"),

@@ -259,6 +259,13 @@ def replay(folder: Path, n: int) -> Figures:
     return {"events_per_s": row.n / folding, "ready_s": ready, "n": row.n}
 
 
+def backtest(folder: Path, n: int) -> Figures:
+    """Seconds until rules have been asked about n recorded faults."""
+    import bench_rules
+
+    return bench_rules.backtest(folder, n)
+
+
 # --- starts -------------------------------------------------------------------------------------
 
 
@@ -452,6 +459,7 @@ SAMPLES: dict[str, tuple[Callable[[Path, int], Figures], int]] = {
     "runs": (runs, 500),
     "append": (append, 50_000),
     "replay": (replay, 50_000),
+    "backtest": (backtest, 10_000),
     "imports": (imports, 0),
     "first_run": (first_run, 0),
     "resume": (resume, 200),

@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self, Unpack, cast
 
+from durable_wf.authoring.breakers import breaker as make_breaker
+from durable_wf.authoring.breakers import clashes
 from durable_wf.authoring.factory import Draft, TaskFactory, name_problem
 from durable_wf.authoring.options import TaskOptions, read_metadata, read_tags
 from durable_wf.authoring.task import TaskFunction
+from durable_wf.core.breaker import Breaker
 from durable_wf.core.definition import Task, WaitFor, Workflow
 from durable_wf.core.resolver import DependencyResolver, nearest
 from durable_wf.core.units import Duration, Size, parse_limit
@@ -113,6 +116,29 @@ class WorkflowBuilder:
         """An attempt that sends no heartbeat for this long is killed."""
         return self._set(heartbeat=duration)
 
+    def breaker(
+        self,
+        key: str | Breaker,
+        *,
+        failures: int = 5,
+        within: Duration = "1m",
+        cooldown: Duration = "30s",
+        when_open: str = "wait",
+    ) -> Self:
+        """Start the task only while this circuit breaker lets it. The arguments are those of
+        `wf.breaker`, or one such breaker.
+        """
+        if isinstance(key, Breaker):
+            return self._set(breaker=key)
+        try:
+            made = make_breaker(
+                key, failures=failures, within=within, cooldown=cooldown, when_open=when_open
+            )
+        except DefinitionError as error:
+            self._last("breaker").problems += (f"breaker: {error.message}",)
+            return self
+        return self._set(breaker=made)
+
     def priority(self, priority: int) -> Self:
         """Among tasks that could start, higher ones do first. The default is 0."""
         return self._set(priority=priority)
@@ -180,6 +206,7 @@ class WorkflowBuilder:
         if not self._drafts:
             problems.append("it has no tasks; add one with add_task(name, function)")
         tasks = self._tasks(problems)
+        problems += clashes(tasks)
         cycle = self._graph(problems)
         if cycle and not problems:
             raise CycleError(cycle)

@@ -7,6 +7,7 @@ Read next: `targets.py`.
 
 from __future__ import annotations
 
+from durable_wf.authoring.breakers import clashes, wrong_with
 from durable_wf.authoring.factory import name_problem
 from durable_wf.authoring.waits import problems_of_task
 from durable_wf.core.definition import Task, Upstream, Workflow
@@ -29,6 +30,7 @@ def check(workflow: Workflow) -> Workflow:
     if not workflow.tasks:
         problems.append("it has no tasks")
     problems += _of_limits(workflow, "deadline_s")
+    problems += clashes(workflow.tasks)
     resolver = DependencyResolver({task.name: task.upstream for task in workflow.tasks})
     problems += [str(unknown) for unknown in resolver.unknown()]
     if problems:
@@ -46,6 +48,8 @@ def _of_task(task: Task) -> list[str]:
     for source in (*task.args, *(source for _, source in task.kwargs)):
         if isinstance(source, Upstream) and source.task not in task.upstream:
             problems.append(f"an argument is the result of {source.task!r}, which is no upstream")
+    if task.breaker is not None and (wrong := wrong_with(task.breaker)):
+        problems.append(wrong)
     problems += problems_of_task(task)
     return problems + _of_limits(task, "timeout_s", "deadline_s", "heartbeat_s")
 

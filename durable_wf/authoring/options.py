@@ -13,6 +13,8 @@ from typing import Any, TypedDict
 
 import attrs
 
+from durable_wf.authoring.breakers import read_breaker
+from durable_wf.core.breaker import Breaker
 from durable_wf.core.resolver import nearest
 from durable_wf.core.resources import Resources
 from durable_wf.core.units import Duration, Size, parse_duration, parse_limit, parse_size
@@ -31,6 +33,7 @@ class TaskOptions(TypedDict, total=False):
     `cpu` (cores), `memory`, `gpu` (devices) and `pools` (units by pool name) are what an attempt
     occupies; `memory_limit` is where it is stopped (`memory_hard`: by the kernel). `estimate` is
     how long it will probably take. `executor` and `codec` name another than the default.
+    `breaker` is a circuit breaker (see `breaker`), or the key of one with the default settings.
     When the task fails, `retry` (a number of attempts, or a rule), `on_fault` (a rule, or several)
     and `fallback` (a value, or a function to call instead) are asked, in the order given.
     """
@@ -52,6 +55,7 @@ class TaskOptions(TypedDict, total=False):
     description: str
     tags: Iterable[str]
     metadata: Mapping[str, object]
+    breaker: Breaker | str | None
     retry: int | Rule
     on_fault: Rule | Sequence[Rule]
     fallback: object
@@ -177,6 +181,7 @@ _READERS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "description": ("description", _text),
     "tags": ("tags", read_tags),
     "metadata": ("metadata", read_metadata),
+    "breaker": ("breaker", read_breaker),
 }
 _RESOURCES: Mapping[str, Callable[[object], Any]] = {
     "cpu": _cores, "memory": _memory, "gpu": _count, "pools": _pools,

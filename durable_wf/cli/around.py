@@ -8,17 +8,21 @@ Read next: `../core/why.py`, which takes them into account.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
+from durable_wf.cli.breaking import held_by
 from durable_wf.cli.stores import alive_in
 from durable_wf.core import events as e
-from durable_wf.core.definition import Task
+from durable_wf.core.circuit import sentence
 from durable_wf.core.lacking import Held, Stock
 from durable_wf.core.reason import Around, Barred
+from durable_wf.core.state import RunState
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.why import held
 from durable_wf.core.witness import Witness
+from durable_wf.engine.breakers import guard_of
 from durable_wf.engine.settings import usable_cpus
 from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
@@ -56,12 +60,15 @@ def around(store: Store, row: RunRow, witness: Witness, index: int, *, alive: bo
         limits["cpu"] = float(usable_cpus())
     stock = Stock(state.engine, limits, assumed)
     others = tuple(_others(store, row, state.n if past else None))
-    return Around(alive, _barred(store, state.task(index), state.at), stock, others)
+    at = state.at if past else time.time_ns() // 1000
+    return Around(alive, _barred(store, state, index, at, past=past), stock, others)
 
 
-def _barred(_store: Store, _task: Task, _at: int) -> Barred | None:
-    """The breaker of the task, if it was open at that time."""
-    return None
+def _barred(store: Store, state: RunState, index: int, at: int, *, past: bool) -> Barred | None:
+    """The breaker of the task, if it let nobody begin at that time, as far as its rows are kept."""
+    breaker = guard_of(state, index)
+    circuit = None if breaker is None else held_by(store, breaker, at, past=past)
+    return None if circuit is None else Barred(circuit.key, circuit.until, sentence(circuit))
 
 
 def _others(store: Store, row: RunRow, upto: int | None) -> Iterator[Held]:

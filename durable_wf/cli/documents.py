@@ -17,6 +17,7 @@ from durable_wf.cli.asked import awaited_document
 from durable_wf.cli.facts import RunFacts, TaskFacts, counted
 from durable_wf.cli.states import shown_run
 from durable_wf.cli.times import iso
+from durable_wf.core.circuit import sentence as held_sentence
 from durable_wf.core.summary import RunRow
 from durable_wf.core.values import preview
 from durable_wf.store.port import Stored
@@ -77,6 +78,13 @@ def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
             "kind": task.fault.kind.value,
             "exception": task.fault.exception,
             "message": task.fault.message,
+        }
+    if task.held is not None:
+        document["breaker"] = {
+            "key": task.held.key,
+            "state": task.held.state.value,
+            "until": iso(task.held.until),
+            "why": held_sentence(task.held),
         }
     if task.beaten is not None:
         document["heartbeat"] = {

@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import assert_never
 
 import click
 
 from durable_wf.cli.context import out, say
+from durable_wf.cli.decisions import decision_words
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.terminal import Look, one_line
@@ -82,32 +82,6 @@ def _error(row: RunRow, error: DurableWorkflowError, *, as_json: bool) -> str:
     if as_json:
         return dumps({"run_id": row.run_id, "refused": [error.message]})
     return f"run {row.run_id} would not be continued: {one_line(error.message)}"
-
-
-def delay_words(us: int) -> str:
-    """How long until the next attempt."""
-    return f"in {span(us)}" if us > 0 else "at once"
-
-
-def decision_words(decision: i.Decision) -> str:
-    """What a decision would do, in a few words."""
-    match decision:
-        case i.Retry():
-            return f"try again {delay_words(decision.delay_us)}"
-        case i.Fail():
-            return "fail the task" + ", the run goes on" * decision.keep_going
-        case i.Skip():
-            return "go on without it"
-        case i.FallBack():
-            return f"take {decision.value[:60]} for the result"
-        case i.FallBackTo():
-            return f"call {decision.function} instead"
-        case i.Escalate():
-            return f"ask a person: {decision.question[:200]}"
-        case i.ProbeFirst():
-            return f"call the probe {decision.function} first"
-        case _:
-            assert_never(decision)
 
 
 # --- for people -----------------------------------------------------------------------------------

@@ -24,8 +24,9 @@ from durable_wf.cli.states import (
 )
 from durable_wf.core import events as e
 from durable_wf.core.awaited import RETRY, Awaited
+from durable_wf.core.circuit import Circuit
 from durable_wf.core.definition import WaitFor
-from durable_wf.core.status import RunStatus, TaskStatus, WaitKind
+from durable_wf.core.status import FaultKind, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import Counts, RunRow
 from durable_wf.core.tables import CLOSES, TASK
 from durable_wf.errors import HistoryError
@@ -63,7 +64,8 @@ class Beaten:
 @attrs.define
 class TaskFacts:
     """One task of a run. `attempts` counts those that began or may have; times are UTC
-    microseconds; `status` is what is recorded.
+    microseconds; `status` is what is recorded. `held` is the circuit breaker that lets it not
+    start; it is not `guarded` while its next attempt calls another function than its own.
     """
 
     status: TaskStatus = TaskStatus.PENDING
@@ -77,6 +79,8 @@ class TaskFacts:
     outputs: list[Output] = attrs.field(factory=list)
     awaited: Awaited | None = None
     beaten: Beaten | None = None
+    guarded: bool = True
+    held: Circuit | None = None
 
 
 @attrs.frozen
@@ -242,6 +246,12 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
             task.fault = event.fault if isinstance(event, e.AttemptFailed) else None
             if event.output is not None:
                 task.outputs.append(Output(event.attempt, at, event.output))
+        case e.TaskFallbackScheduled() | e.TaskProbeScheduled():
+            task.guarded = False
+        case e.AttemptDisproved():
+            task.guarded = True
+        case e.AttemptRefused():
+            task.fault = e.Fault(FaultKind.BREAKER, f"breaker {event.breaker!r} is open")
         case e.TaskFailed() | e.TaskSkipped() | e.TaskCancelled():
             task.ended_at = at
             task.reason = event.reason

@@ -46,6 +46,9 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "list": Lazy("commands.list:list_runs", "List runs, newest first."),
         "show": Lazy("commands.show:show", "Show one run: state, tasks, failures, what to do."),
         "why": Lazy("commands.why:why", "Say why a task does not start, or did not at some event."),
+        "breakers": Lazy(
+            "commands.breakers:breakers", "List circuit breakers: what is open, and until when."
+        ),
         "watch": Lazy("commands.watch:watch", "Watch a run until it ends."),
         "logs": Lazy("commands.logs:logs", "Print what the tasks of a run printed."),
         "events": Lazy("commands.events:events", "Print the recorded events of a run."),

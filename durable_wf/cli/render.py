@@ -16,7 +16,8 @@ from durable_wf.cli.names import stem
 from durable_wf.cli.states import MARKS, WEIGHT, RunShown, TaskShown
 from durable_wf.cli.tables import Cell, Column, table
 from durable_wf.cli.terminal import Look, one_line
-from durable_wf.cli.times import span
+from durable_wf.cli.times import local, span
+from durable_wf.core.circuit import Circuit, CircuitState, parts_of
 from durable_wf.core.summary import Counts
 
 MOST_TASKS = 40
@@ -98,9 +99,20 @@ def _why(task: TaskFacts, now: int) -> str:
     if task.awaited is not None and task.awaited.is_asked:
         ends = until_words(task.awaited, now)
         return what_words(task.awaited) + f", {ends}" * bool(ends)
+    if task.held is not None:
+        return held_line(task.held, now)
     if task.fault is not None:
         return fault_line(task)
     return task.reason
+
+
+def held_line(circuit: Circuit, now: int) -> str:
+    """`breaker pay is open until 14:50:00 UTC, for 12 s more`."""
+    if circuit.state is CircuitState.OPEN:
+        left = max(0, circuit.until - now)
+        return f"breaker {circuit.key} is open until {local(circuit.until)}, for {span(left)} more"
+    run_id, task, _ = parts_of(circuit.probe)
+    return f"breaker {circuit.key} is half-open; task {task} of run {run_id} probes"
 
 
 def fault_line(task: TaskFacts) -> str:

@@ -17,12 +17,12 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[wdhms])+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
 
 
-_LAST_US = 250_000_000_000_000_000
+LAST_US = 250_000_000_000_000_000
 """In the year 9892: what a forged log names beyond, or before 1970, is shown as the limit."""
 
 
 def _moment(at: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=max(0, min(at, _LAST_US)))
+    return _EPOCH + timedelta(microseconds=max(0, min(at, LAST_US)))
 
 
 def iso(at: int | None) -> str | None:

@@ -1,17 +1,21 @@
 """A run that is looked at, once or again and again.
 
 Owns: reading a run's events, each once, together with the fact whether its engine lives, and the
-last heartbeats of its tasks.
+last heartbeats of its tasks, and which circuit breakers hold them.
 Must never: write.
 Read next: `facts.py`.
 """
 
 from __future__ import annotations
 
+import time
+
 from durable_wf.cli.beating import note_heartbeats
+from durable_wf.cli.breaking import note_held
 from durable_wf.cli.facts import RunFacts, Story
 from durable_wf.cli.stores import alive_in
 from durable_wf.core.definition import Workflow
+from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
@@ -44,4 +48,8 @@ class Watched:
 
 def facts_of(store: Store, row: RunRow) -> RunFacts:
     """The run as it is now, with its tasks."""
-    return Watched(store, row.run_id, load_definition(store.log, row)).look()
+    workflow = load_definition(store.log, row)
+    facts = Watched(store, row.run_id, workflow).look()
+    if facts.alive and facts.row.status is RunStatus.RUNNING:
+        note_held(store, workflow, facts.tasks, time.time_ns() // 1000)
+    return facts

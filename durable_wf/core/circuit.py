@@ -28,6 +28,10 @@ MOST_FAILURES = 100
 """The most that a breaker may wait for: they must be among the rows that are kept."""
 
 
+_LAST_S = 250_000_000_000
+"""In the year 9892. A store that somebody else made may name any time."""
+
+
 class What(Enum):
     """What a row says: how an attempt ended, or that the circuit changed."""
 
@@ -95,11 +99,16 @@ def place_of(run_id: str, task: str, attempt: int) -> str:
     return f"{run_id}/{task}/{attempt}"
 
 
+def lease_of(key: str) -> str:
+    """What an engine holds that lets a probe of this key through: one in the whole store."""
+    return f"breaker/{key}"
+
+
 def parts_of(place: str) -> tuple[str, str, int]:
     """Run id, task and attempt of a place; what cannot be read is "" and 0."""
     run_id, _, rest = place.partition("/")
     task, _, attempt = rest.rpartition("/")
-    return run_id, task, int(attempt) if attempt.isdecimal() else 0
+    return run_id, task, int(attempt) if attempt.isdecimal() and len(attempt) < 19 else 0
 
 
 def fold(breaker: Breaker, rows: Iterable[Outcome], at: int) -> Circuit:
@@ -217,7 +226,7 @@ def sentence(circuit: Circuit) -> str:
             return ""
         case CircuitState.OPEN:
             run_id, task, attempt = parts_of(circuit.place)
-            until = datetime.fromtimestamp(circuit.until // 1_000_000, UTC)
+            until = datetime.fromtimestamp(min(max(0, circuit.until // 1_000_000), _LAST_S), UTC)
             return (
                 f"{name} is open until {until:%Y-%m-%d %H:%M:%S} UTC: {_counted(circuit.failures)},"
                 f" the last one in run {run_id}, task {task!r}, attempt {attempt}"
@@ -234,6 +243,11 @@ def sentence(circuit: Circuit) -> str:
 
 def _counted(failures: int) -> str:
     return "1 failure" if failures == 1 else f"{failures} failures in a row"
+
+
+def endings(rows: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """The rows that say how an attempt ended."""
+    return tuple(row for row in rows if row.what not in TURNS)
 
 
 def kept(rows: Sequence[Outcome]) -> list[Outcome]:

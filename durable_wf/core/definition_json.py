@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from json.encoder import encode_basestring_ascii as _quoted
 from operator import attrgetter
 from typing import Any, TypeGuard, TypeVar
 
@@ -59,7 +60,7 @@ def write(own: Mapping[str, Any], tasks: tuple[Task, ...]) -> str:
     functions: dict[FunctionRef, int] = {}
     encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
     try:
-        lines = ",\n".join([encode(_write_task(task, functions)) for task in tasks])
+        lines = ",\n".join([_task_line(task, functions, encode) for task in tasks])
         head: dict[str, Any] = {"durable_wf": FORMAT}
         head |= {key: value for key, value in own.items() if key == "name" or value not in _EMPTY}
         if own["metadata"]:
@@ -111,20 +112,36 @@ def _write_source(source: Source) -> dict[str, Any]:
     return {"task": source.task}
 
 
-def _write_task(task: Task, functions: dict[FunctionRef, int]) -> dict[str, Any]:
-    written: dict[str, Any] = {"name": task.name}
-    written["function"] = functions.setdefault(task.function, len(functions))
+def _task_line(
+    task: Task, functions: dict[FunctionRef, int], encode: Callable[[object], str]
+) -> str:
+    """The JSON of a task. What nearly all have is written by hand, the rest by `encode`."""
+    function = functions.setdefault(task.function, len(functions))
+    line = f'{{"name":{_quoted(task.name)},"function":{function}'
     if task.upstream:
-        written["upstream"] = task.upstream
+        line += f',"upstream":[{",".join(map(_quoted, task.upstream))}]'
     if task.args:
-        written["args"] = [_write_source(source) for source in task.args]
+        line += f',"args":[{",".join([_source_text(source, encode) for source in task.args])}]'
     if task.kwargs:
-        written["kwargs"] = {name: _write_source(source) for name, source in task.kwargs}
-        if len(written["kwargs"]) != len(task.kwargs):
+        named = [f"{_quoted(name)}:{_source_text(source, encode)}" for name, source in task.kwargs]
+        line += f',"kwargs":{{{",".join(named)}}}'
+        if len(named) > 1:
             _write_pairs(task.kwargs)
+    rest = _write_rest(task)
+    return f"{line},{encode(rest)[1:]}" if rest else line + "}"
+
+
+def _source_text(source: Source, encode: Callable[[object], str]) -> str:
+    if isinstance(source, Literal):
+        return f'{{"value":{_quoted(source.value)}}}'
+    return encode(_write_source(source)) if source.path else f'{{"task":{_quoted(source.task)}}}'
+
+
+def _write_rest(task: Task) -> dict[str, Any]:
+    written: dict[str, Any] = {}
     if task.resources is not DEFAULT_RESOURCES and task.resources != DEFAULT_RESOURCES:
         written["resources"] = _write_flat(task.resources)
-    if (values := _plain_of(task)) != _PLAIN_DEFAULTS:  # all nine at once: most tasks have none
+    if (values := _plain_of(task)) != _PLAIN_DEFAULTS:  # all at once: most tasks have none
         named = zip(_PLAIN, values, _PLAIN_DEFAULTS, strict=True)
         written |= {name: value for name, value, default in named if value != default}
     if task.tags:

@@ -21,12 +21,12 @@ def structure_digest(workflow: Workflow) -> str:
     """Names, dependencies, which argument comes from where, which tasks are optional, which of them
     wait for an approval, for time, or for which signal.
     """
-    return _digest([workflow.name], (_structure(task) for task in workflow.tasks))
+    return _digest([workflow.name], map(_structure, workflow.tasks))
 
 
 def inputs_digest(workflow: Workflow) -> str:
     """The values given in the definition itself."""
-    return _digest([], (inputs for task in workflow.tasks if (inputs := _inputs(task))))
+    return _digest([], filter(None, map(_inputs, workflow.tasks)))
 
 
 def code_digest(workflow: Workflow) -> str:
@@ -69,13 +69,9 @@ def _shape(source: Source) -> tuple[object, ...]:
 
 
 def _inputs(task: Task) -> str:
-    if not (task.args or task.kwargs):
-        return ""
-    given: list[tuple[object, str]] = [
-        (i, source.value) for i, source in enumerate(task.args) if isinstance(source, Literal)
-    ]
-    named = sorted(
-        (name, source.value) for name, source in task.kwargs if isinstance(source, Literal)
-    )
-    given.extend(named)
+    given: list[tuple[object, str]] = []
+    if task.args:
+        given += [(i, arg.value) for i, arg in enumerate(task.args) if isinstance(arg, Literal)]
+    if task.kwargs:
+        given += sorted([(k, arg.value) for k, arg in task.kwargs if isinstance(arg, Literal)])
     return ascii((task.name, given)) if given else ""

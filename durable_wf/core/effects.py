@@ -144,7 +144,7 @@ def _task_fell_back(state: RunState, index: int, event: e.TaskFellBack, _: Recor
 
 def _task_imported(state: RunState, index: int, event: e.TaskImported, _: Recorded) -> None:
     _succeed(state, index, event.stored)
-    if index in state.undoable:
+    if index in state.undoable and not event.fallback:
         state.values[index] = event.stored
         state.completed.append(index)
 

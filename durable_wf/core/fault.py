@@ -36,3 +36,8 @@ class Fault:
     traceback: str = ""
     exit_code: int | None = None
     retry_after_us: int | None = None
+
+    @property
+    def words(self) -> str:
+        """What went wrong, never nothing: the message, else the exception, else the kind."""
+        return self.message or self.exception or self.kind.value

@@ -59,20 +59,23 @@ class Graph:
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self.nodes = nodes
-        self.names = tuple(node.name for node in nodes)
+        self.names = tuple([node.name for node in nodes])
         self.index = {name: i for i, name in enumerate(self.names)}
         if len(self.index) != len(nodes):
             twice = next(name for i, name in enumerate(self.names) if self.index[name] != i)
             raise DefinitionError(f"two tasks have the same name: {twice!r}")
         try:
+            index = self.index
             self.upstream = tuple(
-                tuple(self.index[name] for name in node.upstream) if node.upstream else _NONE
-                for node in nodes
+                [
+                    tuple([index[name] for name in n.upstream]) if n.upstream else _NONE
+                    for n in nodes
+                ]
             )
         except KeyError:
             DependencyResolver({node.name: node.upstream for node in nodes}).check()
             raise
-        self.unmet = array("i", (len(upstream) for upstream in self.upstream))
+        self.unmet = array("i", map(len, self.upstream))
         self.children = self._children()
         self.order = self._order()
 
@@ -84,7 +87,7 @@ class Graph:
         for i, upstream in enumerate(self.upstream):
             for j in upstream:
                 found.setdefault(j, []).append(i)
-        return tuple(tuple(found[i]) if i in found else _NONE for i in range(len(self.names)))
+        return tuple([tuple(found[i]) if i in found else _NONE for i in range(len(self.names))])
 
     def _order(self) -> array[int]:
         """Indexes so that each comes after its upstreams."""
@@ -109,7 +112,7 @@ class Graph:
         for i in reversed(self.order):
             own = estimate_of(nodes[i]) if seconds is None else seconds(i)
             children = self.children[i]
-            length[i] = own + (max(length[c] for c in children) if children else 0.0)
+            length[i] = own + (max([length[c] for c in children]) if children else 0.0)
         return length
 
     def levels(self) -> list[list[int]]:

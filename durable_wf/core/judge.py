@@ -40,16 +40,16 @@ def declared(state: RunState, index: int) -> Decision | None:
     attempt = state.attempts[index]
     match task.in_doubt:
         case InDoubt.FAIL:
-            reason = f"{fault.message}; the task must not run twice"
+            reason = f"{fault.words}; the task must not run twice"
             return Fail(index, FAIL, reason)
         case InDoubt.ASK:
             question = f"did attempt {attempt} of task {task.name!r} have its effect?"
-            return Escalate(index, ASK, fault.message, question)
+            return Escalate(index, ASK, fault.words, question)
         case InDoubt.PROBE if state.past[index].losses > PROBES:
             question = f"what became of task {task.name!r}? Its probe was lost {PROBES} times"
-            return Escalate(index, ASK, fault.message, question)
+            return Escalate(index, ASK, fault.words, question)
         case InDoubt.PROBE:
-            return ProbeFirst(index, PROBE, fault.message, task.probe)
+            return ProbeFirst(index, PROBE, fault.words, task.probe)
         case _:
             assert_never(task.in_doubt)
 
@@ -67,9 +67,9 @@ def judge(state: RunState, index: int, budget: int | None = None) -> Decision:
 def default(index: int, fault: Fault, times: int, budget: int | None = None) -> Decision:
     """The same from the fault alone, and how often the task was in doubt."""
     if fault.kind is not FaultKind.IN_DOUBT:
-        return Fail(index, "default", fault.message)
+        return Fail(index, "default", fault.words)
     allowed = IN_DOUBT_BUDGET if budget is None else min(budget, IN_DOUBT_BUDGET)
     if times > allowed:
         reason = f"in doubt {times} times, more than the {allowed} allowed"
         return Fail(index, "in-doubt budget", reason)
-    return Retry(index, "in doubt: run again", f"{fault.message} (time {times})")
+    return Retry(index, "in doubt: run again", f"{fault.words} (time {times})")

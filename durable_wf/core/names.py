@@ -18,7 +18,10 @@ from typing import Final
 LONGEST: Final = 200
 """Characters of a name."""
 
-RUN_ID_PATTERN: Final = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}"
+RUN_ID_LENGTH: Final = 128
+"""Characters of a run id."""
+
+RUN_ID_PATTERN: Final = rf"[A-Za-z0-9_][A-Za-z0-9_.\-]{{0,{RUN_ID_LENGTH - 1}}}"
 """Run ids (regular expression, whole match): they stand in paths, commands and URLs."""
 
 ALLOWED: Final = (

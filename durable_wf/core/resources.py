@@ -13,7 +13,7 @@ from typing import Self
 import attrs
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Resources:
     """What one attempt occupies while it runs.
 

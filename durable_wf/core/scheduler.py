@@ -90,19 +90,19 @@ class _Queue:
     becomes backlog when it outgrows it.
     """
 
-    __slots__ = ("_backlog", "_new")
+    __slots__ = ("_backlog", "_new", "size")
 
     def __init__(self) -> None:
         self._backlog: list[_Entry] = []
         self._new: list[_Entry] = []
-
-    def __len__(self) -> int:
-        return len(self._backlog) + len(self._new)
+        self.size = 0
 
     def push(self, entry: _Entry) -> None:
+        self.size += 1
         heapq.heappush(self._new, entry)
 
     def pop(self) -> _Entry:
+        self.size -= 1
         backlog, new = self._backlog, self._new
         if len(new) > _FEW and len(new) > len(backlog):
             backlog += new
@@ -145,44 +145,29 @@ class TaskScheduler(Generic[S]):
 
     def __len__(self) -> int:
         """Queued tasks, those counted too that have ceased to be ready."""
-        return len(self._queue)
+        return self._queue.size
 
     def add(self, run: int, index: int, priority: int, remaining_s: float) -> None:
         """Queue a ready task. Adding one twice is harmless: `pick` asks before it starts one."""
         self._arrival += 1
         self._queue.push((-priority, -remaining_s, self._arrival, run, index))
 
-    def vacate(self, worker: str) -> None:
-        """The seat has nothing left to run: what it held is free again. Idempotent."""
-        grant = self._grants.pop(worker, None)
-        if grant is not None:
-            self._ledger.give(grant)
-
-    def keep(self, busy: set[str]) -> None:
-        """Vacate every seat that is not among `busy`: idle again, or gone."""
-        for worker in [worker for worker in self._grants if worker not in busy]:
-            self.vacate(worker)
-
-    def holds(self) -> bool:
-        """Whether any seat holds a grant."""
-        return bool(self._grants)
-
     def wanted_seats(self) -> int:
-        """How many seats could be put to use now."""
-        return len(self._queue) + len(self._grants)
+        """How many seats could be put to use now, those counted that hold something."""
+        return self._queue.size + len(self._grants)
 
     def pick(self, seats: Sequence[S], ask: Callable[[int, int], Question | None]) -> list[Pick[S]]:
         """Choose tasks for seats and reserve what they need.
 
+        `seats` are all that there are: one that is idle again, or gone, is vacated.
         `ask(run, index)` tells about a queued task, or None when it may not start (any more).
-        Each pick must be started, and its seat vacated once it is idle again.
+        Each pick must be started.
         """
+        idle, roomy = self._look_at(seats)
         picks: list[Pick[S]] = []
         passed: list[_Entry] = []
         seen: set[tuple[int, int]] = set()
-        idle = [seat for seat in seats if seat.open and not seat.queued]
-        roomy = [_Room(seat, seat.queued_us) for seat in seats if self._has_room(seat)]
-        pop, left = self._queue.pop, len(self._queue)
+        pop, left = self._queue.pop, self._queue.size
         while left and (idle or roomy) and len(passed) < LOOK_PAST:
             left -= 1
             entry = pop()
@@ -192,7 +177,8 @@ class TaskScheduler(Generic[S]):
             seen.add(key)
             question = ask(run, index)
             if question is None:
-                self._passed.pop(key, None)
+                if self._passed:
+                    self._passed.pop(key, None)
                 continue
             pick = self._seat_for(run, index, question, idle, roomy)
             if pick is not None:
@@ -201,18 +187,31 @@ class TaskScheduler(Generic[S]):
             passed.append(entry)
             if self._passed.get(key, 0) >= MAX_PASSED:
                 break
-        if picks:
-            self._count_passed(passed)
-        for entry in passed:
-            self._queue.push(entry)
+        if passed:
+            if picks:
+                self._count_passed(passed)
+            for entry in passed:
+                self._queue.push(entry)
         return picks
 
-    @staticmethod
-    def _has_room(seat: S) -> bool:
-        """Whether a busy seat may be given one more tiny task; `queued_us` 0 on a busy seat means
-        that it runs something not known to be tiny.
+    def _look_at(self, seats: Sequence[S]) -> tuple[list[S], list[_Room[S]]]:
+        """The idle seats, and those busy ones that may be given one more tiny task; `queued_us` 0
+        on a busy seat means that it runs something not known to be tiny.
         """
-        return seat.open and 0 < seat.queued_us < BATCH_US
+        idle: list[S] = []
+        roomy: list[_Room[S]] = []
+        busy: set[str] = set()
+        for seat in seats:
+            if seat.queued:
+                busy.add(seat.worker)
+                if seat.open and 0 < seat.queued_us < BATCH_US:
+                    roomy.append(_Room(seat, seat.queued_us))
+            elif seat.open:
+                idle.append(seat)
+        if self._grants:
+            for worker in self._grants.keys() - busy:
+                self._ledger.give(self._grants.pop(worker))
+        return idle, roomy
 
     def _seat_for(
         self, run: int, index: int, question: Question, idle: list[S], roomy: list[_Room[S]]
@@ -224,7 +223,8 @@ class TaskScheduler(Generic[S]):
             seat = idle.pop()
             grant = self._ledger.take(task.resources)
             self._grants[seat.worker] = grant
-            self._passed.pop((run, index), None)
+            if self._passed:
+                self._passed.pop((run, index), None)
             if tiny:
                 roomy.append(_Room(seat, estimate_us))
             return Pick(run, index, seat, estimate_us, grant.gpus)

@@ -178,8 +178,8 @@ class RunState:
             return [i for i in range(self.forward, len(self.tasks)) if self.is_ready(i)]
         if self.status is not _RUNNING:
             return []
-        unmet = self.unmet
-        return [i for i, s in enumerate(self.tasks) if s is _PENDING and unmet[i] == 0]
+        tasks = self.tasks
+        return [i for i, unmet in enumerate(self.unmet) if unmet == 0 and tasks[i] is _PENDING]
 
     @property
     def wake_at(self) -> int | None:
@@ -222,6 +222,9 @@ def row_of(state: RunState) -> RunRow:
         inputs=created.inputs,
         code=state.code,
         tags=created.tags,
+        origin=created.origin,
+        origin_n=created.origin_n,
+        root=created.root,
     )
 
 

@@ -112,7 +112,7 @@ def conclude_draining(state: RunState, events: list[Recorded], at: int, index: i
     if fault.kind in _NOT_ITS_OWN:
         emit(state, events, at, e.TaskCancelled(task, "the run was draining"))
     else:
-        emit(state, events, at, e.TaskFailed(task, "draining", fault.message))
+        emit(state, events, at, e.TaskFailed(task, "draining", fault.words))
 
 
 def is_closing(state: RunState, index: int) -> bool:

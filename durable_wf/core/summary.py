@@ -33,6 +33,8 @@ class Counts:
 class RunRow:
     """One run at a glance. Times are UTC microseconds; `engine` is the owner's lock name or "".
 
+    A run made from another one names it as `origin`, forked off after its event `origin_n` (0: a
+    retry). `root` is the first run of its chain of retries, "" for the first one itself.
     `run` is the integer surrogate that stands in `events` (0: not assigned yet), `n` the number of
     the last event, `wake_at` when a timer is due. `imported` runs came from elsewhere and are
     never claimed.
@@ -55,8 +57,16 @@ class RunRow:
     inputs: str = ""
     code: str = ""
     tags: tuple[str, ...] = ()
+    origin: str = ""
+    origin_n: int = 0
+    root: str = ""
     run: int = 0
     imported: bool = False
+
+    @property
+    def chain(self) -> str:
+        """The id of the first run of its chain of retries: its own where it is no retry."""
+        return self.root or self.run_id
 
     def after(self, moved: Moved) -> RunRow:
         """The row when tasks have moved on."""

@@ -50,7 +50,7 @@ class Upstream:
 Source = Literal | Upstream
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class FunctionRef:
     """Where a task's code is found, and what it was when the definition was built.
 

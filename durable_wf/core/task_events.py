@@ -245,13 +245,15 @@ class TaskCompleted:
 @attrs.frozen
 class TaskImported:
     """The task has succeeded in the run `origin`; its result is taken over: `value` (exact JSON
-    text), or the payload `ref`.
+    text), or the payload `ref`. A `fallback` was taken in place of a result of its own: it has had
+    no effect that a compensation could take back.
     """
 
     task: str
     origin: str
     value: str = ""
     ref: PayloadRef | None = None
+    fallback: bool = False
 
     @property
     def stored(self) -> Value:

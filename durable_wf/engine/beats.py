@@ -31,15 +31,20 @@ class Beats:
         self._clock = clock
         self._benches = benches
         self._runs = runs
-        self._at = 0.0
+        self.look_at = 0.0
         self._fresh: dict[tuple[int, int], Heartbeat] = {}
 
-    def look(self) -> None:
-        """Ask the executors, if it is time."""
-        now = self._clock.monotonic_s()
-        if now >= self._at:
-            self._at = now + PERIOD_S
-            self.collect()
+    def look(self, now: float) -> None:
+        """Ask the executors at which anything runs. To be done from `look_at` on."""
+        self.look_at = now + PERIOD_S
+        for bench in self._benches.values():
+            if bench.is_busy:
+                self.put(bench.executor.beats())
+
+    @property
+    def owes(self) -> bool:
+        """Whether there are heartbeats to be written."""
+        return bool(self._fresh)
 
     def collect(self) -> None:
         """Ask the executors now: before a failure is decided, and when they have closed."""

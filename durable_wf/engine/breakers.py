@@ -25,7 +25,9 @@ from durable_wf.core.circuit import (
     Outcome,
     Tally,
     What,
+    endings,
     kept,
+    lease_of,
     parts_of,
     place_of,
 )
@@ -59,13 +61,16 @@ class _Aside:
 
 
 class Breakers:
-    """The circuit breakers as one engine sees them. `runs` are those that the loop holds."""
+    """The circuit breakers as one engine sees them. `runs` are those that the loop holds. Until
+    the first task with a breaker is met they are not `in_use`, and need not be asked.
+    """
 
     def __init__(self, log: Log, clock: Clock, engine: str, runs: Mapping[int, LiveRun]) -> None:
         self._log = log
         self._clock = clock
         self._engine = engine
         self._runs = runs
+        self.in_use = False
         self._rows: dict[str, list[Outcome]] = {}
         self._tallies: dict[str, dict[Breaker, Tally]] = {}
         self._seen: dict[str, tuple[int, float]] = {}
@@ -130,7 +135,7 @@ class Breakers:
         if circuit.state is CircuitState.HALF_OPEN:
             self._probes[place] = key
             return True
-        self._drops.append(LeaseDrop(_lease(key), self._engine))
+        self._drops.append(LeaseDrop(lease_of(key), self._engine))
         if circuit.state is CircuitState.CLOSED:
             return True
         self._put_aside(breaker, place, circuit, first=True)
@@ -180,7 +185,7 @@ class Breakers:
         """No attempt is open there any more: if it was a probe, another may take its place."""
         key = self._probes.pop(place, None)
         if key is not None:
-            self._drops.append(LeaseDrop(_lease(key), self._engine))
+            self._drops.append(LeaseDrop(lease_of(key), self._engine))
             self._changed.add(key)
 
     def note(self, live: LiveRun, report: i.Report, at: int) -> None:
@@ -204,8 +209,7 @@ class Breakers:
         """How the last attempts with this key ended, oldest first, in all runs."""
         if not self._looked:
             self._look()
-        rows = self._of_key(key)
-        return tuple(row for row in rows if row.what in {What.OK, What.FAILED})
+        return endings(self._of_key(key))
 
     # --- the commit -------------------------------------------------------------------------------
 
@@ -250,6 +254,7 @@ class Breakers:
 
     def _look(self) -> None:
         """Notice what other engines have committed."""
+        self.in_use = True
         self._looked = True
         self._look_at = self._clock.monotonic_s() + POLL_S
         version = self._log.version()
@@ -362,7 +367,7 @@ class Breakers:
         """The lease is for one in the whole store; nobody gets it while the store cannot be
         written for a while (full disk, busy writer).
         """
-        take = LeaseTake(_lease(key), self._engine, f"{place}")
+        take = LeaseTake(lease_of(key), self._engine, f"{place}")
         drops, self._drops = self._drops, []  # it may be ours still, from the probe before
         try:
             appended = self._log.append(Batch(takes=[take], drops=drops))
@@ -398,7 +403,3 @@ def _what(live: LiveRun, report: i.Report) -> What | None:
             return What.FAILED
         case _:
             return None
-
-
-def _lease(key: str) -> str:
-    return f"breaker/{key}"

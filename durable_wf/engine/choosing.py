@@ -88,19 +88,21 @@ class Chooser:
         """What starts now. Each pick must be started."""
         if self._later:
             self._queue_later()
-        for run, index in self._breakers.released():
-            self._offer_again(run, index)
+        if self._breakers.in_use:
+            for run, index in self._breakers.released():
+                self._offer_again(run, index)
         self._queue_ready()
         chosen = []
         for bench in self.benches.values():
-            scheduler = bench.scheduler
-            if not len(scheduler) and not scheduler.holds():
-                continue
-            seats = bench.executor.seats(scheduler.wanted_seats())
-            scheduler.keep({seat.worker for seat in seats if seat.queued})
-            if len(scheduler):
-                picks = self._with_pools(scheduler.pick(seats, self._question))
-                chosen += [(bench, pick) for pick in picks if self._lets_begin(pick)]
+            wanted = bench.scheduler.wanted_seats()
+            if wanted:
+                picks = bench.scheduler.pick(bench.executor.seats(wanted), self._question)
+                if self._pools.in_use:
+                    picks = self._with_pools(picks)
+                if self._breakers.in_use:
+                    picks = [pick for pick in picks if self._lets_begin(pick)]
+                for pick in picks:
+                    chosen.append((bench, pick))
         return chosen
 
     def _queue_ready(self) -> None:

@@ -212,13 +212,22 @@ def refuse_foreign(store: Store, *, trusted: bool) -> None:
 
 def load_trusted(recorded: Workflow, state: RunState, log: Log) -> Workflow:
     """The same, of a store whose code may be executed. Writes nothing to it."""
+    return load_anew(recorded, state, log)[0]
+
+
+def load_anew(recorded: Workflow, state: RunState, log: Log) -> tuple[Workflow, Workflow | None]:
+    """The same; and the workflow of this name as its script or target makes it today, None where
+    the functions came from elsewhere.
+    """
     functions = _stored(recorded, log)
     created = state.created
     assert created is not None
     _make_importable(created)
     fresh: dict[str, FunctionRef] = {}
     recovery: dict[str, tuple[Any, ...]] = {}
+    today = None
     for loaded in _loaded(recorded, functions, created):
+        today = loaded if loaded.name == recorded.name else today
         functions = {**loaded.functions, **functions}
         recovery |= loaded.recovery
         fresh.update((task.name, task.function) for task in loaded.tasks)
@@ -231,7 +240,8 @@ def load_trusted(recorded: Workflow, state: RunState, log: Log) -> Workflow:
     )
     if not recovery and _names_rules(recorded):
         recovery |= _rules_of_modules(recorded)
-    return attrs.evolve(recorded, tasks=tasks, functions=functions, recovery=recovery)
+    whole = attrs.evolve(recorded, tasks=tasks, functions=functions, recovery=recovery)
+    return whole, today
 
 
 def _names_rules(recorded: Workflow) -> bool:

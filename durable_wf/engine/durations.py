@@ -8,7 +8,7 @@ Read next: `entering.py`.
 from __future__ import annotations
 
 from durable_wf.core.definition import Workflow
-from durable_wf.core.events import AttemptSucceeded
+from durable_wf.core.events import AttemptSucceeded, TaskImported
 from durable_wf.core.status import RunStatus
 from durable_wf.errors import DurableWorkflowError
 from durable_wf.store.port import Log
@@ -18,6 +18,8 @@ Durations = dict[int, int]
 
 _MOST_TASKS = 5_000
 """Larger runs are not read: the order of many tasks hardly depends on single durations."""
+_MOST_ORIGINS = 8
+"""Of a long chain of retries only so many earlier runs are read."""
 
 
 def earlier_durations(log: Log, workflow: Workflow) -> Durations:
@@ -34,9 +36,22 @@ def earlier_durations(log: Log, workflow: Workflow) -> Durations:
 
 
 def _durations(log: Log, workflow: Workflow, run: int) -> Durations:
+    """A run that has taken over results of others was as quick as they were with those."""
     index = {task.name: i for i, task in enumerate(workflow.tasks)}
-    return {
-        index[event.task]: event.wall_us
-        for recorded in log.history(run)
-        if isinstance(event := recorded.event, AttemptSucceeded) and event.task in index
-    }
+    elsewhere: dict[str, set[str]] = {}
+    found: Durations = {}
+    for recorded in log.history(run):
+        event = recorded.event
+        if isinstance(event, AttemptSucceeded) and event.task in index:
+            found[index[event.task]] = event.wall_us
+        elif isinstance(event, TaskImported) and event.task in index:
+            elsewhere.setdefault(event.origin, set()).add(event.task)
+    for run_id in [*elsewhere][-_MOST_ORIGINS:]:
+        row = log.row(run_id)
+        if row is None or row.total > _MOST_TASKS:
+            continue
+        for recorded in log.history(row.run):
+            event = recorded.event
+            if isinstance(event, AttemptSucceeded) and event.task in elsewhere[run_id]:
+                found[index[event.task]] = event.wall_us
+    return found

@@ -21,11 +21,11 @@ from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
 from durable_wf.core.events import RunCreated
 from durable_wf.core.resources import Capacity, Resources
-from durable_wf.core.state import RunState
+from durable_wf.core.state import RunState, row_of
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.values import TABLE_MAX
-from durable_wf.engine import code, differences, origin
+from durable_wf.engine import chains, code, differences, origin
 from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.durations import Durations, earlier_durations
@@ -45,6 +45,7 @@ from durable_wf.errors import CallerError, DurableWorkflowError, RunConflict, Wr
 from durable_wf.recovery.chain import Rules
 from durable_wf.store.locks import is_held
 from durable_wf.store.payload_files import digest_of, write_file
+from durable_wf.store.port import Log
 
 log = logging.getLogger("durable_wf.engine")
 
@@ -66,6 +67,7 @@ class Options:
     """whether the caller goes when the run waits for people or signals alone"""
     deadline_s: float | None = None
     start: origin.Start = attrs.field(factory=origin.Start)
+    lineage: origin.Lineage | None = None
 
 
 def enter(session: Session, workflow: Workflow, options: Options, cancel: Canceller) -> RunHandle:
@@ -76,34 +78,51 @@ def enter(session: Session, workflow: Workflow, options: Options, cancel: Cancel
     """
     now = session.clock.now_us()
     run_id = origin.check_run_id(options.run_id or origin.new_run_id(workflow.name, now))
-    live = session.loop.run(run_id)
-    if live is not None:
-        _refuse_other(run_id, live.state.created, workflow, lambda: live.state.workflow)
+    log = session.store.log
+    found = _meant(session, run_id)
+    if found is None:
+        return create(session, workflow, run_id, options, cancel)
+    if isinstance(found, LiveRun):
+        live = found
+        _refuse_other(log, row_of(live.state), workflow, lambda: live.state.workflow)
         return _go_on(session, live, options, cancel)
-    row = session.store.log.row(run_id)
-    if row is None:
-        return _create(session, workflow, run_id, options, cancel)
-    _refuse_other(run_id, row, workflow, lambda: load_definition(session.store.log, row))
+    row = found
+    _refuse_other(log, row, workflow, lambda: load_definition(log, row))
     if row.ended_at is not None:
-        handle = RunHandle(run_id, cancel)
+        handle = RunHandle(row.run_id, cancel)
         handle.settle(RunResult(row, workflow, session.reader))
         return handle
     return continue_run(session, row, workflow, options, cancel, "resume")
 
 
+def _meant(session: Session, run_id: str) -> LiveRun | RunRow | None:
+    """The run that an id stands for: the newest of its chain of retries."""
+    row = session.store.log.row(run_id)
+    if row is None:
+        return session.loop.run(run_id)
+    row = chains.newest(session.store.log, row)
+    if row.ended_at is not None:
+        for live in session.loop.runs():  # its retry may not be in the log yet
+            created = live.state.created
+            if created is not None and created.root == row.chain:
+                return live
+    return session.loop.run(row.run_id) or row
+
+
 def _refuse_other(
-    run_id: str,
-    known: RunRow | RunCreated | None,
-    workflow: Workflow,
-    recorded: Callable[[], Workflow],
+    log: Log, row: RunRow, workflow: Workflow, recorded: Callable[[], Workflow]
 ) -> None:
-    """A run id stands for one structure and one set of inputs. Raises RunConflict."""
-    assert known is not None
-    if known.structure == structure_digest(workflow) and known.inputs == inputs_digest(workflow):
+    """A run id stands for one structure and one set of inputs: those of any run of its chain, since
+    a retry may have been given others on purpose. Raises RunConflict.
+    """
+    digests = structure_digest(workflow), inputs_digest(workflow)
+    if (row.structure, row.inputs) == digests:
+        return
+    if any((one.structure, one.inputs) == digests for one in chains.members(log, row)):
         return
     found = differences.between(recorded(), workflow)
     raise RunConflict(
-        f"run {run_id} exists with another definition:\n  - " + "\n  - ".join(found),
+        f"run {row.run_id} exists with another definition:\n  - " + "\n  - ".join(found),
         hint="choose another run_id for the changed workflow",
     )
 
@@ -111,15 +130,17 @@ def _refuse_other(
 # --- a new run ------------------------------------------------------------------------------------
 
 
-def _create(
+def create(
     session: Session, workflow: Workflow, run_id: str, options: Options, cancel: Canceller
 ) -> RunHandle:
+    """Create a run, of its own or made from another one. Raises CallerErrors before anything is
+    written.
+    """
     functions = code.functions_given(workflow)
     workflow = code.with_stored_code(workflow, functions, session)
-    state = RunState.of(run_id, workflow)
-    live = _live(session, state, functions, options, cancel)
     definition = _store_definition(session, workflow)
     now = session.clock.now_us()
+    lineage = options.lineage or _NO_LINEAGE
     created = RunCreated(
         workflow=workflow.name,
         definition=definition,
@@ -132,16 +153,24 @@ def _create(
         metadata=tuple(sorted({**dict(workflow.metadata), **options.metadata}.items())),
         script=options.start.script,
         argv=options.start.argv,
-        cwd=str(Path.cwd()),
+        cwd=lineage.cwd or str(Path.cwd()),
         python=origin.python_version(),
         target=options.start.target,
         module=options.start.module,
         limits=session.settings.given,
+        origin=lineage.origin,
+        origin_n=lineage.origin_n,
+        root=lineage.root,
         deadline_at=_deadline_at(workflow, options, now),
     )
+    state = RunState.of(run_id, workflow)
+    live = _live(session, state, created, functions, options, cancel)
     claimed = Claimed(state)
-    claimed.give(i.Create(created, session.engine), now)
+    claimed.give(i.Create(created, session.engine, lineage.imports), now)
     return _adopt(session, live, claimed)
+
+
+_NO_LINEAGE = origin.Lineage("", 0, "", (), "")
 
 
 def _deadline_at(workflow: Workflow, options: Options, now: int) -> int | None:
@@ -182,7 +211,8 @@ def continue_run(
     if workflow is None:
         workflow = code.load(recorded, state, session.store)
     else:
-        _refuse_other(row.run_id, row, workflow, lambda: recorded)
+        _refuse_other(log, row, workflow, lambda: recorded)
+        workflow = _as_recorded(row, recorded, workflow)
     workflow = _in_order_of(recorded, workflow)
     changed = code.changed_tasks(state, recorded, workflow)
     code.refuse_changes(row.run_id, changed, accepted=options.accept_changes)
@@ -192,7 +222,8 @@ def continue_run(
     else:
         workflow = _with_code_of(recorded, workflow)
     state.workflow = workflow
-    live = _live(session, state, functions, options, cancel)
+    assert state.created is not None
+    live = _live(session, state, state.created, functions, options, cancel)
     live.run, live.committed_n = row.run, row.n
     live.details = last_details(log, row.run, state)
     at = session.clock.now_us()
@@ -210,6 +241,26 @@ def continue_run(
     if why == "resume" and state.status is RunStatus.PAUSED:
         claimed.give(i.Resume(origin.person()), at)
     return _adopt(session, live, claimed)
+
+
+def _as_recorded(row: RunRow, recorded: Workflow, given: Workflow) -> Workflow:
+    """The given tasks, called as the run calls them: a retry may have been given other values than
+    the run that the caller knows. Raises RunConflict where it has other tasks.
+    """
+    if (row.structure, row.inputs) == (structure_digest(given), inputs_digest(given)):
+        return given
+    by_name = {task.name: task for task in given.tasks}
+    if by_name.keys() != {task.name for task in recorded.tasks}:
+        raise RunConflict(
+            f"run {row.run_id} has other tasks:\n  - "
+            + "\n  - ".join(differences.between(recorded, given)),
+            hint=f"dwf resume {row.run_id}",
+        )
+    tasks = tuple(
+        attrs.evolve(by_name[t.name], upstream=t.upstream, args=t.args, kwargs=t.kwargs)
+        for t in recorded.tasks
+    )
+    return attrs.evolve(given, tasks=tasks)
 
 
 def _in_order_of(recorded: Workflow, given: Workflow) -> Workflow:
@@ -239,11 +290,10 @@ def resume(
     session: Session, run_id: str, workflow: Workflow | None, options: Options, cancel: Canceller
 ) -> RunHandle:
     """Continue a run by its id: unpause it where this engine holds it, else claim it."""
-    live = session.loop.run(run_id)
-    if live is None:
-        row = row_or_raise(session.store.log, run_id)
-        return continue_run(session, row, workflow, options, cancel, "resume")
-    return _go_on(session, live, options, cancel)
+    found = _meant(session, run_id) or row_or_raise(session.store.log, run_id)
+    if isinstance(found, LiveRun):
+        return _go_on(session, found, options, cancel)
+    return continue_run(session, found, workflow, options, cancel, "resume")
 
 
 def _go_on(session: Session, live: LiveRun, options: Options, cancel: Canceller) -> RunHandle:
@@ -314,6 +364,7 @@ _RECOVERED = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.DRAINING)
 def _live(
     session: Session,
     state: RunState,
+    created: RunCreated,
     functions: Sequence[Callable[..., Any] | None],
     options: Options,
     cancel: Canceller,
@@ -326,7 +377,7 @@ def _live(
     refuse_lost_fallbacks(state, fallbacks)
     warn_of_lost_rules(state.run_id, workflow)
     run, function_of, fallback_of = run_code(key, state.run_id, workflow, functions, fallbacks)
-    run = attrs.evolve(run, cwd=_folder_of(state))
+    run = attrs.evolve(run, cwd=_folder_of(created), key_base=created.root or state.run_id)
     kinds = _executors_of(workflow, options.executor)
     for kind in kinds:
         session.executor(kind)
@@ -344,16 +395,16 @@ def _live(
         remaining=_remaining(state, durations),
         durations_us=durations,
         on_progress=options.on_progress,
-        judge=Judge(rules, session.clock.monotonic_s),
+        judge=Judge(rules, session.clock.monotonic_s, session.loop.breakers.recent),
         fallback_of=fallback_of,
         wait_s=options.wait_s,
         leaves=options.leaves,
     )
 
 
-def _folder_of(state: RunState) -> str:
-    """Where the tasks of a resumed run belong; "" where that is here, or is gone."""
-    cwd = state.created.cwd if state.created else ""
+def _folder_of(created: RunCreated) -> str:
+    """Where the tasks of a run belong; "" where that is here, or is gone."""
+    cwd = created.cwd
     return "" if cwd == str(Path.cwd()) or not Path(cwd).is_dir() else cwd
 
 

@@ -36,6 +36,7 @@ from durable_wf.engine.interrupts import handled
 from durable_wf.engine.people import People
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
+from durable_wf.engine.retrying import Retrying
 from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of, warm_up
 from durable_wf.engine.settings import ExecutorType, settings
 from durable_wf.engine.settings import executor_type as executor_named
@@ -55,7 +56,7 @@ from durable_wf.store.opening import open_store
 from durable_wf.store.port import Answer, Verb
 
 
-class WorkflowEngine(People):
+class WorkflowEngine(People, Retrying):
     """Runs workflows and keeps their event log in a store.
 
     `store` is a folder (default: `.durable-wf`, looked for from the working folder upwards, made

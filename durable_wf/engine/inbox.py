@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from durable_wf.engine.clock import Clock
 from durable_wf.store.port import Command, Log
 
 POLL_S = 0.1
@@ -18,20 +17,18 @@ POLL_S = 0.1
 
 
 class Inbox:
-    """The commands of one store that nobody has answered."""
+    """The commands of one store that nobody has answered. `look_at` is when it is time to look
+    again (monotonic seconds).
+    """
 
-    def __init__(self, store: Log, clock: Clock) -> None:
+    def __init__(self, store: Log) -> None:
         self._log = store
-        self._clock = clock
-        self._look_at = 0.0
+        self.look_at = 0.0
         self._version = -1
 
-    def news(self) -> Sequence[Command]:
-        """All open commands, if it is time to look and something has changed."""
-        now = self._clock.monotonic_s()
-        if now < self._look_at:
-            return ()
-        self._look_at = now + POLL_S
+    def news(self, now: float) -> Sequence[Command]:
+        """All open commands, if something has changed. To be asked from `look_at` on."""
+        self.look_at = now + POLL_S
         version = self._log.version()
         if version == self._version:
             return ()
@@ -46,7 +43,7 @@ class Inbox:
 
     def look_no_more(self) -> None:
         """Leave all further commands where they are."""
-        self._look_at = float("inf")
+        self.look_at = float("inf")
 
     @property
     def has_looked(self) -> bool:

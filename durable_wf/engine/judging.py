@@ -8,21 +8,23 @@ Read next: `recovery/chain.py`; `loop.py`, which asks at the obligation to judge
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
 
 from durable_wf.core import inputs as i
+from durable_wf.core.circuit import Outcome
 from durable_wf.core.definition import Workflow
 from durable_wf.core.judge import declared, judge
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL
 from durable_wf.core.values_classes import NO_CLASSES, Classes, classes_of
+from durable_wf.engine.watchdog import Asked, Watchdog
 from durable_wf.errors import NotFound
 from durable_wf.recovery.chain import Rules, answer_of, decide, label_of
 from durable_wf.recovery.decisions import Decision
-from durable_wf.recovery.history import Fault, History
+from durable_wf.recovery.history import Fault, History, no_outcomes
 from durable_wf.recovery.rule import NamedRule
 
 log = logging.getLogger("durable_wf.engine")
@@ -30,16 +32,21 @@ log = logging.getLogger("durable_wf.engine")
 SLOW_S = 1.0
 """A rule that takes longer is named in the log: the whole engine waits for it."""
 
+_WATCHDOG = Watchdog(SLOW_S)
+
 Fallbacks = dict[tuple[str, str], Callable[..., Any]]
 """(task, or "" for all tasks; name of the function in the log) -> fallback function."""
 
 
 @attrs.define(eq=False)
 class Judge:
-    """Decides about FAULTED tasks of one run by its rules. `monotonic_s` times them."""
+    """Decides about FAULTED tasks of one run by its rules. `monotonic_s` times them, `outcomes`
+    reads how the last attempts behind a breaker ended.
+    """
 
     rules: Rules
     monotonic_s: Callable[[], float]
+    outcomes: Callable[[str], Sequence[Outcome]] = no_outcomes
 
     def __call__(self, state: RunState, index: int) -> i.Decision:
         """The decision; always one, whatever the rules do."""
@@ -52,7 +59,7 @@ class Judge:
         return decide(
             index,
             rules,
-            History.of(state, index),
+            History.of(state, index, self.outcomes),
             Fault.of(state.faults[index], state.attempts[index]),
             lambda budget: judge(state, index, budget),
             ask=self._ask,
@@ -64,7 +71,7 @@ class Judge:
         that has one decides.
         """
         name = state.graph.names[index]
-        history = History.of(state, index)
+        history = History.of(state, index, self.outcomes)
         fault = Fault.of(state.faults[index], state.attempts[index])
         classes = _classes(state, name)
         for rule in self.rules.of_task(name):
@@ -73,7 +80,8 @@ class Judge:
     def _ask(self, rule: NamedRule, history: History, fault: Fault) -> Decision | None:
         began = self.monotonic_s()
         try:
-            return rule(history, fault)
+            with _WATCHDOG.watching(Asked(rule.name, history.task, history.run_id)):
+                return rule(history, fault)
         finally:
             took = self.monotonic_s() - began
             if took > SLOW_S:

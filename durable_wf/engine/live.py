@@ -17,7 +17,7 @@ import attrs
 from durable_wf.core.definition import Literal, PayloadRef, Source, Task, Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.scheduler import Pick, Question
-from durable_wf.core.state import RunState
+from durable_wf.core.state import RunState, row_since
 from durable_wf.core.status import TASK_FINAL, RunStatus, TaskStatus
 from durable_wf.engine.judging import Fallbacks, Judge
 from durable_wf.engine.progress import OnProgress
@@ -32,6 +32,7 @@ from durable_wf.execute.port import (
     RunCode,
     Seat,
 )
+from durable_wf.store.port import Appended, RunAppend
 
 OVERHEAD_US = 10
 """What a worker spends on an attempt besides the task's own code, for estimates."""
@@ -107,6 +108,20 @@ class LiveRun:
             patient = self.wait_s is None or wake_at - now <= self.wait_s * 1e6
         return not patient and not self.state.all_ready()
 
+    # --- commits ----------------------------------------------------------------------------------
+
+    def append(self) -> RunAppend:
+        """What is decided and not in the log, which must be something."""
+        n = self.committed_n
+        return RunAppend(self.run, self.state.run_id, n, self.pending, row_since(self.state, n))
+
+    def appended(self, appended: Appended) -> None:
+        """That transaction is durable, with or without this run."""
+        run = appended.runs.get(self.state.run_id)
+        if run is not None:
+            self.run = run
+            self.committed_n = self.pending[-1].n
+
     # --- estimates ------------------------------------------------------------------------------
 
     def question(self, index: int) -> Question | None:
@@ -144,8 +159,9 @@ class LiveRun:
         """
         index = pick.index
         task = self.state.task(index)
-        args = tuple(self._argument(s, fetch) for s in task.args) if task.args else ()
-        kwargs = tuple((k, self._argument(s, fetch)) for k, s in task.kwargs) if task.kwargs else ()
+        give = self._argument
+        args = tuple([give(source, fetch) for source in task.args]) if task.args else ()
+        kwargs = tuple([(k, give(s, fetch)) for k, s in task.kwargs]) if task.kwargs else ()
         # By position: twelve names would double what the call costs.
         return Assignment(
             seq, pick.seat.worker, self.key, index, attempt, task.name,
@@ -191,7 +207,7 @@ class LiveRun:
             fault = self.state.faults[upstream]
             return Absent(source.task, fault.kind.value, fault.message)
         payload = None
-        if isinstance(value, PayloadRef) and not value.file:
+        if type(value) is PayloadRef and not value.file:
             payload = fetch(value.digest)
         producer = self._function(upstream) if self.state.past else self.function_of[upstream]
         return Given(value, source.path, producer, payload, source.task)

@@ -20,7 +20,6 @@ from durable_wf.core.events import AttemptStarted, StoreEvent
 from durable_wf.core.fault import Fault
 from durable_wf.core.resources import Ledger
 from durable_wf.core.scheduler import Pick
-from durable_wf.core.state import row_since
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
 from durable_wf.engine.beats import Beats
@@ -28,6 +27,7 @@ from durable_wf.engine.breakers import Breakers
 from durable_wf.engine.choosing import Bench, Chooser, Chosen
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.commands import accepted, command_input
+from durable_wf.engine.drafting import Draft
 from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.inbox import POLL_S, Inbox
 from durable_wf.engine.live import LiveRun, TooLate
@@ -36,7 +36,7 @@ from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.timers import Timers
 from durable_wf.errors import CallerError, DiskFull, OwnedElsewhere, PayloadMissing, StoreBusy
 from durable_wf.execute.port import Executor, Seat
-from durable_wf.store.port import Answer, Appended, Batch, Command, Log, RunAppend
+from durable_wf.store.port import Answer, Appended, Batch, Command, Log
 
 log = logging.getLogger("durable_wf.engine")
 
@@ -73,17 +73,15 @@ class Loop:
         self._chooser = Chooser(clock, self._pools, self.breakers, self._runs)
         self._benches = self._chooser.benches
         self.beats = Beats(clock, self._benches, self._runs)
+        self._draft = Draft(self._pools, self.breakers, self.beats)
         self._by_id: dict[str, LiveRun] = {}
         self._changed: dict[int, LiveRun] = {}
         self._stops: list[tuple[LiveRun, int, int]] = []
-        self._payloads: dict[str, bytes] = {}
-        self._answers: list[Answer] = []
-        self._store_events: list[tuple[int, StoreEvent]] = []
         self._requests: deque[Callable[[], None]] = deque()
         self._woken = threading.Event()
         self._cache = PayloadCache(store)
         self._timers = Timers(clock)
-        self.inbox = Inbox(store, clock)
+        self.inbox = Inbox(store)
         self._own_reports: list[i.Report] = []
         self._promises: list[Callable[[], None]] = []
         self._untold: dict[int, LiveRun] = {}  # changed too soon after their onlookers were told
@@ -135,11 +133,11 @@ class Loop:
 
     def announce(self, event: StoreEvent) -> None:
         """Put a fact that belongs to no run into the next commit."""
-        self._store_events.append((self._clock.now_us(), event))
+        self._draft.announce(self._clock.now_us(), event)
 
     def keep_payload(self, digest: str, data: bytes) -> None:
         """Put a payload into the next commit."""
-        self._payloads[digest] = data
+        self._draft.keep_payload(digest, data)
 
     def give(self, live: LiveRun, given: i.Input, at: int = 0) -> Decided:
         """Decide an input of a run; what follows is in the next commit. `at`: now, if known."""
@@ -160,11 +158,12 @@ class Loop:
 
     def turn(self) -> None:
         """One round: inputs, decisions, one commit, then what the commit allows."""
-        self.breakers.turn()
+        if self.breakers.in_use:
+            self.breakers.turn()
         while self._requests:
             self._requests.popleft()()
         self._read_reports()
-        self._read_inbox()
+        self._look_around()
         if self.starting:
             self._wake()
             self._begin_chosen()
@@ -178,20 +177,19 @@ class Loop:
 
     def _read_reports(self) -> None:
         """Take what executors report, waiting for the first report unless there is work to do."""
-        at_once = self._changed or self._requests or self._own_reports or self._may_start()
-        wait_s = 0.0 if at_once else self._timers.wait_s(POLL_S)
-        if self.starting:
-            wait_s = min(wait_s, self.breakers.wait_s())
-        own, self._own_reports = self._own_reports, []
-        self._take_reports(own)
+        wait_s = self._wait_s()
+        if self._own_reports:
+            own, self._own_reports = self._own_reports, []
+            self._take_reports(own)
         busy = [bench for bench in self._benches.values() if bench.is_busy]
         if not busy:
             self._woken.wait(wait_s)
-        self._woken.clear()
-        if busy:
-            self.beats.look()
+        if self._woken.is_set():
+            self._woken.clear()
+        if len(busy) > 1:
+            wait_s = min(wait_s, TURNS_S)
         for bench in busy:
-            reports = bench.executor.poll(wait_s if len(busy) == 1 else min(wait_s, TURNS_S))
+            reports = bench.executor.poll(wait_s)
             bench.outstanding -= len(reports)
             self._take_reports(reports)
 
@@ -205,21 +203,30 @@ class Loop:
             self._take_reports(bench.executor.poll(0.0))
             bench.outstanding = 0
 
-    def _may_start(self) -> bool:
-        return self.starting and self._chooser.is_offered
+    def _wait_s(self) -> float:
+        """How long the first report may be waited for."""
+        if self._changed or self._requests or self._own_reports:
+            return 0.0
+        wait_s = self._timers.wait_s(POLL_S)
+        if self.starting:
+            if self._chooser.is_offered:
+                return 0.0
+            if self.breakers.in_use:
+                return min(wait_s, self.breakers.wait_s())
+        return wait_s
 
     def _take_reports(self, reports: Sequence[i.Report]) -> None:
         """Decide what follows from reports; all of them came now."""
         at = self._clock.now_us() if reports else 0
         for report in reports:
-            self._end((report.run, report.index))
+            self._end(report.run, report.index)
             live = self._runs.get(report.run)
             if live is None:
                 continue  # dropped after a conflict: the run is another engine's now
             if isinstance(report, i.Succeeded):
                 live.measure(report.index, report.wall_us)
                 if report.payload is not None and not isinstance(report.value, str):
-                    self._payloads[report.value.digest] = report.payload
+                    self._draft.keep_payload(report.value.digest, report.payload)
             elif isinstance(report, i.Failed):
                 self.beats.collect()  # what it said last is for the next attempt
                 if self.leaves_lost_open and report.fault.kind is FaultKind.LOST:
@@ -227,22 +234,29 @@ class Loop:
                 if cause := unreadable.cause_of(live.state, report):
                     self.give(live, i.Pause(unreadable.ACTOR, cause), at)
                     report = i.Returned(report.run, report.index, report.attempt)  # noqa: PLW2901
-            if live.state.task(report.index).breaker is not None:
+            if self.breakers.in_use:
                 self.breakers.note(live, report, at)
             self.give(live, report, at)
 
-    def _end(self, place: tuple[int, int]) -> None:
-        """No attempt is open there any more: what it held of the store is given back."""
-        self._pools.end(place)
-        self.breakers.end(place)
+    def _end(self, run: int, index: int) -> None:
+        """No attempt of the task is open any more: what it held of the store is given back."""
+        if self._pools.in_use:
+            self._pools.end((run, index))
+        if self.breakers.in_use:
+            self.breakers.end((run, index))
 
-    # --- the inbox ------------------------------------------------------------------------------
+    # --- what is looked at now and then ---------------------------------------------------------
 
-    def _read_inbox(self) -> None:
-        for command in self.inbox.news():
-            live = self._by_id.get(command.run_id)
-            if live is not None:
-                self._obey(live, command)
+    def _look_around(self) -> None:
+        """Read heartbeats and the inbox, where it is time."""
+        now = self._clock.monotonic_s()
+        if now >= self.beats.look_at:
+            self.beats.look(now)
+        if now >= self.inbox.look_at:
+            for command in self.inbox.news(now):
+                live = self._by_id.get(command.run_id)
+                if live is not None:
+                    self._obey(live, command)
 
     def _obey(self, live: LiveRun, command: Command) -> None:
         try:
@@ -250,7 +264,7 @@ class Loop:
         except CallerError as error:
             refused = error.message
         text = refused or accepted(command)
-        self._answers.append(Answer(command.id, live.run_id, not refused, text))
+        self._draft.answer(Answer(command.id, live.run_id, not refused, text))
         self._changed[live.key] = live
 
     # --- what starts ----------------------------------------------------------------------------
@@ -266,8 +280,9 @@ class Loop:
         at = self._clock.now_us() if chosen else 0
         for bench, pick in chosen:
             self._begin(bench, pick, at)
-        for live, refuse in self.breakers.refused():
-            self.give(live, refuse)
+        if self.breakers.in_use:
+            for live, refuse in self.breakers.refused():
+                self.give(live, refuse)
 
     def _begin(self, bench: Bench, pick: Pick[Seat], at: int) -> None:
         live = self._runs[pick.run]
@@ -281,46 +296,28 @@ class Loop:
         started = recorded.event
         assert isinstance(started, AttemptStarted)
         bench.chosen.append(Chosen(live, pick, started.attempt, recorded.n))
-        self.breakers.begun(live, pick.index, started.attempt, at)
+        if self.breakers.in_use:
+            self.breakers.begun(live, pick.index, started.attempt, at)
 
     # --- the commit -----------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        beats = self.beats.rows()
-        owes = self._pools.owes or self.breakers.owes
-        others = self._store_events or self._answers or owes or beats
-        if not (self._changed or others):
-            return
-        appends = []
-        for live in self._changed.values():
-            if live.pending:
-                row = row_since(live.state, live.committed_n)
-                appends.append(
-                    RunAppend(live.run, live.run_id, live.committed_n, live.pending, row)
-                )
-        if not (appends or others):
+        news = [live for live in self._changed.values() if live.pending]
+        batch = self._draft.batch([live.append() for live in news])
+        if batch is None:
             self._changed.clear()
             return
-        outcomes, told, leases = self.breakers.owed()
-        batch = Batch(
-            appends=appends,
-            store_events=[*self._store_events, *told],
-            payloads=list(self._payloads.items()),
-            answers=self._answers,
-            drops=[*self._pools.released(), *leases],
-            outcomes=outcomes,
-            beats=beats,
-        )
         appended = self._append(batch)
-        self.breakers.committed(appended)
-        for live in self._changed.values():
-            if live.run_id not in appended.conflicts and live.pending:
-                live.run = appended.runs[live.run_id]
-                live.committed_n = live.pending[-1].n
-        self._cache.keep(self._payloads)
-        self._payloads, self._answers, self._store_events = {}, [], []
-        self._drop(appended)
-        self._hand_over(appended)
+        for live in news:
+            live.appended(appended)
+        self._cache.keep(self._draft.written())
+        if self.breakers.in_use:
+            self.breakers.committed(appended)
+        if appended.conflicts:
+            self._drop(appended)
+        for bench in self._benches.values():
+            if bench.chosen:
+                self._hand_over(bench, appended)
 
     def _append(self, batch: Batch) -> Appended:
         """Append, again and again while the disk is full or another writer hangs.
@@ -344,31 +341,29 @@ class Loop:
                     log.warning("the store can be written again")
                 return appended
 
-    def _hand_over(self, appended: Appended) -> None:
+    def _hand_over(self, bench: Bench, appended: Appended) -> None:
         """Start what is now announced; remember each event's seq for the begun mark."""
-        fetch = self._cache.fetch
-        for bench in self._benches.values():
-            chosen, bench.chosen = bench.chosen, []
-            assignments = []
-            for one in chosen:
-                live = one.live
-                if live.run_id in appended.conflicts:
-                    self._end((live.key, one.pick.index))
-                    continue
-                seq = appended.first_seq[live.run_id] + one.n - live.pending[0].n
-                try:
-                    assignments.append(live.assignment(one.pick, one.attempt, seq, fetch))
-                except PayloadMissing as error:
-                    lost = unreadable.failure(live.key, one.pick.index, one.attempt, error)
-                    self._own_reports.append(lost)
-                except TooLate as error:
-                    fault = Fault(FaultKind.TIMEOUT, str(error))
-                    late = i.Failed(live.key, one.pick.index, one.attempt, fault)
-                    self._own_reports.append(late)
-            if assignments:
-                assignments.sort(key=_SEQ)  # a worker's begun mark is the highest seq it began
-                bench.outstanding += len(assignments)
-                bench.executor.start(assignments)
+        chosen, bench.chosen = bench.chosen, []
+        assignments = []
+        for one in chosen:
+            live = one.live
+            if live.run_id in appended.conflicts:
+                self._end(live.key, one.pick.index)
+                continue
+            seq = appended.first_seq[live.run_id] + one.n - live.pending[0].n
+            try:
+                assignments.append(live.assignment(one.pick, one.attempt, seq, self._cache.fetch))
+            except PayloadMissing as error:
+                lost = unreadable.failure(live.key, one.pick.index, one.attempt, error)
+                self._own_reports.append(lost)
+            except TooLate as error:
+                fault = Fault(FaultKind.TIMEOUT, str(error))
+                self._own_reports.append(i.Failed(live.key, one.pick.index, one.attempt, fault))
+        if len(assignments) > 1:
+            assignments.sort(key=_SEQ)  # a worker's begun mark is the highest seq it began
+        if assignments:
+            bench.outstanding += len(assignments)
+            bench.executor.start(assignments)
 
     def _drop(self, appended: Appended) -> None:
         """Let go of runs that another engine has written: what we knew of them is worth nothing."""
@@ -390,27 +385,31 @@ class Loop:
 
     def _act(self) -> None:
         """After the commit: answer, stop what must stop, tell onlookers, let go of what ended."""
-        promises, self._promises = self._promises, []
-        for promise in promises:
-            promise()
-        stops, self._stops = self._stops, []
-        for live, index, attempt in stops:
-            bench = self._chooser.bench(live, index)
-            bench.executor.cancel(live.key, index, attempt, CANCEL_GRACE_S)
+        if self._promises:
+            promises, self._promises = self._promises, []
+            for promise in promises:
+                promise()
+        if self._stops:
+            stops, self._stops = self._stops, []
+            for live, index, attempt in stops:
+                bench = self._chooser.bench(live, index)
+                bench.executor.cancel(live.key, index, attempt, CANCEL_GRACE_S)
         changed, self._changed = self._changed, {}
         for live in changed.values():
             if live.key not in self._runs:
                 continue
             live.pending = []
             self._timers.plan(live.key, live.wake_at)
-            at_rest = live.settled or live.rests(self._clock.now_us())
-            self._tell(live, at_once=at_rest)
+            at_rest = live.settled or (not live.state.running and live.rests(self._clock.now_us()))
+            if live.on_progress is not None:
+                self._tell(live, at_once=at_rest)
             if at_rest:
                 self._settle(live)
             if live.state.final or live.let_go:
                 self.forget(live)
-        for live in [*self._untold.values()]:
-            self._tell(live, at_once=False)
+        if self._untold:
+            for live in [*self._untold.values()]:
+                self._tell(live, at_once=False)
 
     def forget(self, live: LiveRun) -> None:
         """Let go of a run, ended or lost."""

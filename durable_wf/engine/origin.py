@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 import attrs
 
 from durable_wf.authoring.fingerprint import script_of_main
+from durable_wf.core.events import TaskImported
 from durable_wf.core.names import RUN_ID_PATTERN
 from durable_wf.errors import CallerError
 
@@ -51,6 +52,20 @@ class Start:
     script: str = ""
     module: str = ""
     argv: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Lineage:
+    """The run that a new one is made from: forked off after event `origin_n` of `origin`, or (0)
+    its retry. `root` is the first run of the chain of retries, "" for a fork. `imports` are the
+    results that it takes over. `cwd` is the folder that its tasks belong to, "" for this one.
+    """
+
+    origin: str
+    origin_n: int
+    root: str
+    imports: tuple[TaskImported, ...]
+    cwd: str
 
 
 _target: ContextVar[str] = ContextVar("_target", default="")

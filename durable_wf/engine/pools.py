@@ -22,12 +22,15 @@ _Place = tuple[int, int]
 
 
 class PoolLeases:
-    """The leases of one engine. `limits` are units by pool; other pools have no limit."""
+    """The leases of one engine. `limits` are units by pool; other pools have no limit. Where there
+    are none it is not `in_use`, and need not be asked.
+    """
 
     def __init__(self, log: Log, engine: str, limits: Mapping[str, int]) -> None:
         self._log = log
         self._engine = engine
         self._limits = limits
+        self.in_use = bool(limits)
         self._held: dict[_Place, tuple[tuple[str, int], ...]] = {}
         self._drops: list[LeaseDrop] = []
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import attrs
 
 from durable_wf.core import inputs as i
+from durable_wf.core.circuit import endings
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Fault, Recorded, TaskFailed
 from durable_wf.core.judge import declared
@@ -141,7 +142,8 @@ def rehearse(
             refuse_lost_fallbacks(state, fallbacks_of(workflow, chain))
         except DurableWorkflowError as error:
             refused.append(error.message)
-    acted = _act(store, row, state, why, at, Judge(chain, time.monotonic))
+    judge = Judge(chain, time.monotonic, lambda key: endings(store.log.outcomes(key)))
+    acted = _act(store, row, state, why, at, judge)
     lost, new = _other_rules(recorded, workflow)
     return attrs.evolve(
         acted, changed=tuple(changed), no_code=no_code, refused=tuple(refused),

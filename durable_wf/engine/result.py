@@ -60,6 +60,11 @@ class RunResult:
         return self.row.status
 
     @property
+    def origin(self) -> str:
+        """The run that this one was made from, by a retry or a fork; "" where there is none."""
+        return self.row.origin
+
+    @property
     def created_at(self) -> int:
         """When the run was created."""
         return self.row.created_at

@@ -283,8 +283,11 @@ class _Run:
     def _compare(
         self, task: _Task, past: Past, failed: e.AttemptFailed, event: _Conclusion, at: Recorded
     ) -> None:
+        deadline = dict(event.facts).get("deadline") if event.rule == "deadline" else None
+        left_s = None if deadline is None else (deadline - past.first_started_at) / 1e6
+        ended_at = past.attempts[-1].ended_at
         history = History(
-            self.run_id, self.workflow, event.task, past.attempts[-1].ended_at, past, self.retries
+            self.run_id, self.workflow, event.task, ended_at, past, self.retries, left_s
         )
         decision = decide(
             0,
@@ -293,6 +296,8 @@ class _Run:
             Fault.of(failed.fault, failed.attempt),
             lambda budget: default(0, failed.fault, task.in_doubt, budget),
         )
+        if deadline is not None and _is_late(decision, at.at, deadline):
+            return  # as the recorded one was
         made = _judged(event, at.at, decision)
         if made is None:
             return
@@ -305,6 +310,10 @@ class _Run:
         task.gone = outcome is not Outcome.WAIT
         if outcome is Outcome.SAVED:
             task.left, task.left_at = difference, at.at
+
+
+def _is_late(decision: i.Decision, at: int, deadline: int) -> bool:
+    return isinstance(decision, i.Retry) and at + decision.delay_us >= deadline
 
 
 def _close(task: _Task, at: int) -> None:

@@ -117,10 +117,15 @@ def answer_of(
     ask: Call = call,
     classes: Classes = NO_CLASSES,
 ) -> i.Decision | None:
-    """What one rule says, as an input of the core; None: it has no answer."""
+    """What one rule says, as an input of the core; None: it has no answer.
+
+    A rule that raises, be it SystemExit, fails the task; only Ctrl-C is not the rule's.
+    """
     try:
         answer = ask(rule, history, fault)
-    except Exception as error:  # noqa: BLE001 - a rule is the user's code
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a rule is the user's code
         return _broken(index, rule, f"raised {type(error).__name__}{_shown(error)}")
     if answer is None:
         return None
@@ -130,7 +135,9 @@ def answer_of(
         return _broken(index, rule, f"answered nonsense: {nonsense}")
     except DurableWorkflowError as error:
         return _broken(index, rule, f"answered nonsense: {error.message}")
-    except Exception as error:  # noqa: BLE001 - what it answered is the user's object
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - what it answered is the user's object
         return _broken(index, rule, f"answered what raised {type(error).__name__}")
 
 
@@ -139,10 +146,12 @@ def _broken(index: int, rule: NamedRule, what: str) -> i.Fail:
     return i.Fail(index, rule.name, reason[:_REASON_MAX], rule.version)
 
 
-def _shown(error: Exception) -> str:
+def _shown(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - __str__ is the user's code too
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - __str__ is the user's code too
         return ""
     return f": {text}" if text else ""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from durable_wf.core.circuit import Outcome, What
 from durable_wf.core.past import Past, PastAttempt
 from durable_wf.core.status import FaultKind
 from durable_wf.recovery.history import Fault, History
@@ -27,11 +28,14 @@ def example(
     message: str = "it went wrong",
     retry_after_s: float | None = None,
     run_retries: int | None = None,
+    outcomes: Sequence[str] = (),
 ) -> tuple[History, Fault]:
     """What a rule would see after attempts that failed in these ways: `example("error", "lost")`.
 
     Each attempt takes `wall_s` seconds; `waits_s` are the waits between them (0 where not given).
-    `exceptions` belong to the last attempts. Without kinds it is one error.
+    `exceptions` belong to the last attempts. Without kinds it is one error. `outcomes` ("ok",
+    "failed") are those of other attempts behind the task's breaker, one each second, the last one
+    at the fault.
     """
     all_kinds = [FaultKind(kind) for kind in kinds] or [FaultKind.ERROR] * max(1, len(exceptions))
     at = _START_US
@@ -56,7 +60,11 @@ def example(
         attempt=len(all_kinds),
     )
     spent = past.retries if run_retries is None else run_retries
-    return History(run_id, workflow, task, at, past, spent), fault
+    rows = tuple(
+        Outcome("key", at - (len(outcomes) - number) * 1_000_000, What(what), f"other/t/{number}")
+        for number, what in enumerate(outcomes, 1)
+    )
+    return History(run_id, workflow, task, at, past, spent, read_outcomes=lambda: rows), fault
 
 
 def _qualified(kind: type) -> str:

@@ -7,9 +7,12 @@ Read next: `decisions.py`, for what a rule may answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import attrs
 
 from durable_wf.core import events as e
+from durable_wf.core.circuit import Outcome
 from durable_wf.core.past import MACHINE, Past, PastAttempt
 from durable_wf.core.state import RunState
 from durable_wf.core.status import FaultKind
@@ -63,6 +66,11 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+def no_outcomes(_: str) -> Sequence[Outcome]:
+    """Where nobody knows of other runs."""
+    return ()
+
+
 @attrs.frozen
 class History:
     """The recorded history of a task up to a fault, the fault included. Read-only.
@@ -77,15 +85,24 @@ class History:
     _past: Past = attrs.field(repr=False)
     _run_retries: int = 0
     _deadline_s: float | None = None
+    _read_outcomes: Callable[[], Sequence[Outcome]] = attrs.field(
+        default=tuple, repr=False, eq=False
+    )
 
     @classmethod
-    def of(cls, state: RunState, index: int) -> History:
-        """The history of a task that stands FAULTED."""
+    def of(
+        cls, state: RunState, index: int, outcomes: Callable[[str], Sequence[Outcome]] = no_outcomes
+    ) -> History:
+        """The history of a task that stands FAULTED. `outcomes` reads those of a breaker key."""
         past = state.past[index]
         name = state.graph.names[index]
         at = past.attempts[-1].ended_at
-        deadline_s = state.task(index).deadline_s
-        return cls(state.run_id, state.workflow.name, name, at, past, state.retries, deadline_s)
+        task = state.task(index)
+        breaker = task.breaker
+        return cls(
+            state.run_id, state.workflow.name, name, at, past, state.retries, task.deadline_s,
+            tuple if breaker is None else lambda: outcomes(breaker.key),
+        )  # fmt: skip
 
     @property
     def faults(self) -> int:
@@ -138,3 +155,12 @@ class History:
     def fallback(self) -> str:
         """The function that the task has fallen back to, or ""."""
         return self._past.fallback
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """How the last attempts behind the task's circuit breaker ended, in all runs of the store,
+        oldest first: up to 200. Each has `what` (`What.OK` or `What.FAILED`), `at`, `began_at` (UTC
+        microseconds) and `place` ("run id/task/attempt"). Empty without a breaker, and in a
+        backtest.
+        """
+        return tuple(self._read_outcomes())

@@ -27,7 +27,10 @@ OF_RUN = "SELECT task, attempt, at, detail FROM beats WHERE run = ?"
 Beating = set[tuple[int, str]]
 """The runs and tasks that have a row."""
 
-_LAST_WORDS = (e.AttemptSucceeded, e.TaskFellBack, e.TaskSkipped, e.TaskFailed, e.TaskCancelled)
+_LAST_WORDS = (
+    e.AttemptSucceeded, e.TaskFellBack, e.TaskCompleted, e.TaskSkipped, e.TaskFailed,
+    e.TaskCancelled,
+)  # fmt: skip
 
 
 def ended_tasks(append: RunAppend) -> set[str]:

@@ -89,7 +89,7 @@ class MemoryLog:
         for answer in answers:
             self._answer(answer)
         for digest, data in batch.payloads:
-            self.shelf.payloads.setdefault(digest, data)
+            self.shelf.payloads[digest] = data  # the same, or a damaged one is made whole
         self._note_outcomes(batch, conflicts)
         self._note_beats(batch, conflicts)
         for one in accepted:
@@ -126,6 +126,8 @@ class MemoryLog:
         workflow: str | None = None,
         since: int | None = None,
         prefix: str = "",
+        origin: str | None = None,
+        root: str | None = None,
         limit: int | None = None,
     ) -> list[RunRow]:
         """See `Log.rows`."""
@@ -138,6 +140,8 @@ class MemoryLog:
             and workflow in {None, row.workflow}
             and (since is None or row.created_at >= since)
             and row.run_id.startswith(prefix)
+            and (origin is None or row.origin == origin != "")
+            and (root is None or row.root == root != "")
         ]
         return found[:limit]
 

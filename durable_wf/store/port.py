@@ -189,9 +189,13 @@ class Log(Protocol):
         workflow: str | None = None,
         since: int | None = None,
         prefix: str = "",
+        origin: str | None = None,
+        root: str | None = None,
         limit: int | None = None,
     ) -> list[RunRow]:
-        """Runs newest first (by surrogate, descending); `since` is `created_at` in microseconds."""
+        """Runs newest first (by surrogate, descending); `since` is `created_at` in microseconds,
+        `origin` the run that they were made from, `root` the first of the chain they go on.
+        """
 
     def history(self, run: int, after: int = 0) -> Iterator[Recorded]:
         """The decoded events of a run with n > after, in order. Raises HistoryError."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 
 from durable_wf.core.definition import PayloadRef, Workflow
-from durable_wf.core.events import AttemptSucceeded, CodeAccepted, Event, RunCreated
+from durable_wf.core.events import AttemptSucceeded, CodeAccepted, Event, RunCreated, TaskImported
 from durable_wf.errors import PayloadMissing
 from durable_wf.store.payload_files import read_file
 
@@ -86,6 +86,8 @@ def needs_of(event: Event) -> Iterator[Need]:
         case CodeAccepted(definition=digest):
             yield Need(digest, "its definition with changed code")
         case AttemptSucceeded(task=task, value=PayloadRef(digest=digest, file=file)):
+            yield Need(digest, f"the result of task {task!r}", file)
+        case TaskImported(task=task, ref=PayloadRef(digest=digest, file=file)):
             yield Need(digest, f"the result of task {task!r}", file)
         case _:
             pass

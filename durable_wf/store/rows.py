@@ -25,13 +25,20 @@ COLUMNS = (
     "run", "run_id", "workflow", "status", "n", "total", "pending", "running", "waiting",
     "succeeded", "failed", "skipped", "cancelled", "created_at", "started_at", "ended_at",
     "wake_at", "engine", "cause", "definition", "structure", "inputs", "code", "tags", "imported",
+    "origin", "origin_n", "root",
 )  # fmt: skip
+_BIRTH = 3
+"""The last columns, which say where a run comes from: stores of version 1 do not have them."""
 
 INSERT = f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
-# Not `run_id`, which never changes: naming it would rewrite a page of its index in every commit.
-UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in COLUMNS[2:])} WHERE run = ?"  # noqa: S608
+# Not `run_id`, `origin` and `root`, which never change: naming them would rewrite a page of their
+# indexes in every commit.
+_CHANGING = COLUMNS[2:-_BIRTH]
+UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE run = ?"  # noqa: S608
 MOVE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in Moved._fields)} WHERE run = ?"  # noqa: S608
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM runs"  # noqa: S608
+SELECT_1 = f"SELECT {', '.join(COLUMNS[:-_BIRTH])} FROM runs"  # noqa: S608
+"""The same of a store of version 1."""
 
 
 def to_columns(row: RunRow) -> tuple[Any, ...]:
@@ -42,8 +49,13 @@ def to_columns(row: RunRow) -> tuple[Any, ...]:
         counts.running, counts.waiting, counts.succeeded, counts.failed, counts.skipped,
         counts.cancelled, row.created_at, row.started_at, row.ended_at, row.wake_at, row.engine,
         row.cause, row.definition, row.structure, row.inputs, row.code,
-        _tags_text(row.tags), int(row.imported),
+        _tags_text(row.tags), int(row.imported), row.origin, row.origin_n, row.root,
     )  # fmt: skip
+
+
+def to_update(row: RunRow) -> tuple[Any, ...]:
+    """What UPDATE sets, but for the `run` at its end."""
+    return to_columns(row)[1:-_BIRTH]
 
 
 @lru_cache(maxsize=256)
@@ -61,11 +73,12 @@ def from_columns(columns: tuple[Any, ...]) -> RunRow:
         raise HistoryError(
             f"a run in the log cannot be read: {error}", hint="dwf audit verify"
         ) from error
-    if not _is_run_id(row.run_id):
-        raise HistoryError(
-            f"a run in the log has an id that no engine gives: {row.run_id!r:.160}",
-            hint="the log was changed by hand, or made by another program: dwf audit verify",
-        )
+    for run_id in (row.run_id, row.origin or row.run_id, row.root or row.run_id):
+        if not _is_run_id(run_id):
+            raise HistoryError(
+                f"a run in the log has an id that no engine gives: {run_id!r:.160}",
+                hint="the log was changed by hand, or made by another program: dwf audit verify",
+            )
     if not is_name(row.workflow):
         raise HistoryError(
             f"run {row.run_id}: its workflow has an impossible name: {row.workflow!r:.160}",
@@ -77,7 +90,8 @@ def from_columns(columns: tuple[Any, ...]) -> RunRow:
 def _from_columns(columns: tuple[Any, ...]) -> RunRow:
     run, run_id, workflow, status, n, total = columns[:6]
     created_at, started_at, ended_at, wake_at = columns[13:17]
-    engine, cause, definition, structure, inputs, code, tags, imported = columns[17:]
+    engine, cause, definition, structure, inputs, code, tags, imported = columns[17:25]
+    origin, origin_n, root = columns[25:] or ("", 0, "")
     return RunRow(
         run_id=run_id,
         workflow=workflow,
@@ -98,6 +112,9 @@ def _from_columns(columns: tuple[Any, ...]) -> RunRow:
         tags=tuple(json.loads(tags)),
         run=run,
         imported=bool(imported),
+        origin=origin,
+        origin_n=origin_n,
+        root=root,
     )
 
 
@@ -106,9 +123,11 @@ def select(
     workflow: str | None,
     since: int | None,
     prefix: str,
+    origin: str | None,
+    root: str | None,
     limit: int | None,
 ) -> tuple[str, list[Any]]:
-    """The statement that lists runs, newest first, and its parameters."""
+    """What follows SELECT to list runs, newest first, and its parameters."""
     where: list[str] = []
     values: list[Any] = []
     wanted = [one.value for one in status]
@@ -125,6 +144,12 @@ def select(
         # A range, not LIKE: it takes the index and knows no wildcards.
         where.append("run_id >= ? AND run_id < ?")
         values += [prefix, prefix + "\U0010ffff"]
+    if origin is not None:
+        where.append("origin = ? AND origin <> ''")  # as the partial index wants it
+        values.append(origin)
+    if root is not None:
+        where.append("root = ? AND root <> ''")
+        values.append(root)
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     values.append(-1 if limit is None else limit)
-    return f"{SELECT}{condition} ORDER BY run DESC LIMIT ?", values
+    return f"{condition} ORDER BY run DESC LIMIT ?", values

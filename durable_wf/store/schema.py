@@ -26,7 +26,7 @@ VERSION = 2
 """PRAGMA user_version of the schema below."""
 
 BESIDE = 2
-"""The version from which on there are `outcomes` and `beats`."""
+"""The version from which on there are `outcomes` and `beats`, and runs have an origin."""
 
 PAGE_SIZE = 4096
 
@@ -45,7 +45,7 @@ _EVENTS = """CREATE TABLE events (
     UNIQUE (run, n)
 ) STRICT"""
 
-_RUNS = """CREATE TABLE runs (
+_RUNS_1 = """CREATE TABLE runs (
     run INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL UNIQUE,
     workflow TEXT NOT NULL,
@@ -72,6 +72,15 @@ _RUNS = """CREATE TABLE runs (
     tags TEXT NOT NULL,
     imported INTEGER NOT NULL
 ) STRICT"""
+
+_BIRTH = """,
+    origin TEXT NOT NULL,
+    origin_n INTEGER NOT NULL,
+    root TEXT NOT NULL
+) STRICT"""
+_RUNS = _RUNS_1.replace("\n) STRICT", _BIRTH)
+_RUNS_ORIGIN = "CREATE INDEX runs_origin ON runs (origin) WHERE origin <> ''"
+_RUNS_ROOT = "CREATE INDEX runs_root ON runs (root) WHERE root <> ''"
 
 _PAYLOADS = """CREATE TABLE payloads (
     digest TEXT PRIMARY KEY,
@@ -135,9 +144,11 @@ _MIGRATIONS = """CREATE TABLE "_sqlite_migrations" (
 _MIGRATIONS_INDEX = """CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name")"""
 
-_TABLES_1 = (_EVENTS, _RUNS, _PAYLOADS, _INBOX, _INBOX_OPEN, _LEASES, _META)
+_BESIDE_RUNS_1 = (_PAYLOADS, _INBOX, _INBOX_OPEN, _LEASES, _META)
+_TABLES_1 = (_EVENTS, _RUNS_1, *_BESIDE_RUNS_1)
+_TABLES = (_EVENTS, _RUNS, _RUNS_ORIGIN, _RUNS_ROOT, *_BESIDE_RUNS_1, _OUTCOMES, _BEATS)
 
-STATEMENTS: tuple[str, ...] = (*_TABLES_1, _OUTCOMES, _BEATS, *views.ALL)
+STATEMENTS: tuple[str, ...] = (*_TABLES, *views.ALL)
 """The newest schema, whole."""
 
 _OF_VERSION: dict[int, tuple[str, ...]] = {1: (*_TABLES_1, *views.ALL_1), VERSION: STATEMENTS}
@@ -188,9 +199,14 @@ def migrations() -> Any:
 
     @steps(name=MIGRATION_NAMES[1])
     def outcomes_and_beats(db: Any) -> None:
-        for view in ("v_attempts", "v_tasks"):
+        for view in ("v_runs", "v_attempts", "v_tasks"):
             db.execute(f"DROP VIEW {view}")
-        for statement in (_OUTCOMES, _BEATS, views.ATTEMPTS, views.TASKS):
+        # Not ADD COLUMN: how that writes the statement of the table is SQLite's own affair.
+        db.execute("ALTER TABLE runs RENAME TO runs_1")
+        db.execute(_RUNS)
+        db.execute("INSERT INTO runs SELECT *, '', 0, '' FROM runs_1")
+        db.execute("DROP TABLE runs_1")
+        for statement in (_RUNS_ORIGIN, _RUNS_ROOT, _OUTCOMES, _BEATS, *views.ALL):
             db.execute(statement)
         _stamp(db.conn, 2)
 

@@ -180,7 +180,7 @@ class SqliteLog:
 
     def row(self, run_id: str) -> RunRow | None:
         """See `Log.row`."""
-        found = self._all(f"{rows.SELECT} WHERE run_id = ?", (run_id,))
+        found = self._all(f"{self._select} WHERE run_id = ?", (run_id,))
         return rows.from_columns(found[0]) if found else None
 
     def rows(
@@ -190,10 +190,15 @@ class SqliteLog:
         workflow: str | None = None,
         since: int | None = None,
         prefix: str = "",
+        origin: str | None = None,
+        root: str | None = None,
         limit: int | None = None,
     ) -> list[RunRow]:
         """See `Log.rows`."""
-        found = self._all(*rows.select(status, workflow, since, prefix, limit))
+        if not (origin is root is None or self._is_newest):
+            return []  # nothing descends from anything in a store of version 1
+        rest, values = rows.select(status, workflow, since, prefix, origin, root, limit)
+        found = self._all(f"{self._select}{rest}", values)
         return [rows.from_columns(columns) for columns in found]
 
     def history(self, run: int, after: int = 0) -> Iterator[Recorded]:
@@ -286,12 +291,21 @@ class SqliteLog:
             raise CallerError(f"no such thing can be in a log: {error}") from error
 
     def _beside(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Rows of a table that stores of version 1 do not have. Such a store is only read, and
-        somebody else may bring it up to date meanwhile.
+        """Rows of a table that stores of version 1 do not have."""
+        return self._all(statement, values) if self._is_newest else []
+
+    @property
+    def _is_newest(self) -> bool:
+        """Whether the store has what stores of version 1 do not have. Such a store is only read,
+        and somebody else may bring it up to date meanwhile.
         """
         if not self._has_beside:
             self._has_beside = self._all("PRAGMA user_version")[0][0] >= schema.BESIDE
-        return self._all(statement, values) if self._has_beside else []
+        return self._has_beside
+
+    @property
+    def _select(self) -> str:
+        return rows.SELECT if self._is_newest else rows.SELECT_1
 
     def _named(self, run: int) -> str:
         found = self._all("SELECT run_id FROM runs WHERE run = ?", (run,))

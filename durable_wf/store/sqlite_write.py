@@ -34,6 +34,10 @@ _MANY = 32
 _ONE_EVENT = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_EVENT = f"INSERT INTO events VALUES {_ONE_EVENT}"  # noqa: S608 - nothing but marks
 _INSERT_MANY = f"INSERT INTO events VALUES {', '.join([_ONE_EVENT] * _MANY)}"  # noqa: S608
+_INSERT_PAYLOAD = (  # one that is there stays, unless it is damaged
+    "INSERT INTO payloads (digest, at, data) VALUES (?, ?, ?) "
+    "ON CONFLICT (digest) DO UPDATE SET data = excluded.data WHERE data <> excluded.data"
+)
 _TIP = "SELECT n, hash FROM events WHERE run = ? ORDER BY n DESC LIMIT 1"
 
 STORE_STREAM = 0
@@ -247,7 +251,7 @@ def _update_row(connection: sqlite3.Connection, run: int, row: RunRow | Moved) -
         connection.execute(rows.MOVE, (*row, run))
     else:
         assert isinstance(row, RunRow)
-        connection.execute(rows.UPDATE, (*rows.to_columns(row)[1:], run))
+        connection.execute(rows.UPDATE, (*rows.to_update(row), run))
 
 
 def _insert(connection: sqlite3.Connection, lines: list[tuple[Any, ...]]) -> None:
@@ -269,10 +273,8 @@ def _write_answers(connection: sqlite3.Connection, batch: Batch, pending: Pendin
 
 def _write_payloads(connection: sqlite3.Connection, payloads: Sequence[tuple[str, bytes]]) -> None:
     now = time.time_ns() // 1000
-    connection.executemany(
-        "INSERT OR IGNORE INTO payloads (digest, at, data) VALUES (?, ?, ?)",
-        [(digest, now, data) for digest, data in payloads],
-    )
+    lines = [(digest, now, data) for digest, data in payloads]
+    connection.executemany(_INSERT_PAYLOAD, lines)
 
 
 def _write_outcomes(connection: sqlite3.Connection, batch: Batch, pending: Pending) -> None:

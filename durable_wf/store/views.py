@@ -21,7 +21,8 @@ def _iso(column: str) -> str:
 RUNS = f"""CREATE VIEW v_runs AS SELECT
     run_id, workflow, status, total, pending, running, waiting, succeeded, failed, skipped,
     cancelled, {_iso("created_at")} AS created_at, {_iso("started_at")} AS started_at,
-    {_iso("ended_at")} AS ended_at, {_iso("wake_at")} AS wake_at, engine, cause, tags
+    {_iso("ended_at")} AS ended_at, {_iso("wake_at")} AS wake_at, engine, cause, tags,
+    origin, origin_n, root
 FROM runs"""  # noqa: S608  made of constants
 
 ATTEMPTS = f"""CREATE VIEW v_attempts AS SELECT
@@ -67,6 +68,12 @@ ALL: tuple[str, ...] = (RUNS, ATTEMPTS, TASKS)
 
 # Views of version 1, as they were released.
 
+_RUNS_1 = f"""CREATE VIEW v_runs AS SELECT
+    run_id, workflow, status, total, pending, running, waiting, succeeded, failed, skipped,
+    cancelled, {_iso("created_at")} AS created_at, {_iso("started_at")} AS started_at,
+    {_iso("ended_at")} AS ended_at, {_iso("wake_at")} AS wake_at, engine, cause, tags
+FROM runs"""  # noqa: S608  made of constants
+
 _ATTEMPTS_1 = f"""CREATE VIEW v_attempts AS SELECT
     runs.run_id, s.task, s.attempt,
     CASE e.kind WHEN 'AttemptSucceeded' THEN 'succeeded' WHEN 'AttemptFailed' THEN 'failed'
@@ -102,4 +109,4 @@ FROM last
 JOIN events AS e ON e.run = last.run AND e.n = last.n
 JOIN runs ON runs.run = last.run"""  # noqa: S608
 
-ALL_1: tuple[str, ...] = (RUNS, _ATTEMPTS_1, _TASKS_1)
+ALL_1: tuple[str, ...] = (_RUNS_1, _ATTEMPTS_1, _TASKS_1)

@@ -129,6 +129,7 @@ def test_a_late_beat_of_an_earlier_attempt_is_not_taken(world, run):
         e.TaskFailed("t", "default", "x"),
         e.TaskSkipped("t", "rule", "x", "1", ()),
         e.TaskFellBack("t", "1", "rule", "x", "1", ()),
+        e.TaskCompleted("t", "1", "x"),
         e.TaskCancelled("t", "x"),
     ],
     ids=lambda event: type(event).__name__,

@@ -120,13 +120,14 @@ def test_two_writers_taking_turns_both_get_through(world):
 
 
 def test_the_row_is_what_the_writer_said_last(world):
+    birth = {"origin": "r0", "origin_n": 7, "root": "r", "imported": True}
     full = row("r1", 2, status=RunStatus.PAUSED, started_at=1, ended_at=2, wake_at=3, engine="e-1")
     full = attrs.evolve(full, cause="ü", definition="d", structure="s", inputs="i", code="c")
-    full = attrs.evolve(full, tags=("a", "é"), imported=True)
+    full = attrs.evolve(full, tags=("a", "é"), **birth)
     run = world.log.append(batch(attrs.evolve(create("r1"), row=full))).runs["r1"]
     assert world.log.row("r1") == attrs.evolve(full, run=run)
-    world.log.append(batch(extend(run, "r1", 2, status=RunStatus.SUCCEEDED)))
-    assert world.log.row("r1") == row("r1", 3, run, status=RunStatus.SUCCEEDED)
+    world.log.append(batch(extend(run, "r1", 2, status=RunStatus.SUCCEEDED, **birth)))
+    assert world.log.row("r1") == row("r1", 3, run, status=RunStatus.SUCCEEDED, **birth)
 
 
 def test_what_tasks_move_of_a_row_is_changed_in_it_and_nothing_else(world):
@@ -163,6 +164,26 @@ def test_rows_are_newest_first_and_filtered(world):
     assert found(prefix="b%") == found(prefix="b1") == []
 
 
+def test_rows_are_found_by_where_they_come_from(world):
+    world.log.append(
+        batch(
+            create("a"),
+            create("a.2", origin="a", root="a", status=RunStatus.FAILED),
+            create("a.3", origin="a.2", root="a"),
+            create("a.f1", origin="a", origin_n=4),
+        )
+    )
+
+    def found(**rest):
+        return [one.run_id for one in world.log.rows(**rest)]
+
+    assert found(root="a") == ["a.3", "a.2"]
+    assert found(root="a", limit=1) == ["a.3"]
+    assert found(root="a", status=[RunStatus.FAILED]) == ["a.2"]
+    assert found(origin="a") == ["a.f1", "a.2"]
+    assert found(origin="a.3") == found(root="a.2") == found(root="") == found(origin="") == []
+
+
 # --- payloads ---------------------------------------------------------------------------------
 
 
@@ -172,6 +193,8 @@ def test_payloads_are_kept_once_by_digest(world):
     assert world.log.payload(digest_of(data)) == data
     assert world.log.has_payload(digest_of(data))
     assert not world.log.has_payload(digest_of(b"other"))
+    world.log.append(Batch(payloads=[(digest_of(data), data)]))
+    assert world.log.payload(digest_of(data)) == data
     with pytest.raises(PayloadMissing):
         world.log.payload(digest_of(b"other"))
 

@@ -189,6 +189,7 @@ def test_an_engine_that_comes_back_after_the_deadline_fails_the_run_at_once(tmp_
         finish(process)
     shown = json.loads(dwf(tmp_path / "s", "show", RUN, "--json").stdout)
     assert shown["status"] == "interrupted"
+    assert "deadline" in dwf(tmp_path / "s", "show", RUN).stdout
     wait_for(lambda: _now() > shown["deadline_at"], "the deadline")
     resumed = dwf(tmp_path / "s", "resume", RUN)
     assert resumed.returncode == 1

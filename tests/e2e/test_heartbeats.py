@@ -190,7 +190,7 @@ KILLED = """
                 file.write(f"{step}\\n")
             me.heartbeat(step)
             time.sleep(0.005)
-        return step
+        return 200
 
     workflow = wf.WorkflowBuilder("counting").add_task("count", count).build()
     wf.WorkflowEngine(folder / "s", workers=1).run(workflow, run_id="r")

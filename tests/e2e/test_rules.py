@@ -7,17 +7,24 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from engine_clock import FakeClock
+from walks import snapshot
 
 import durable_wf as wf
 from durable_wf.cli.main import dwf
 from durable_wf.core import events as e
-from durable_wf.engine import session
+from durable_wf.core.evolve import replay
+from durable_wf.core.state import RunState
+from durable_wf.engine import judging, session
+from durable_wf.engine.session import reader_of
 from durable_wf.engine.timers import JUMP_S
+from durable_wf.engine.view import load_state
+from durable_wf.engine.watchdog import Watchdog
 
 DEADLINE_S = 60
 
@@ -153,10 +160,49 @@ def test_the_task_is_asked_before_the_workflow_and_the_engine(tmp_path):
     assert run() == "default"
 
 
-def test_a_rule_that_raises_fails_the_task_and_not_the_engine(quick):
-    result = quick.run(one(bad, on_fault=lambda history, fault: 1 / 0), check=False)
-    assert "raised ZeroDivisionError: division by zero" in result.row.cause
-    assert quick.run(one(lambda: 7))["a"] == 7
+def divides(history, fault):
+    return 1 / 0
+
+
+def exits(history, fault):
+    sys.exit("no more")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [(divides, "ZeroDivisionError: division by zero"), (exits, "SystemExit: no more")],
+)
+def test_a_rule_that_raises_fails_the_task_and_not_the_engine(engine, rule, said):
+    """The error stands in the log, and the next run is none the worse for it."""
+    result = engine.run(one(bad, on_fault=rule), check=False)
+    assert decisions(result)[-1].rule == rule.__name__
+    assert decisions(result)[-1].reason == f"rule {rule.__name__!r} raised {said}"
+    assert f"raised {said}" in result.row.cause
+    assert engine.run(one(lambda: 7))["a"] == 7
+
+
+def test_a_rule_that_does_not_return_is_named_meanwhile(quick, monkeypatch, caplog):
+    """It returns as soon as it reads its own name in the log."""
+    named = threading.Event()
+    monkeypatch.setattr(judging, "_WATCHDOG", Watchdog(0.01))
+
+    class Reader(logging.Handler):
+        def emit(self, record):
+            if "'stuck'" in record.getMessage():
+                named.set()
+
+    @wf.rule("stuck")
+    def stuck(history, fault):
+        assert named.wait(DEADLINE_S)
+        return wf.recovery.Skip("it was named")
+
+    reader = Reader()
+    logging.getLogger("durable_wf").addHandler(reader)
+    try:
+        result = quick.run(one(bad, on_fault=stuck))
+    finally:
+        logging.getLogger("durable_wf").removeHandler(reader)
+    assert decisions(result)[-1].reason == "it was named"
 
 
 def test_a_slow_rule_is_named(quick, monkeypatch, caplog):
@@ -327,19 +373,35 @@ def test_a_resume_by_id_finds_the_rules_again(tmp_path):
 
 
 def test_decisions_in_the_log_are_not_taken_again_when_rules_change(tmp_path, clock):
-    """A run begun under one rule goes on under another; what was decided stands."""
-    store = tmp_path / "store"
+    """A run begun under one rule goes on under another, which is not asked about what was decided:
+    the history stands, and so does the state that it comes to.
+    """
+    store, asked = tmp_path / "store", []
 
-    def build(rule):
-        return one(failing(1, tmp_path / "calls"), on_fault=rule)
+    @wf.rule("another")
+    def another(history, fault):
+        asked.append(history.task)
+        return wf.recovery.Fail("no more")
+
+    def build(rule, times=1):
+        return one(failing(times, tmp_path / "calls"), on_fault=rule)
 
     with wf.WorkflowEngine(store, executor_type="sequential") as made:
         made.run(build(wf.retry(2, wait="2h")), run_id="r", wait=0)
         before = made.history("r")
+        state = snapshot(load_state(reader_of(store)(), "r"))
     with wf.WorkflowEngine(store, executor_type="sequential") as made:
-        result = made.run(build(wf.fail_fast()), run_id="r", accept_changes=True)
-    assert result["a"] == 2
-    assert result.history()[: len(before)] == before
+        made.run(build(another), run_id="r", accept_changes=True, wait=0)
+        resumed = made.history("r")
+        assert resumed[: len(before)] == before
+        assert not [r for r in resumed[len(before) :] if getattr(r.event, "rule", "")]
+        then = replay(RunState.of("r", load_state(reader_of(store)(), "r").workflow), before)
+        assert snapshot(then) == state
+        assert asked == []
+        assert made.run(build(another), run_id="r", accept_changes=True)["a"] == 2
+        assert asked == []
+        made.run(build(another, times=9), run_id="s", check=False)  # the control: a new fault
+        assert asked == ["a"]
 
 
 # --- the command line ---

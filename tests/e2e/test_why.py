@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import histories_of as h
 import pytest
+import strategies
 from click.testing import CliRunner
 from engine_rig import Gate
 from loop_rig import put
@@ -13,10 +15,13 @@ from loop_rig import put
 import durable_wf as wf
 from durable_wf.cli.around import around, lived
 from durable_wf.cli.main import dwf
+from durable_wf.core.breaker import Breaker
+from durable_wf.core.circuit import Outcome, What, lease_of
 from durable_wf.core.witness import Witness
 from durable_wf.engine.view import load_definition
 from durable_wf.store import locks
 from durable_wf.store.opening import open_store
+from durable_wf.store.port import Batch, LeaseTake
 
 BEGUN = (h.CREATED, h.CLAIMED, h.STARTED)
 
@@ -109,6 +114,61 @@ def test_a_wrong_question_is_a_clear_error(store, ask, args, code, text):
     shown = ask(*args)
     assert shown.exit_code == code
     assert text in shown.output
+
+
+# --- circuit breakers ---
+
+GUARDED = strategies.workflow(
+    strategies.task("a", breaker=Breaker("pay", failures=1, cooldown_s=1e6)), name="guarded"
+)
+QUICK = strategies.workflow(
+    strategies.task("a", breaker=Breaker("pay", failures=1, cooldown_s=0.0)), name="quick"
+)
+
+
+def fails_at(store, at):
+    """A recorded failure that opens the breaker; `at` counts from the beginning of the run."""
+    store.log.append(Batch(outcomes=[Outcome("pay", at, What.FAILED, "r/a/1", at)]))
+
+
+def test_an_open_breaker_is_named_with_its_failures_and_its_end(store, living, ask):
+    put(store.log, *BEGUN, workflow=GUARDED)
+    fails_at(store, time.time_ns() // 1000)
+    (reason,) = document(ask("r", "a", "--json"))["reasons"]
+    assert (reason["cause"], reason["name"]) == ("breaker", "pay")
+    assert "breaker 'pay' is open until 20" in reason["text"]
+    assert reason["until"]
+    assert "1 failure, the last one in run r, task 'a', attempt 1" in ask("r", "a").output
+
+
+def test_a_breaker_that_opened_later_did_not_hold_the_task_back_then(store, living, ask):
+    """The events of the run are 10 microseconds apart, and it failed at 25."""
+    put(store.log, *BEGUN, h.PAUSED, h.RESUMED, workflow=GUARDED)
+    fails_at(store, 35)
+    assert document(ask("r", "a", "--at", 3, "--json"))["may_start"]
+    then = document(ask("r", "a", "--at", 5, "--json"))
+    assert then["may_start"] is True  # it is the newest event: this is about now
+    put(store.log, *BEGUN, h.PAUSED, h.RESUMED, h.PAUSED, workflow=GUARDED, run_id="s")
+    (reason,) = document(ask("s", "a", "--at", 5, "--json"))["reasons"]
+    assert reason["cause"] == "breaker"
+
+
+def test_a_half_open_breaker_lets_one_through_unless_a_probe_is_on_its_way(store, living, ask):
+    put(store.log, *BEGUN, workflow=QUICK)
+    fails_at(store, 25)
+    assert document(ask("r", "a", "--json"))["may_start"]
+    store.log.append(Batch(outcomes=[Outcome("pay", 26, What.PROBE, "s/a/1")]))
+    put(store.log, *BEGUN, h.begun(), workflow=QUICK, run_id="s")
+    assert document(ask("r", "a", "--json"))["may_start"], "no living engine has the right to it"
+    store.log.append(Batch(takes=[LeaseTake(lease_of("pay"), "e-1", "s")]))
+    (reason,) = document(ask("r", "a", "--json"))["reasons"]
+    assert "run s, task 'a', attempt 1 is its probe" in reason["text"]
+
+
+def test_a_forged_outcome_is_no_error(store, living, ask):
+    put(store.log, *BEGUN, workflow=GUARDED)
+    fails_at(store, 2**62)
+    assert document(ask("r", "a", "--json"))["reasons"][0]["cause"] == "breaker"
 
 
 # --- resources, from real runs ---

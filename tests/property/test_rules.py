@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
 from random import Random
 
+import pytest
+import rule_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 from walks import snapshot, walked
@@ -114,3 +122,45 @@ def test_a_rule_sees_the_same_live_and_on_replay(seed, one):
             ]  # fmt: skip
             assert answers[0] == answers[1]
     assert snapshot(replay(RunState.of("r", walk.workflow), walk.events)) == snapshot(walk.state)
+
+
+# --- in another process, at another time ---
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def asked_in_a_process(seed: int, *words: str) -> str:
+    """The answers of a process whose texts hash in their own way."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "rule_corpus.py"), *words],
+        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": str(seed)},
+        capture_output=True, text=True, timeout=50, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_the_same_history_gives_the_same_decision_in_every_process():
+    here = "\n".join(rule_corpus.answers()) + "\n"
+    assert asked_in_a_process(1) == asked_in_a_process(2) == here
+    assert "Retry(" in here
+    assert "FallBack(" in here
+
+
+def test_a_jitter_that_differs_from_process_to_process_is_caught():
+    """The control."""
+    assert asked_in_a_process(1, "--mutant") != asked_in_a_process(2, "--mutant")
+
+
+@pytest.mark.parametrize(
+    "impure",
+    [
+        lambda _history, _fault: random.random(),
+        lambda _history, _fault: time.perf_counter() % 1,
+    ],
+    ids=["a random number", "a clock"],
+)
+def test_a_jitter_that_is_not_made_of_the_history_is_caught(impure, monkeypatch):
+    """The control of what is asked twice."""
+    monkeypatch.setattr(rule_corpus.waits, "_share", impure)
+    assert rule_corpus.answers() != rule_corpus.answers()

@@ -26,6 +26,7 @@ LOOKING = [
     ["events", "forged"], ["events", "forged", "--json"], ["logs", "forged"],
     ["graph", "forged"], ["watch", "forged"], ["db", "check"], ["audit", "verify"],
     ["why", "forged", "t"], ["why", "forged", "t2", "--at", "3", "--json"],
+    ["breakers"], ["breakers", "--json"],
 ]  # fmt: skip
 
 FOREIGN = {
@@ -140,6 +141,8 @@ ROWS = {
     "no payloads": "DELETE FROM payloads",
     "meta": "DELETE FROM meta",
     "outcome": "INSERT INTO outcomes VALUES (char(27) || '[2J', 1, 0, char(27), char(27), 0)",
+    "outcome with texts": "INSERT INTO outcomes VALUES"
+    " (char(27) || '[2J', 1, 0, 'failed', char(27) || '[2J/' || char(27) || '/9', 0)",
     "outcome in time": f"INSERT INTO outcomes VALUES ('k', {2**62}, {-(2**62)}, 'failed', '//', 0)",
     "beat": "INSERT INTO beats VALUES (1, 't3', 1, 0, char(27) || '[2J')",
     "beat of nobody": f"INSERT INTO beats VALUES ({2**62}, char(27), {-(2**62)}, {2**62}, '{{')",

@@ -30,6 +30,7 @@ LOOKING = [
     ["show", "@last", "-t", "t"], ["events", "@last"], ["events", "@last", "--json"],
     ["events", "@store"], ["logs", "@last"], ["graph", "@last"], ["graph", "@last", "-f", "svg"],
     ["watch", "@last"], ["db", "check"], ["audit", "verify"], ["audit", "head"],
+    ["breakers"],
 ]  # fmt: skip
 
 

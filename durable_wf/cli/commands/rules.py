@@ -8,7 +8,8 @@ Read next: `../../recovery/backtesting.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 import click
 
@@ -21,6 +22,7 @@ from durable_wf.cli.context import (
     run_argument,
     say,
 )
+from durable_wf.cli.decisions import conclusion_words
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
@@ -30,6 +32,7 @@ from durable_wf.core import events as e
 from durable_wf.core.definition import Workflow
 from durable_wf.engine.view import load_definition
 from durable_wf.recovery.backtesting import Backtest, Stream, backtest
+from durable_wf.recovery.explaining import By, Explained, explained
 from durable_wf.recovery.rule import NamedRule
 from durable_wf.store.port import Log
 
@@ -89,10 +92,6 @@ def _rule_document(rule: NamedRule) -> Document:
 
 # --- explain ------------------------------------------------------------------------------------
 
-_DECISIONS = (
-    e.TaskRetryScheduled | e.TaskFailed | e.TaskSkipped | e.TaskFellBack | e.TaskFallbackScheduled
-)
-
 
 @rules.command(
     "explain",
@@ -104,64 +103,91 @@ _DECISIONS = (
 @json_option()
 @pass_settings
 def explain(settings: Settings, *, run: str, task: str, as_json: bool) -> None:
-    """Say which rule decided what about a task, on which facts, and why, as it was recorded."""
+    """Say which rule decided what about a task, on which facts, and why, as it was recorded.
+
+    What its own definition, a person, a signal or the time decided is told, too. What it waits for
+    now: dwf why.
+    """
     with settings.reading() as store:
         row = pick(store.log, run)
-        names = [one.name for one in load_definition(store.log, row).tasks]
-        task_or_raise(row.run_id, task, names)
-        told = list(_told(store.log.history(row.run), task))
+        history = list(store.log.history(row.run))
+        task_or_raise(row.run_id, task, _names(load_definition(store.log, row), history))
+        told = list(explained(history, task))
     if as_json:
-        say(dumps({"run_id": row.run_id, "task": task, "decisions": told}))
+        decisions = [_explained_document(one) for one in told]
+        say(dumps({"run_id": row.run_id, "task": task, "decisions": decisions}))
         return
     if not told:
-        say(f"no rule has decided about task {task} in run {row.run_id}")
+        say(f"nothing was decided about task {task} in run {row.run_id}")
     for one in told:
-        say(f"{one['n']:>6}  {clock(one['at_us'])}  attempt {one['attempt']}: {one['fault']}")
-        said = f" (version {one['version']})" if one["version"] else ""
-        say(f"        {one['decision']}, by {one['rule']}{said}")
-        say(f"        {one_line(one['reason'])}")
-        if one["facts"]:
-            say("        " + ", ".join(f"{name} {n}" for name, n in one["facts"].items()))
+        for line in _explained_lines(one):
+            say(line)
 
 
-def _told(history: Iterator[e.Recorded], task: str) -> Iterator[Document]:
-    failed: e.AttemptFailed | None = None
+def _names(workflow: Workflow, history: Iterable[e.Recorded]) -> Iterator[str]:
+    """The tasks of a run: those of its definition, and those that came later."""
+    yield from (task.name for task in workflow.tasks)
     for recorded in history:
-        event = recorded.event
-        if not isinstance(event, e.TaskEvent) or event.task != task:
-            continue
-        if isinstance(event, e.AttemptFailed):
-            failed = event
-        elif isinstance(event, _DECISIONS):
-            fault = failed.fault if failed is not None else None
-            what = "never started" if fault is None else f"{fault.kind.value} {fault.exception}"
-            words = fault.message if fault is not None else ""
-            yield {
-                "n": recorded.n,
-                "at": iso(recorded.at),
-                "at_us": recorded.at,
-                "attempt": failed.attempt if failed is not None else 0,
-                "fault": one_line(f"{what.strip()}: {words}" if words else what.strip()),
-                "decision": _decision(event, recorded.at),
-                "rule": event.rule,
-                "version": event.version,
-                "reason": event.reason,
-                "facts": dict(event.facts),
-            }
+        if isinstance(recorded.event, e.TasksAdded):
+            yield from (name for name, _ in recorded.event.tasks)
 
 
-def _decision(event: _DECISIONS, at: int) -> str:
-    match event:
-        case e.TaskRetryScheduled():
-            return f"try again in {span(max(0, event.until - at))}"
-        case e.TaskFailed():
-            return "the task has failed" + ", the run goes on" * event.keep_going
-        case e.TaskSkipped():
-            return "go on without it"
-        case e.TaskFellBack():
-            return f"take {one_line(event.value)[:60]} for the result"
-        case e.TaskFallbackScheduled():
-            return f"call {event.function} instead"
+def _explained_lines(one: Explained) -> Iterator[str]:
+    attempt = f"attempt {one.attempt}: " if one.attempt else ""
+    yield f"{one.n:>6}  {clock(one.at)}  {attempt}{_fault(one)}"
+    yield f"        {one_line(f'{conclusion_words(one)}, by {_by(one)}')}"
+    if one.reason:
+        yield f"        {one_line(one.reason)}"
+    if one.comment and one.comment not in one.reason:
+        yield f"        {one_line(one.comment)}"
+    if one.facts:
+        yield "        " + one_line(", ".join(f"{name} {n}" for name, n in one.facts))
+
+
+def _fault(one: Explained) -> str:
+    """What it was about, in a line."""
+    fault = one.fault
+    if fault is None:
+        return "nothing had failed"
+    what = f"{fault.kind.value} {fault.exception}".strip()
+    return one_line(f"{what}: {fault.message}" if fault.message else what)
+
+
+def _by(one: Explained) -> str:
+    """Who decided."""
+    match one.by:
+        case By.RULE | By.DEFAULT | By.ENGINE:
+            return one.rule + (f" (version {one.version})" if one.version else "")
+        case By.TASK:
+            return f"what the task declares ({one.rule})"
+        case By.PERSON:
+            return one.actor
+        case By.TIME:
+            return "the time that has passed"
+        case By.SIGNAL:
+            return "a signal"
+        case By.PROBE:
+            return "the probe"
+        case _:
+            assert_never(one.by)
+
+
+def _explained_document(one: Explained) -> Document:
+    return {
+        "n": one.n,
+        "at": iso(one.at),
+        "at_us": one.at,
+        "attempt": one.attempt,
+        "fault": _fault(one),
+        "decision": conclusion_words(one),
+        "by": one.by.value,
+        "rule": one.rule,
+        "version": one.version,
+        "reason": one.reason,
+        "facts": dict(one.facts),
+        "actor": one.actor,
+        "comment": one.comment,
+    }
 
 
 # --- backtest -----------------------------------------------------------------------------------

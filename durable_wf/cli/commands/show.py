@@ -9,6 +9,7 @@ Read next: `events.py`.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -27,11 +28,12 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps, facts_document
 from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, why
 from durable_wf.cli.picking import pick
-from durable_wf.cli.render import fault_line, row_counts_text, state_text, task_table
+from durable_wf.cli.render import fault_line, held_line, row_counts_text, state_text, task_table
 from durable_wf.cli.states import INTERRUPTED, MARKS
 from durable_wf.cli.terminal import Look, one_line, shorten
 from durable_wf.cli.times import ago, local, span
 from durable_wf.cli.watched import facts_of
+from durable_wf.core.circuit import sentence as held_sentence
 from durable_wf.core.resolver import nearest
 
 _FAILURES = 3
@@ -56,8 +58,8 @@ def show(settings: Settings, *, run: str, task: str | None, as_json: bool) -> No
 
     More than 40 tasks are shown in groups by name. With --json: run_id, workflow, status,
     recorded_status, created_at, started_at, ended_at, tasks {total, by_status}, task_states {name:
-    {status, attempts, started_at, ended_at, fault, heartbeat, waits_for}} and more; times are
-    ISO-8601 in UTC.
+    {status, attempts, started_at, ended_at, fault, heartbeat, breaker, waits_for}} and more; times
+    are ISO-8601 in UTC.
     """
     with settings.reading() as store:
         facts = facts_of(store, pick(store.log, run))
@@ -116,6 +118,7 @@ def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
         ("created", f"{local(row.created_at)} ({ago(row.created_at, now)}){took}"),
         ("tasks", f"{row.total}: {row_counts_text(row.counts, look, alive=facts.alive)}"),
     ]
+    head += [("held", text) for text in _held(facts, now)]
     deadline = facts.created.deadline_at
     if deadline is not None and row.ended_at is None:
         away = f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} ago"
@@ -127,6 +130,15 @@ def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
     if row.imported:
         head.append(("imported", "from another store; it can be looked at, not continued"))
     return head
+
+
+def _held(facts: RunFacts, now: int) -> list[str]:
+    """One line for each circuit breaker that holds tasks."""
+    counts = Counter(task.held for task in facts.tasks.values() if task.held is not None)
+    return [
+        f"{count} task{'s' * (count > 1)}: {one_line(held_line(circuit, now))}"
+        for circuit, count in counts.items()
+    ]
 
 
 def _failure(name: str, task: TaskFacts, look: Look) -> list[str]:
@@ -156,6 +168,8 @@ def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
     if task.beaten is not None:
         of = f" (attempt {task.beaten.attempt})" * (task.beaten.attempt != task.attempts)
         lines.append(f"{look.paint('last', 'dim')}      {heartbeat_line(task, now)}{of}")
+    if task.held is not None:
+        lines.append(f"{look.paint('held', 'dim')}      {one_line(held_sentence(task.held))}")
     if task.fault is not None:
         lines += ["", look.paint(fault_line(task), "red")]
         text = task.fault.traceback.rstrip()

@@ -7,8 +7,9 @@ import strategies
 from histories_of import CREATED, STARTED, begun, broke, state_after
 
 from durable_wf.core import events as e
+from durable_wf.core.fault import Fault
 from durable_wf.core.inputs import Escalate, Fail, ProbeFirst, Retry
-from durable_wf.core.judge import FAIL, IN_DOUBT_BUDGET, PROBE, PROBES, declared, judge
+from durable_wf.core.judge import FAIL, IN_DOUBT_BUDGET, PROBE, PROBES, declared, default, judge
 from durable_wf.core.status import FaultKind, InDoubt
 
 
@@ -80,3 +81,9 @@ def test_a_probe_that_is_lost_again_and_again_is_a_matter_for_people():
     asked = declared(_in_doubt(InDoubt.PROBE, FaultKind.LOST, PROBES + 1), 0)
     assert isinstance(asked, Escalate)
     assert f"lost {PROBES} times" in asked.question
+
+
+def test_a_fault_without_a_message_is_a_reason_too():
+    assert default(0, Fault(FaultKind.ERROR, exception="ValueError"), 0).reason == "ValueError"
+    assert default(0, Fault(FaultKind.TIMEOUT), 0).reason == "timeout"
+    assert default(0, Fault(FaultKind.ERROR, "boom", "ValueError"), 0).reason == "boom"

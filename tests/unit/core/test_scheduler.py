@@ -85,7 +85,6 @@ class Floor:
         seat.queued -= 1
         if not seat.queued:
             seat.queued_us = 0
-            self.scheduler.vacate(seat.worker)
 
     def end_all(self):
         for seat in self.seats:
@@ -125,7 +124,7 @@ def test_the_queue_gives_the_smallest_whatever_came_when(steps):
         elif plain:
             plain.sort()
             assert queue.pop() == plain.pop(0)
-        assert len(queue) == len(plain)
+        assert queue.size == len(plain)
 
 
 def test_the_queue_keeps_its_order_through_bulk_and_trickle():
@@ -220,14 +219,15 @@ def test_only_so_many_are_looked_past():
     assert len(floor.scheduler) == LOOK_PAST + 1
 
 
-def test_vacating_twice_frees_once():
+def test_what_an_idle_seat_held_is_free_once():
     """Else there would be more than there is."""
     floor = Floor([task("a"), task("b"), task("c")], Capacity(cpu=1), seats(3))
-    floor.add(0, 1, 2)
+    floor.add(0)
     assert floor.turn() == [0]
     floor.end_all()
-    for seat in floor.seats:
-        floor.scheduler.vacate(seat.worker)
+    assert floor.turn() == []
+    assert floor.turn() == []
+    floor.add(1, 2)
     assert floor.turn() == [1]
 
 
@@ -251,6 +251,7 @@ def test_wanted_seats_are_those_that_run_and_those_that_wait():
     floor.turn()
     assert floor.scheduler.wanted_seats() == 3
     floor.end_all()
+    floor.turn()
     assert floor.scheduler.wanted_seats() == 1
 
 
@@ -311,15 +312,17 @@ def test_what_is_tiny(resources):
     assert is_tiny(task("a", resources=resources), TINY_US)
 
 
-def test_seats_that_are_idle_again_or_gone_are_vacated_together():
-    """Only who is named busy keeps what it holds."""
-    floor = Floor([task("a"), task("b"), task("c"), task("d")])
-    floor.add(0, 1, 2, 3)
+def test_seats_that_are_idle_again_or_gone_are_vacated():
+    """Only who is busy keeps what it holds."""
+    floor = Floor([task("a"), task("b")])
+    floor.add(0, 1)
     floor.turn()
-    assert floor.scheduler.holds()
-    floor.end_all()
+    assert floor.scheduler.wanted_seats() == 2
     floor.turn()
-    floor.scheduler.keep({"w-0"})
-    assert floor.scheduler.holds()
-    floor.scheduler.keep(set())
-    assert not floor.scheduler.holds()
+    assert floor.scheduler.wanted_seats() == 2
+    floor.end(floor.seats[0])
+    floor.turn()
+    assert floor.scheduler.wanted_seats() == 1
+    del floor.seats[1]
+    floor.turn()
+    assert floor.scheduler.wanted_seats() == 0

@@ -50,6 +50,18 @@ def test_the_newest_run_that_succeeded_counts():
     assert earlier_durations(log, A_THEN_B) == {0: 9, 1: 9}
 
 
+def test_of_results_that_were_taken_over_the_run_that_made_them_knows():
+    log = MemoryLog()
+    run_of(log, "old", 7)
+    taken = e.TaskImported("a", "old", "1")
+    made = (begun("b"), e.AttemptSucceeded("b", 1, "1", 10, 9))
+    put(log, CREATED, CLAIMED, STARTED, taken, *made, SUCCEEDED, run_id="old.2")
+    assert earlier_durations(log, A_THEN_B) == {0: 7, 1: 9}
+    gone = e.TaskImported("a", "somewhere else", "1")
+    put(log, CREATED, CLAIMED, STARTED, gone, *made, SUCCEEDED, run_id="new")
+    assert earlier_durations(log, A_THEN_B) == {1: 9}
+
+
 def test_tasks_are_matched_by_name():
     """The workflow may have changed since."""
     log = MemoryLog()

@@ -17,15 +17,17 @@ class Rig:
         shelf = Shelf()
         self.clock = FakeClock()
         self.other = MemoryLog(shelf)
-        self.inbox = Inbox(MemoryLog(shelf), self.clock)
+        self.inbox = Inbox(MemoryLog(shelf))
 
     def post(self, key):
         self.other.post("r", Verb.PAUSE, "ann", key, 1, "{}")
 
     def later(self):
-        """The keys of the commands that are news after `POLL_S`."""
+        """The keys of the commands that are news after `POLL_S`, if it is time to look then."""
         self.clock.s += POLL_S
-        return [command.key for command in self.inbox.news()]
+        if self.clock.s < self.inbox.look_at:
+            return []
+        return [command.key for command in self.inbox.news(self.clock.s)]
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def rig():
 def test_a_command_is_news_at_the_next_look(rig):
     assert rig.later() == []
     rig.post("k")
-    assert rig.inbox.news() == ()
+    assert rig.inbox.look_at == rig.clock.s + POLL_S
     assert rig.later() == ["k"]
 
 

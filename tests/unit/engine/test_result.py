@@ -86,6 +86,17 @@ def test_the_outcomes_are_those_by_event_n(shop):
     assert outcomes(shop.log, 1, 7) == {"a": "1", "b": "2"}
 
 
+def test_results_that_were_taken_over_are_outcomes(shop):
+    data = b"[1,2,3]"
+    shop.log.append(Batch(payloads=[(digest_of(data), data)]))
+    ref = PayloadRef(digest_of(data), len(data))
+    taken = (e.TaskImported("a", "r-0", "7"), e.TaskImported("b", "r-0", ref=ref))
+    result = shop.result(*BEGUN, *taken, SUCCEEDED)
+    assert outcomes(shop.log, 1, 9) == {"a": "7", "b": ref}
+    assert result.values() == {"a": 7, "b": [1, 2, 3]}
+    assert result.origin == ""
+
+
 def test_an_attempt_that_is_tried_again_is_no_outcome(shop):
     put(shop.log, *BEGUN, begun(), broke(), RETRY)
     assert outcomes(shop.log, 1, 5) == {"a": FAULT}

@@ -110,6 +110,30 @@ def test_a_rule_sees_the_history_as_it_was_recorded():
     ]
 
 
+def late(wait_s, recorded):
+    """The last fault was 5 s before the task's deadline, and the rule wanted to wait longer."""
+    at = recorded[-1].at
+    facts = (("deadline", at + 5 * SECOND),)
+    reason = f"its deadline comes before the next attempt: again in {wait_s} s"
+    failed = e.TaskFailed("a", "deadline", reason, facts=facts)
+    return [*recorded, e.Recorded(len(recorded) + 1, at, failed)]
+
+
+def test_a_retry_for_which_the_deadline_left_no_time_would_find_none_again():
+    recorded = late(9, history(ERROR, 2, ERROR))
+    assert backtest(retry(3, wait=9), recorded).differences[-1].outcome is Outcome.WAIT
+    same = backtest(retry(3, wait=lambda past, _: 2 if past.faults == 1 else 9), recorded)
+    assert (same.faults, same.same) == (2, 2)
+
+
+def test_a_shorter_wait_or_another_answer_would_have_been_in_time():
+    recorded = late(9, history(ERROR))
+    assert backtest(retry(3, wait=4), recorded).unknown == 1
+    assert backtest([retry(3, wait=9), fallback(1)], recorded).unknown == 1
+    (difference,) = backtest([retry(3, wait=9), fallback(1)], recorded).differences
+    assert difference.candidate == "fall back to a value"
+
+
 def test_decisions_that_no_rule_took_are_left_out():
     recorded = history(ERROR)
     recorded.append(e.Recorded(9, 2 * SECOND, e.TaskFailed("a", "draining", "why")))

@@ -88,6 +88,29 @@ def raises(history, fault):
     raise KeyError("who knows")
 
 
+class Stop(BaseException):
+    """What `except Exception` does not see."""
+
+
+def exits(history, fault):
+    raise SystemExit(3)
+
+
+def stops(history, fault):
+    raise Stop("enough")
+
+
+def never_ends(history, fault):
+    return never_ends(history, fault)
+
+
+class Exits:
+    """A reason, or facts, that end the process when somebody looks at them."""
+
+    def __getattribute__(self, name):
+        raise SystemExit(4)
+
+
 class Evil(Exception):
     def __str__(self):
         raise RuntimeError
@@ -102,6 +125,10 @@ def raises_evil(history, fault):
     [
         (raises, "rule 'raises' raised KeyError: 'who knows'"),
         (raises_evil, "rule 'raises_evil' raised Evil"),
+        (exits, "rule 'exits' raised SystemExit: 3"),
+        (stops, "rule 'stops' raised Stop: enough"),
+        (never_ends, "rule 'never_ends' raised RecursionError"),
+        (answer(Skip(facts=Exits())), "answered what raised SystemExit"),
         (lambda history: Retry(1), "raised TypeError"),
         (answer(7), "rule 'mine' answered nonsense: 7 (a rule answers one of Compensate"),
         (answer(Retry), "answered nonsense: <class"),
@@ -152,6 +179,15 @@ def test_a_compensation_is_asked_about_by_its_own_rules_only():
     assert rules.of_task("a~undo") == (mine,)
     assert rules.of_task("b~undo") == ()
     assert rules.of_task("a") == (common, common)
+
+
+def interrupted(history, fault):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_a_rule_is_asked_is_not_taken_for_its_error():
+    with pytest.raises(KeyboardInterrupt):
+        decided(interrupted)
 
 
 def test_no_rule_tries_for_ever():

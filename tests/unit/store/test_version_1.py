@@ -19,7 +19,7 @@ import durable_wf as wf
 from durable_wf.core.circuit import Outcome, What
 from durable_wf.core.status import RunStatus
 from durable_wf.errors import LostTail, NotTrusted, UnsafeStore
-from durable_wf.store import schema
+from durable_wf.store import rows, schema
 from durable_wf.store.archive import TOP, backup
 from durable_wf.store.check import check
 from durable_wf.store.opening import accept_loss, open_store
@@ -63,6 +63,7 @@ def test_it_is_read_as_it_is_and_stays_as_it_is(own):
     before = everything(own)
     store = open_store(own, readonly=True)
     assert run_ids(store) == version_1.RUNS
+    assert store.log.rows(root="done") == store.log.rows(origin="done") == []
     assert store.log.outcomes("k") == store.log.breakers() == []
     assert store.log.beats(1) == {}
     assert check(store) == []
@@ -263,8 +264,12 @@ def test_a_run_that_was_exported_by_the_first_version_is_read_and_imported(tmp_p
     store.close()
     with written(tmp_path / "done.dwf") as db:
         db.executescript(
-            "DROP TABLE outcomes; DROP TABLE beats; DROP VIEW v_tasks; DROP VIEW v_attempts;"
-            + ";".join(schema._OF_VERSION[1][-2:])
+            "DROP TABLE outcomes; DROP TABLE beats; DROP INDEX runs_origin; DROP INDEX runs_root;"
+            "DROP VIEW v_tasks; DROP VIEW v_attempts; DROP VIEW v_runs;"
+            f"ALTER TABLE runs RENAME TO runs_2; {schema._RUNS_1};"
+            f"INSERT INTO runs SELECT {', '.join(rows.COLUMNS[:-3])} FROM runs_2;"
+            "DROP TABLE runs_2;"
+            + ";".join(schema._OF_VERSION[1][-3:])
             + ";PRAGMA user_version = 1;"
         )
     shown = rig_in(tmp_path)("show", "done", "--store", tmp_path / "done.dwf")
