@@ -22,6 +22,7 @@ from durable_wf.cli.times import iso, local, span
 from durable_wf.core import inputs as i
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.rehearsal import Judged, Rehearsal, Said, Waits, rehearse
+from durable_wf.engine.settings import Settings
 from durable_wf.errors import DurableWorkflowError, UnsafeStore
 from durable_wf.store.opening import Store
 from durable_wf.store.trust import is_trusted
@@ -41,19 +42,24 @@ def dry_run(
     store: Store,
     rows: Sequence[RunRow],
     why: str,
+    engine: Settings,
     *,
-    trust: bool,
     accept_changes: bool,
     as_json: bool,
 ) -> Exit:
-    """Tell of each run what continuing it would do; 4 where one would be refused."""
+    """Tell of each run what continuing it with such an engine would do; 4 where one would be
+    refused.
+    """
     sys.dont_write_bytecode = True  # what the code imports stays as it is on the disk, too
-    trusted = trust or _is_known(store)
+    trusted = engine.trust or _is_known(store)
     codes = {Exit.OK}
     for row in rows:
         now = time.time_ns() // 1000
         try:
-            found = rehearse(store, row, why, now, trusted=trusted, accept_changes=accept_changes)
+            found = rehearse(
+                store, row, why, now,
+                trusted=trusted, accept_changes=accept_changes, settings=engine,
+            )  # fmt: skip
         except DurableWorkflowError as error:
             if len(rows) == 1:
                 raise

@@ -27,17 +27,24 @@ from durable_wf.version import VERSION
 
 @attrs.frozen
 class Lazy:
-    """A command that is not loaded yet: where it is, and its one line of help."""
+    """A command that is not loaded yet: where it is, its one line of help, and whether it `works`,
+    that is runs tasks in worker processes.
+    """
 
     where: str
     help: str
+    works: bool = False
 
 
 SECTIONS: dict[str, dict[str, Lazy]] = {
     "Run": {
-        "run": Lazy("commands.run:run", "Run a workflow and show its progress."),
-        "resume": Lazy("commands.resume:resume", "Continue one interrupted or paused run."),
-        "recover": Lazy("commands.resume:recover", "Continue every run that was interrupted."),
+        "run": Lazy("commands.run:run", "Run a workflow and show its progress.", works=True),
+        "resume": Lazy(
+            "commands.resume:resume", "Continue one interrupted or paused run.", works=True
+        ),
+        "recover": Lazy(
+            "commands.resume:recover", "Continue every run that was interrupted.", works=True
+        ),
         "pause": Lazy("commands.control:pause", "Start nothing more in a run until it is resumed."),
         "cancel": Lazy("commands.control:cancel", "End a run; what it has finished is kept."),
         "demo": Lazy("demo:demo", "Run a real pipeline on this machine, and crash it if you like."),
@@ -72,6 +79,9 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "import": Lazy("commands.exchange:import_run", "Take in a run that was exported."),
     },
 }
+_IDLE = frozenset({"-h", "--help", "--dry-run", "sequential", "--executor=sequential"})
+"""Arguments with which a command that works has none for workers to do."""
+
 COMMANDS = {name: lazy for section in SECTIONS.values() for name, lazy in section.items()}
 
 
@@ -104,8 +114,16 @@ class Dwf(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command when there is none of this name."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        """Name the nearest command when there is none of this name. Where workers will be needed,
+        they begin to load before the command itself does.
+        """
+        if args and args[0] in COMMANDS:
+            if COMMANDS[args[0]].works and not _IDLE.intersection(args):
+                # heavy, and needed by few commands
+                from durable_wf.execute import launch
+
+                launch.warm_up()
+        elif args and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             guess = f" Did you mean '{near[0]}'?" if near else ""
             raise click.UsageError(f"There is no command '{args[0]}'.{guess}", ctx)

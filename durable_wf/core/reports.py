@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import attrs
 
-from durable_wf.core.definition import Value
 from durable_wf.core.fault import Fault, OutputRef
 from durable_wf.core.hot import hot
+from durable_wf.core.payload import Value
 
 
 @hot

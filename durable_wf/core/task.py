@@ -10,26 +10,10 @@ from __future__ import annotations
 import attrs
 
 from durable_wf.core.breaker import Breaker
+from durable_wf.core.payload import PayloadRef as PayloadRef
+from durable_wf.core.payload import Value as Value
 from durable_wf.core.resources import DEFAULT_RESOURCES, Resources
 from durable_wf.core.status import InDoubt, Otherwise, WaitKind
-
-
-@attrs.frozen
-class PayloadRef:
-    """A stored value that is too large to stand inside an event.
-
-    `digest` is the hex blake2b of its bytes, `size` their number, `codec` how to read them
-    (`json`, `npy`, `arrow`, `pickle`). `file` tells a file under `payloads/` from a table row.
-    """
-
-    digest: str
-    size: int
-    codec: str = "json"
-    file: bool = False
-
-
-Value = str | PayloadRef
-"""A stored value: exact JSON text (see `values.py`), or a reference to a payload."""
 
 
 @attrs.frozen

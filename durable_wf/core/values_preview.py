@@ -12,7 +12,7 @@ import json
 import unicodedata
 from typing import Any
 
-from durable_wf.core.definition import PayloadRef, Value
+from durable_wf.core.payload import PayloadRef, Value
 
 _TAG = "$"
 _READ_MAX = 20_000

@@ -90,22 +90,25 @@ def claim(
     why: str,
     at: int,
     judge: Callable[[RunState, int], i.Decision] = judge,
+    *,
+    kill: bool = True,
 ) -> Claimed:
     """Decide the claim of a run whose engine is gone, and the fate of its open attempts.
 
     Kills what is left of the old workers. Where one will not die, the run is paused with that
-    cause and its attempts stay open.
+    cause and its attempts stay open. Without `kill` this only tells what it would come to if all
+    of them died.
     """
     claimed = Claimed(state, judge=judge)
     if refused := claimed.give(i.Claim(engine, why), at):
         raise WrongState(refused)
-    claimed.survivors = _clear(state.running.values(), locks)
+    claimed.survivors = _clear(state.running.values(), locks) if kill else []
     if claimed.survivors:
         cause = f"old worker alive: {', '.join(claimed.survivors)}"
         claimed.give(i.Pause("recovery", cause), at)
         return claimed
     claimed.beats = _last_words(log, locks, row.run, state, at)
-    for report in fates(log, locks, row.run, state):
+    for report in _fates(log, locks, row.run, state):
         claimed.give(report, at)
     return claimed
 
@@ -140,7 +143,7 @@ def _last_words(log: Log, locks: Path, run: int, state: RunState, at: int) -> li
     return beats
 
 
-def fates(log: Log, locks: Path, run: int, state: RunState) -> list[i.Report]:
+def _fates(log: Log, locks: Path, run: int, state: RunState) -> list[i.Report]:
     """What is known of each open attempt, now that nobody runs it: never begun, or in doubt."""
     marks = {worker: read_mark(locks, worker) for worker in _workers(state.running.values())}
     reports: list[i.Report] = []

@@ -17,10 +17,9 @@ from typing import Any
 import attrs
 
 from durable_wf.core import inputs as i
-from durable_wf.core.definition import Task, Workflow
+from durable_wf.core.definition import Workflow
 from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
 from durable_wf.core.events import RunCreated
-from durable_wf.core.resources import Capacity, Resources
 from durable_wf.core.state import RunState, row_of
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
@@ -29,6 +28,7 @@ from durable_wf.engine import chains, code, differences, origin
 from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.durations import Durations, earlier_durations
+from durable_wf.engine.fitting import refuse_misfits
 from durable_wf.engine.judging import (
     Judge,
     fallbacks_of,
@@ -41,7 +41,7 @@ from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.session import Session
 from durable_wf.engine.settings import ExecutorType, executor_type
 from durable_wf.engine.view import load_definition, row_or_raise
-from durable_wf.errors import CallerError, DurableWorkflowError, RunConflict, WrongState
+from durable_wf.errors import DurableWorkflowError, RunConflict, WrongState
 from durable_wf.recovery.chain import Rules
 from durable_wf.store.locks import is_held
 from durable_wf.store.payload_files import digest_of, write_file
@@ -381,7 +381,12 @@ def _live(
     kinds = _executors_of(workflow, options.executor)
     for kind in kinds:
         session.executor(kind)
-    _refuse_impossible(session, workflow, options.executor)
+    refuse_misfits(
+        workflow,
+        session.settings.capacity,
+        options.executor,
+        lambda kind: session.executor(kind).supports_limits,
+    )
     for kind in kinds:
         session.executor(kind).prepare(run)
     durations = earlier_durations(session.store.log, workflow)
@@ -419,55 +424,6 @@ def _executors_of(workflow: Workflow, default: ExecutorType) -> list[ExecutorTyp
     return sorted(
         {executor_type(name) if name else default for name in names}, key=lambda kind: kind.value
     )
-
-
-def _refuse_impossible(session: Session, workflow: Workflow, default: ExecutorType) -> None:
-    """A task that could never be admitted, or whose limits nobody would enforce, is an error."""
-    capacity = session.settings.capacity
-    seen: dict[Resources, str] = {}
-    problems = []
-    for task in workflow.tasks:
-        if task.wait is not None:
-            continue
-        kind = executor_type(task.executor) if task.executor else default
-        if task.resources not in seen:
-            lacks = capacity.lacks(task.resources) or _unknown_pool(task.resources, capacity)
-            seen[task.resources] = lacks
-            if seen[task.resources]:
-                problems.append(f"task {task.name!r} needs {seen[task.resources]}")
-        if (limit := _limit_of(task)) and not session.executor(kind).supports_limits:
-            problems.append(
-                f"task {task.name!r} has a {limit}, which the {kind.value} executor cannot "
-                "enforce; use executor_type='parallel'"
-            )
-    if problems:
-        more = f"\n  - and {len(problems) - 8} more" if len(problems) > 8 else ""
-        raise CallerError(
-            f"workflow {workflow.name!r} cannot run on this engine:\n  - "
-            + "\n  - ".join(problems[:8])
-            + more,
-            hint="ask for less, or give the engine more: WorkflowEngine(cpus=, memory=, gpus=, "
-            "pools={'name': n}), or for dwf --cpus, --memory, --gpus, --pool NAME=N",
-        )
-
-
-def _limit_of(task: Task) -> str:
-    """A limit of the task that only a process of its own can be held to, or ""."""
-    if task.timeout_s is not None:
-        return "timeout"
-    if task.deadline_s is not None:
-        return "deadline"
-    if task.heartbeat_s is not None:
-        return "limit of its silence (heartbeat)"
-    if task.memory_limit is not None:
-        return "memory limit"
-    return "gpu" if task.resources.gpu else ""
-
-
-def _unknown_pool(need: Resources, capacity: Capacity) -> str:
-    """A pool without a limit would guard nothing, without a word."""
-    unknown = [pool for pool, _ in need.pools if pool not in capacity.pools]
-    return f"pool {unknown[0]!r}, which the engine was not given" if unknown else ""
 
 
 def _adopt(session: Session, live: LiveRun, claimed: Claimed) -> RunHandle:

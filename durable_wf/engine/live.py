@@ -9,7 +9,7 @@ Read next: `loop.py`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -97,16 +97,18 @@ class LiveRun:
         state = self.state
         return None if state.status is RunStatus.PAUSED else state.wake_at
 
-    def rests(self, now: int) -> bool:
-        """Whether nothing will happen for longer than the caller waits."""
+    def rests(self, now: int, aside: Container[int] = ()) -> bool:
+        """Whether nothing will happen for longer than the caller waits. `aside` are tasks that
+        could start and are kept aside for longer.
+        """
         if self.state.running:
             return False
         wake_at = self.wake_at
         if wake_at is None:
-            patient = not self.leaves
+            patient = not (self.leaves or aside)
         else:
             patient = self.wait_s is None or wake_at - now <= self.wait_s * 1e6
-        return not patient and not self.state.all_ready()
+        return not patient and all(index in aside for index in self.state.all_ready())
 
     # --- commits ----------------------------------------------------------------------------------
 

@@ -400,7 +400,7 @@ class Loop:
                 continue
             live.pending = []
             self._timers.plan(live.key, live.wake_at)
-            at_rest = live.settled or (not live.state.running and live.rests(self._clock.now_us()))
+            at_rest = live.settled or self._rests(live)
             if live.on_progress is not None:
                 self._tell(live, at_once=at_rest)
             if at_rest:
@@ -410,6 +410,13 @@ class Loop:
         if self._untold:
             for live in [*self._untold.values()]:
                 self._tell(live, at_once=False)
+
+    def _rests(self, live: LiveRun) -> bool:
+        """Whether nothing will happen to it for longer than its caller waits."""
+        if live.state.running:
+            return False
+        aside = () if live.wait_s is None else self.breakers.aside(live, live.wait_s)
+        return live.rests(self._clock.now_us(), aside)
 
     def forget(self, live: LiveRun) -> None:
         """Let go of a run, ended or lost."""

@@ -17,14 +17,16 @@ import attrs
 from durable_wf.core import inputs as i
 from durable_wf.core.circuit import endings
 from durable_wf.core.definition import Workflow
-from durable_wf.core.events import Fault, Recorded, TaskFailed
+from durable_wf.core.events import AttemptReturned, Fault, Recorded, TaskFailed
 from durable_wf.core.judge import declared
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import InDoubt, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import RunRow
 from durable_wf.engine import code
-from durable_wf.engine.claiming import Claimed, fates, refuse_if_not_claimable, replayed
+from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
+from durable_wf.engine.fitting import misfits
 from durable_wf.engine.judging import Judge, fallbacks_of, refuse_lost_fallbacks
+from durable_wf.engine.settings import ExecutorType, Settings
 from durable_wf.engine.view import load_definition
 from durable_wf.errors import DurableWorkflowError
 from durable_wf.recovery.chain import Rules
@@ -114,9 +116,10 @@ def rehearse(
     trusted: bool,
     accept_changes: bool = False,
     rules: tuple[NamedRule, ...] = (),
+    settings: Settings | None = None,
 ) -> Rehearsal:
-    """What continuing this run at `at` would do. `why` is resume or recover; `rules` are those of
-    the engine that would do it.
+    """What continuing this run at `at` would do. `why` is resume or recover; `rules` and `settings`
+    are those of the engine that would do it.
 
     A paused run whose engine lives would go on there. Raises WrongState for a run that has ended or
     was imported, OwnedElsewhere for one that runs.
@@ -142,6 +145,8 @@ def rehearse(
             refuse_lost_fallbacks(state, fallbacks_of(workflow, chain))
         except DurableWorkflowError as error:
             refused.append(error.message)
+    if settings is not None:
+        refused += misfits(workflow, settings.capacity, settings.executor, _enforces)
     judge = Judge(chain, time.monotonic, lambda key: endings(store.log.outcomes(key)))
     acted = _act(store, row, state, why, at, judge)
     lost, new = _other_rules(recorded, workflow)
@@ -149,6 +154,10 @@ def rehearse(
         acted, changed=tuple(changed), no_code=no_code, refused=tuple(refused),
         lost_rules=lost, new_rules=() if no_code else new,
     )  # fmt: skip
+
+
+def _enforces(kind: ExecutorType) -> bool:
+    return kind is not ExecutorType.SEQUENTIAL
 
 
 def _is_driven(store: Store, row: RunRow) -> bool:
@@ -187,13 +196,9 @@ def _act(store: Store, row: RunRow, state: RunState, why: str, at: int, judge: J
         judged.append(found)
         return found.decision
 
-    claimed = Claimed(state, judge=ask)
-    claimed.give(i.Claim("rehearsal", why), at)
-    returned = []
-    for report in fates(store.log, locks, row.run, state):
-        if isinstance(report, i.Returned):
-            returned.append(state.graph.names[report.index])
-        claimed.give(report, at)
+    claimed = claim(store.log, locks, row, state, "rehearsal", why, at, ask, kill=False)
+    events = (recorded.event for recorded in claimed.events)
+    returned = [event.task for event in events if isinstance(event, AttemptReturned)]
     if why == "resume" and state.status is RunStatus.PAUSED:
         claimed.give(i.Resume("rehearsal"), at)
     return attrs.evolve(

@@ -13,20 +13,14 @@ from __future__ import annotations
 import json
 import pickle
 import sys
-import types
-from collections.abc import Callable
-from typing import Any
 
-from durable_wf.authoring.task import TaskFunction
-from durable_wf.core.values import Classes, classes_of
+from durable_wf.core.values import Classes
 from durable_wf.errors import NotSendable
 from durable_wf.execute.calls import Functions
 from durable_wf.execute.port import RunCode
 
 _MARK = b"durable_wf bundle 1 "
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-Function = Callable[..., Any]
 
 
 def pack(code: RunCode) -> bytes:
@@ -36,12 +30,7 @@ def pack(code: RunCode) -> bytes:
     """
     from durable_wf.execute import sending  # imports cloudpickle, which is heavy
 
-    homes = sending.Homes()
-    try:
-        entries = [(function, _known(function, homes)) for function in code.functions]
-        data, by_value = sending.dump(entries, homes)
-    except Exception as error:
-        raise _not_sendable(code, homes) from error
+    data, by_value = sending.dump_code(code)
     header = json.dumps({"python": _PYTHON, "by_value": by_value}).encode()
     return _MARK + header + b"\n" + data
 
@@ -72,34 +61,3 @@ def unpack(data: bytes) -> Functions:
     functions = [function for function, _ in entries]
     known = [None if classes is None else Classes(known=classes) for _, classes in entries]
     return Functions(functions, known)
-
-
-def _known(function: Function, homes: Any) -> tuple[type, ...] | None:
-    """The classes to send along; None where the worker finds the same annotations itself.
-
-    A function sent by value loses the globals that only its annotations mention.
-    """
-    inner = function
-    while not isinstance(inner, types.FunctionType | type):
-        if isinstance(inner, TaskFunction):
-            inner = inner.function
-            continue
-        inner = getattr(inner, "func", getattr(inner, "__func__", type(inner)))
-    return None if homes.is_importable(inner) else classes_of(function).all()
-
-
-def _not_sendable(code: RunCode, homes: Any) -> NotSendable:
-    """The error that names the first task whose function cannot travel, and the part of it."""
-    from durable_wf.execute import sending  # imported already; see pack
-
-    for task, function in zip(code.names, code.functions, strict=True):
-        why = sending.why_not((function, _known(function, homes)), homes)
-        if why is not None:
-            name = getattr(function, "__qualname__", repr(function))
-            return NotSendable(
-                f"task {task!r}: its function {name} cannot be sent to a worker process: "
-                f"{sending.culprit(function, homes) or why}",
-                hint="open it inside the task, or pass what it is made of; "
-                'executor_type="sequential" needs no sending',
-            )
-    return NotSendable("the functions of this run can be sent one by one, but not together")

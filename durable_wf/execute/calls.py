@@ -18,8 +18,8 @@ from typing import Any
 
 import attrs
 
-from durable_wf.core.definition import PayloadRef, Value
 from durable_wf.core.fault import Fault
+from durable_wf.core.payload import PayloadRef, Value
 from durable_wf.core.status import FaultKind
 from durable_wf.core.values import (
     INLINE_MAX,

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import attrs
 
-from durable_wf.core.definition import Value
 from durable_wf.core.hot import hot
+from durable_wf.core.payload import Value
 from durable_wf.core.reports import Report
 
 

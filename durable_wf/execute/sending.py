@@ -13,13 +13,16 @@ import io
 import os
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any
 
 import cloudpickle
 
 from durable_wf.authoring.task import TaskFunction
+from durable_wf.core.values import classes_of
+from durable_wf.errors import NotSendable
+from durable_wf.execute.port import RunCode
 
 _FILES = (io.TextIOWrapper, io.BufferedIOBase, io.RawIOBase)
 _STREAMS = ("stdin", "stdout", "stderr")
@@ -153,6 +156,46 @@ def _by_value(thing: Any, homes: Homes) -> None:
     module = sys.modules.get(name) if isinstance(name, str) else None
     if module is not None and name != "__main__" and not homes.has(module.__name__):
         cloudpickle.register_pickle_by_value(module)
+
+
+def dump_code(code: RunCode) -> tuple[bytes, bool]:
+    """One dump of the functions of a run, each with the classes that its annotations name, and
+    whether any of it travels by value. Raises NotSendable.
+    """
+    homes = Homes()
+    try:
+        return dump([(function, _known(function, homes)) for function in code.functions], homes)
+    except Exception as error:
+        raise _not_sendable(code, homes) from error
+
+
+def _known(function: Callable[..., Any], homes: Homes) -> tuple[type, ...] | None:
+    """The classes to send along; None where the worker finds the same annotations itself.
+
+    A function sent by value loses the globals that only its annotations mention.
+    """
+    inner: Any = function
+    while not isinstance(inner, types.FunctionType | type):
+        if isinstance(inner, TaskFunction):
+            inner = inner.function
+            continue
+        inner = getattr(inner, "func", getattr(inner, "__func__", type(inner)))
+    return None if homes.is_importable(inner) else classes_of(function).all()
+
+
+def _not_sendable(code: RunCode, homes: Homes) -> NotSendable:
+    """The error that names the first task whose function cannot travel, and the part of it."""
+    for task, function in zip(code.names, code.functions, strict=True):
+        why = why_not((function, _known(function, homes)), homes)
+        if why is not None:
+            name = getattr(function, "__qualname__", repr(function))
+            return NotSendable(
+                f"task {task!r}: its function {name} cannot be sent to a worker process: "
+                f"{culprit(function, homes) or why}",
+                hint="open it inside the task, or pass what it is made of; "
+                'executor_type="sequential" needs no sending',
+            )
+    return NotSendable("the functions of this run can be sent one by one, but not together")
 
 
 def dump(thing: Any, homes: Homes) -> tuple[bytes, bool]:

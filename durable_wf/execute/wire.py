@@ -18,8 +18,8 @@ from json.encoder import encode_basestring_ascii as quote
 from struct import Struct
 from typing import Any
 
-from durable_wf.core.definition import PayloadRef, Value
 from durable_wf.core.fault import Fault, OutputRef
+from durable_wf.core.payload import PayloadRef, Value
 from durable_wf.core.reports import Failed, Report, Returned, Succeeded
 from durable_wf.core.status import FaultKind
 from durable_wf.execute.mark import DETAIL_MAX

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 
-from durable_wf.core.definition import PayloadRef
+from durable_wf.core.payload import PayloadRef
 from durable_wf.errors import DiskFull, PayloadMissing, StoreFailed
 
 DIGEST_BYTES = 16

@@ -49,7 +49,7 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "after the commit was acted on": (Loop, "_act", False),
     "before a claim": (entering, "claim", True),
     "after a claim is decided": (entering, "claim", False),
-    "while open attempts are judged": (claiming, "fates", False),
+    "while open attempts are judged": (claiming, "_fates", False),
 }
 """Name -> where it is, and whether death comes before the call (else after it)."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 
+import attrs
 import histories_of as h
 import pytest
 import strategies
@@ -15,8 +17,11 @@ from loop_rig import put
 import durable_wf as wf
 from durable_wf.cli.around import around, lived
 from durable_wf.cli.main import dwf
+from durable_wf.core import events as e
 from durable_wf.core.breaker import Breaker
 from durable_wf.core.circuit import Outcome, What, lease_of
+from durable_wf.core.status import WaitKind
+from durable_wf.core.task import WaitFor
 from durable_wf.core.witness import Witness
 from durable_wf.engine.view import load_definition
 from durable_wf.store import locks
@@ -70,7 +75,7 @@ def test_each_event_of_the_past_can_be_asked_about(store, living, ask):
         for n in range(1, 9)
     }
     assert said == {
-        1: ["run_not_begun", "upstream", "no_engine"],
+        1: ["run_not_begun", "no_engine", "upstream"],
         2: ["run_not_begun", "upstream"],
         3: ["upstream"],
         4: ["run_paused", "upstream"],
@@ -91,12 +96,49 @@ def test_a_dead_engine_is_told_with_the_line_that_resumes(store, ask):
     assert "next  dwf resume r" in shown.output
 
 
+def test_who_has_to_answer_is_told_what_to_type(store, living, ask):
+    wait = WaitFor(WaitKind.APPROVAL, question="publish?", whom="ann")
+    workflow = strategies.workflow(
+        strategies.task("a", wait=wait), strategies.task("b", "a"), name="w"
+    )
+    put(store.log, *BEGUN, e.TaskWaiting("a", WaitKind.APPROVAL), workflow=workflow)
+    for task in ("a", "b"):
+        shown = ask("r", task)
+        assert "it waits for an approval of ann: publish?" in shown.output
+        assert "next  dwf approve r a" in shown.output
+        assert "next  dwf reject r a" in shown.output
+    assert "next" not in ask("r", "a", "--at", 3).output
+
+
+def test_of_many_reasons_the_first_are_shown_and_all_are_in_the_json(store, ask):
+    names = [f"t{k:02}" for k in range(30)]
+    workflow = strategies.workflow(
+        *map(strategies.task, names), strategies.task("z", *names), name="w"
+    )
+    put(store.log, *BEGUN, workflow=workflow)
+    shown = ask("r", "z").output
+    assert "its engine e-1 does not run any more" in shown
+    assert "and 21 more (--json)" in shown
+    assert len(shown.splitlines()) < 25
+    assert len(document(ask("r", "z", "--json"))["reasons"]) == 31
+
+
+def test_a_run_that_cannot_be_read_is_passed_over(store, living, ask):
+    put(store.log, *BEGUN, h.begun(), run_id="s")
+    put(store.log, *BEGUN, workflow=attrs.evolve(h.A_THEN_B, name="other"))
+    with sqlite3.connect(store.folder.db) as connection:
+        connection.execute("UPDATE runs SET definition = 'gone' WHERE run_id = 's'")
+    connection.close()
+    assert document(ask("r", "a", "--json"))["may_start"]
+    assert ask("s", "a").exit_code == 5
+
+
 def test_when_an_engine_had_died_is_known_from_the_claim_that_followed(store, ask):
     taken = h.CLAIMED.__class__("e-2", "recover")
     row, _ = put(store.log, *BEGUN, h.begun(), taken, h.broke())
     assert [lived(store, row, n) for n in range(1, 6)] == [False, True, True, False, True]
     document_then = document(ask("r", "a", "--at", 4, "--json"))
-    assert [r["cause"] for r in document_then["reasons"]] == ["begun", "no_engine"]
+    assert [r["cause"] for r in document_then["reasons"]] == ["in_doubt", "no_engine"]
 
 
 @pytest.mark.parametrize(

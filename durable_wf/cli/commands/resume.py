@@ -25,7 +25,7 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.dry_run import dry_run, dry_run_option
 from durable_wf.cli.exits import Exit
-from durable_wf.cli.limits import Limits, capacity, recorded_limits
+from durable_wf.cli.limits import Capacity, Limits, capacity, recorded_limits
 from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.picking import pick
 from durable_wf.cli.progress import teller
@@ -34,8 +34,8 @@ from durable_wf.cli.stores import alive_in, open_for_reading
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.facade import WorkflowEngine
-from durable_wf.engine.session import warm_up
-from durable_wf.engine.settings import executor_type
+from durable_wf.engine.settings import Settings as EngineSettings
+from durable_wf.engine.settings import settings as engine_settings
 from durable_wf.errors import DurableWorkflowError
 from durable_wf.store.opening import Store, open_store
 from durable_wf.store.port import Verb
@@ -84,8 +84,6 @@ def resume(
     Of many runs: 4 if one cannot be resumed, else that of the worst outcome.
     """
     wanted = wanted_of(options)
-    if not rehearse:
-        warm_up(executor_type(executor))
     with settings.reading() as store:
         if wanted.is_one:
             row = pick(store.log, wanted.names[0])
@@ -93,13 +91,13 @@ def resume(
         else:
             asked = attrs.evolve(wanted, yes=wanted.yes or rehearse)
             chosen = chosen_runs(store, asked, "resume", CHANGES[Verb.RESUME])
-        if rehearse:
-            rows = [row for row, _ in chosen]
-            return dry_run(
-                store, rows, "resume", trust=trust, accept_changes=accept_changes, as_json=as_json
-            )
         path = store.folder.path
         use = capacity(options, [recorded_limits(store.log, row) for row, _ in chosen])
+        if rehearse:
+            like = _engine_like(executor, workers, use, trust=trust)
+            rows = [row for row, _ in chosen]
+            given = {"accept_changes": accept_changes, "as_json": as_json}
+            return dry_run(store, rows, "resume", like, **given)
     there = [row.run_id for row, alive in chosen if alive and row.status is RunStatus.PAUSED]
     here = [row.run_id for row, _ in chosen if row.run_id not in there]
     if wanted.is_one and there:
@@ -172,18 +170,17 @@ def recover(
 
     Exit code: that of the worst outcome: 1 failed, 4 not continued, 8 cancelled, 7 waiting, 0.
     """
-    if rehearse:
-        with settings.reading() as store:
-            rows = [row for row in _unfinished(store) if _is_unowned(store, row)]
-            if not rows:
-                note("no run was interrupted")
-            return dry_run(
-                store, rows, "recover", trust=trust, accept_changes=accept_changes, as_json=as_json
-            )
     with settings.reading() as store:
         path = store.folder.path
         rows = _unfinished(store)
         use = capacity(limits, [recorded_limits(store.log, row) for row in rows])
+        if rehearse:
+            like = _engine_like(executor, workers, use, trust=trust)
+            rows = [row for row in rows if _is_unowned(store, row)]
+            if not rows:
+                note("no run was interrupted")
+            given = {"accept_changes": accept_changes, "as_json": as_json}
+            return dry_run(store, rows, "recover", like, **given)
     with (
         teller(quiet=as_json or quiet) as on_progress,
         WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust, **use) as engine,
@@ -208,6 +205,13 @@ def _interrupted(path: Path) -> list[str]:
         return [row.run_id for row in _unfinished(store) if _is_interrupted(store, row)]
     finally:
         store.close()
+
+
+def _engine_like(
+    executor: str, workers: int | None, use: Capacity, *, trust: bool
+) -> EngineSettings:
+    """What an engine with these options would be asked to use. Raises CallerError."""
+    return engine_settings(executor=executor, workers=workers, grace_s=0.0, trust=trust, **use)
 
 
 def _unfinished(store: Store) -> list[RunRow]:

@@ -32,8 +32,7 @@ from durable_wf.core.definition import Workflow
 from durable_wf.core.units import parse_duration, parse_limit
 from durable_wf.engine.facade import WorkflowEngine
 from durable_wf.engine.origin import started_by
-from durable_wf.engine.session import warm_up
-from durable_wf.engine.settings import ExecutorType, executor_type, machine_memory, usable_cpus
+from durable_wf.engine.settings import ExecutorType, machine_memory, usable_cpus
 from durable_wf.errors import DefinitionError
 from durable_wf.store.folder import default_store, find_store
 
@@ -162,7 +161,6 @@ def run(
 
     Exit code: 0 succeeded, 1 failed, 7 waiting or paused, 8 cancelled, 130 interrupted.
     """
-    warm_up(executor_type(executor))
     memory = limits["memory"] or machine_memory()
     workflow = load_target(target, time_scale, work, limits["cpus"] or workers, memory)
     if "wfformat" in workflow.tags:

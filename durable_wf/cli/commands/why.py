@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import click
 
 from durable_wf.cli.around import around, lived
+from durable_wf.cli.asked import command_lines
 from durable_wf.cli.context import (
     MOST,
     Settings,
@@ -26,9 +27,10 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
-from durable_wf.cli.reasons import answer_document, sentence
+from durable_wf.cli.reasons import answer_document, sentence, shown_status
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import clock, iso
+from durable_wf.core.awaited import awaited
 from durable_wf.core.reason import Answer, Cause
 from durable_wf.core.summary import RunRow
 from durable_wf.core.why import why as explain
@@ -36,7 +38,9 @@ from durable_wf.core.witness import Witness
 from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
 
+_REASONS = 10
 _ROOTS = 5
+_STEPS = 6
 
 
 @click.command(
@@ -72,7 +76,7 @@ def why(settings: Settings, *, run: str, task: str, at: int | None, as_json: boo
         head = {"run_id": row.run_id, "n": witness.state.n, "at": iso(last.at if last else None)}
         say(dumps(head | answer_document(answer)))
         return
-    for line in _screen(row, answer, witness, out()):
+    for line in _screen(row, answer, witness, out(), settings.store):
         say(line)
 
 
@@ -89,29 +93,49 @@ def _ask(store: Store, row: RunRow, task: str, at: int | None) -> tuple[Answer, 
     return explain(witness, index, around(store, row, witness, index, alive=alive)), witness
 
 
-def _screen(row: RunRow, answer: Answer, witness: Witness, look: Look) -> Iterator[str]:
+def _screen(
+    row: RunRow, answer: Answer, witness: Witness, look: Look, store: str | None
+) -> Iterator[str]:
     state = witness.state
     now = time.time_ns() // 1000 if state.n == row.n else None
     when = f" at event {state.n}, {clock(witness.last.at)}" if now is None and witness.last else ""
     task = one_line(answer.task)
-    verdict = "could start" if not answer.reasons else f"is {answer.status.value}"
+    state_word = shown_status(answer.status, answer.reasons)
+    verdict = "could start" if not answer.reasons else f"is {state_word}"
     yield look.paint(f"task {task} of run {row.run_id} {verdict}{when}", "bold")
     if not answer.reasons:
         yield from _may_start(answer)
-    for reason in answer.reasons:
+    for reason in answer.reasons[:_REASONS]:
         yield f"  - {sentence(reason, now)}"
+    if len(answer.reasons) > _REASONS:
+        yield f"  and {len(answer.reasons) - _REASONS} more (--json)"
     named = {reason.task for reason in answer.reasons if reason.cause is Cause.UPSTREAM}
     deeper = [root for root in answer.roots if root.task not in named]
     if deeper:
         yield look.paint("at the bottom of it", "bold")
     for root in deeper[:_ROOTS]:
-        words = "; ".join(sentence(one, now) for one in root.because) or "nothing holds it back"
-        status = root.status.value if root.status else "unknown"
+        words = (
+            "; ".join(sentence(one, now) for one in root.because) or "it waits for no other task"
+        )
+        status = shown_status(root.status, root.because)
         yield f"  - {one_line(root.task)} is {status}: {words}"
     if len(deeper) > _ROOTS:
         yield f"  and {len(deeper) - _ROOTS} more (--json)"
-    if now is not None and any(r.cause in {Cause.NO_ENGINE, Cause.PAUSED} for r in answer.reasons):
-        yield f"{look.paint('next', 'bold')}  dwf resume {row.run_id}"
+    if now is not None:
+        steps = list(_next(row, answer, witness, store))
+        yield from (f"{look.paint('next', 'bold')}  {step}" for step in steps[:_STEPS])
+
+
+def _next(row: RunRow, answer: Answer, witness: Witness, store: str | None) -> Iterator[str]:
+    """What to type to get on with it, where somebody has to do something."""
+    if row.imported:
+        return
+    if any(reason.cause in {Cause.NO_ENGINE, Cause.PAUSED} for reason in answer.reasons):
+        yield f"dwf resume {row.run_id}"
+    tasks = {answer.task, *(root.task for root in answer.roots)}
+    for one in awaited(witness.state):
+        if one.is_asked and one.task in tasks:
+            yield from command_lines(row.run_id, one, store)
 
 
 def _may_start(answer: Answer) -> Iterator[str]:

@@ -16,6 +16,7 @@ from durable_wf.cli.exits import CODES, Exit, code_of, code_of_run
 from durable_wf.cli.main import COMMANDS, dwf
 from durable_wf.cli.states import INTERRUPTED
 from durable_wf.core.status import RunStatus
+from durable_wf.execute import launch
 
 HEAVY = {
     "cattrs",
@@ -55,6 +56,27 @@ def test_a_list_loads_the_store_and_nothing_more(tmp_path):
     loaded = loaded_by("list", "--store", str(tmp_path / "nowhere"))
     assert "sqlite3" in loaded
     assert not loaded & (HEAVY - {"sqlite3"})
+
+
+@pytest.mark.parametrize(
+    ("args", "warmed"),
+    [
+        (["resume", "none"], 1),
+        (["run", "none.py:w"], 1),
+        (["resume", "none", "--dry-run"], 0),
+        (["run", "none.py:w", "--executor", "sequential"], 0),
+        (["run", "--help"], 0),
+        (["list"], 0),
+        (["nonsense"], 0),
+    ],
+)
+def test_workers_begin_to_load_before_the_command_that_needs_them(
+    args, warmed, tmp_path, monkeypatch
+):
+    calls = []
+    monkeypatch.setattr(launch, "warm_up", lambda: calls.append(1))
+    CliRunner().invoke(dwf, ["--store", str(tmp_path / "none"), *args])
+    assert len(calls) == warmed
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -18,11 +18,13 @@ from store_rig import as_nobody
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
 from durable_wf.core.definition import FunctionRef
+from durable_wf.core.resources import Resources
 from durable_wf.core.status import FaultKind, InDoubt, RunStatus, WaitKind
 from durable_wf.core.task import WaitFor
-from durable_wf.engine import code, rehearsal
+from durable_wf.engine import claiming, code, rehearsal
 from durable_wf.engine.claiming import claim, replayed
 from durable_wf.engine.rehearsal import Waits, rehearse
+from durable_wf.engine.settings import settings
 from durable_wf.errors import NotFound, OwnedElsewhere, WrongState
 from durable_wf.recovery import Skip, keep_going, retry, rule
 from durable_wf.store import locks
@@ -201,7 +203,7 @@ def test_what_cannot_be_continued_raises_as_it_would(store):
 
 
 def test_an_old_worker_that_lives_is_named_and_left_alone(store, monkeypatch):
-    monkeypatch.setattr(rehearsal, "fates", lambda *_: [])
+    monkeypatch.setattr(claiming, "clear_worker", lambda *_: pytest.fail("it was killed"))
     lock = locks.create(store.folder.locks, "w-1-0")
     assert rehearsed(store, *BEGUN, h.begun()).workers == ("w-1-0 (pid 100)",)
     lock.release()
@@ -223,6 +225,29 @@ def test_a_store_that_may_not_be_written_is_rehearsed_all_the_same(store):
         assert as_nobody(place / "s", look) == 0
     finally:
         shutil.rmtree(place)
+
+
+@pytest.mark.parametrize(
+    ("task", "executor", "said"),
+    [
+        ({"resources": Resources(cpu=8)}, "parallel", "task 'a' needs 8 cpu of 2"),
+        ({"resources": Resources(pools=(("db", 1),))}, "parallel",
+         "task 'a' needs pool 'db', which the engine was not given"),
+        ({"timeout_s": 5.0}, "sequential",
+         ("task 'a' has a timeout, which the sequential executor cannot enforce; "
+          "use executor_type='parallel'")),
+        ({"timeout_s": 5.0}, "parallel", None),
+    ],
+)  # fmt: skip
+def test_what_such_an_engine_could_not_run_is_refused(store, task, executor, said):
+    workflow = strategies.workflow(strategies.task("a", **task), name="w")
+    row, _ = put(store.log, *BEGUN, workflow=workflow)
+    engine = settings(
+        executor=executor, workers=2, cpus=2, memory=None, gpus=0, pools={}, grace_s=0,
+        trust=False,
+    )  # fmt: skip
+    found = rehearse(store, row, "resume", NOW, trusted=True, settings=engine)
+    assert found.refused == (() if said is None else (said,))
 
 
 # --- code and rules ---
