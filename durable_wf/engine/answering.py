@@ -64,6 +64,8 @@ def decide_alone(log: Log, row: RunRow, command: Command) -> Answer | None:
     Raises WrongState; nothing is written then.
     """
     state = replayed(log, row, load_definition(log, row))
+    if state.n != row.n:
+        return None
     claimed = Claimed(state)
     claimed.give(i.Due(), command.at)
     late = state.n > row.n
