@@ -59,6 +59,10 @@ def facts_document(facts: RunFacts) -> Document:
     document["task_states"] = {
         name: _task_document(facts, task) for name, task in facts.tasks.items()
     }
+    if facts.added:
+        document["taken_back"] = {
+            of: facts.task_shown(facts.tasks[name]).value for name, of in facts.added
+        }
     return document
 
 

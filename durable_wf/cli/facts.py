@@ -25,6 +25,7 @@ from durable_wf.cli.states import (
 from durable_wf.core import events as e
 from durable_wf.core.awaited import RETRY, Awaited
 from durable_wf.core.circuit import Circuit
+from durable_wf.core.compensation import Added
 from durable_wf.core.definition import WaitFor
 from durable_wf.core.status import FaultKind, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import Counts, RunRow
@@ -85,7 +86,9 @@ class TaskFacts:
 
 @attrs.frozen
 class RunFacts:
-    """One run. `alive`: whether the engine that owns it runs."""
+    """One run. `alive`: whether the engine that owns it runs. `added` are its compensations, and
+    what they take back.
+    """
 
     row: RunRow
     alive: bool
@@ -93,6 +96,7 @@ class RunFacts:
     tasks: dict[str, TaskFacts]
     paused: e.RunPaused | None = None
     released: e.RunReleased | None = None
+    added: Added = ()
 
     @property
     def shown(self) -> RunShown:
@@ -121,6 +125,7 @@ class Story:
         self._created: e.RunCreated | None = None
         self._paused: e.RunPaused | None = None
         self._released: e.RunReleased | None = None
+        self._added: Added = ()
 
     def take(self, recorded: e.Recorded) -> None:
         """The next event."""
@@ -137,10 +142,11 @@ class Story:
                 self._released = event
             case e.RunClaimed():
                 self._released = None
+            case e.TasksAdded():
+                self._added = event.tasks
+                self._tasks.update((name, TaskFacts()) for name, _ in event.tasks)
             case e.TasksClosed():
                 _close(self._tasks.values(), event, recorded.at)
-            case e.TasksAdded():
-                self._tasks.update((name, TaskFacts()) for name, _ in event.tasks)
             case _:
                 _take(self._tasks, event, recorded)
                 if isinstance(event, _BEGIN_TO_WAIT):
@@ -151,7 +157,9 @@ class Story:
         """What is known so far. `row` is the read model after the same events."""
         if self._created is None:
             raise HistoryError(f"run {row.run_id}: its history does not begin with RunCreated")
-        return RunFacts(row, alive, self._created, self._tasks, self._paused, self._released)
+        return RunFacts(
+            row, alive, self._created, self._tasks, self._paused, self._released, self._added
+        )
 
 
 def fold(
@@ -298,6 +306,20 @@ def next_step(facts: RunFacts) -> str:
             return "" if facts.row.imported else f"dwf resume {run_id}"
         case _:
             return ""
+
+
+def taken_back(facts: RunFacts) -> str:
+    """What of its effects the run has taken back, or "" when nothing is to be taken back."""
+    if not facts.added:
+        return ""
+    states = [(of, facts.task_shown(facts.tasks[name])) for name, of in facts.added]
+    left = [f"{of} ({state.value})" for of, state in states if state is not TaskStatus.SUCCEEDED]
+    done = len(states) - len(left)
+    text = f"{done} of {len(states)} tasks"
+    return f"{text}; not {', '.join(left[:_FEW])}{', ...' * (len(left) > _FEW)}" if left else text
+
+
+_FEW = 5
 
 
 def why(facts: RunFacts) -> str:

@@ -21,7 +21,7 @@ from durable_wf.cli.states import MARKS, WAITING, RunShown, shown_run
 from durable_wf.cli.terminal import Look, one_line, shorten
 from durable_wf.cli.times import span
 from durable_wf.core.definition import Workflow
-from durable_wf.core.status import RunStatus
+from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.result import RunResult
 
@@ -79,6 +79,8 @@ def outcome_document(result: RunResult) -> Document:
         for name, fault in failures.items()
     }
     document["waiting"] = [awaited_document(result.run_id, one) for one in result.waiting]
+    if result.status is not RunStatus.SUCCEEDED and (states := result.compensations()):
+        document["taken_back"] = {task: state.value for task, state in states.items()}
     return document
 
 
@@ -114,6 +116,7 @@ def _lines(result: RunResult, shown: RunShown, look: Look) -> list[str]:
         f"{state}  {row.run_id}{cause}",
         f"  {row.total} tasks{took}: {row_counts_text(row.counts, look, alive=False)}",
     ]
+    lines += _taken_back(result, look)
     if result.status is not RunStatus.FAILED:
         return lines
     failures = result.failures()
@@ -123,6 +126,18 @@ def _lines(result: RunResult, shown: RunShown, look: Look) -> list[str]:
         lines.append("  " + look.paint(shorten(text, (look.width or 200) - 2), "red"))
     if len(failures) > _FAILURES:
         lines.append(f"  and {len(failures) - _FAILURES} more")
+    return lines
+
+
+def _taken_back(result: RunResult, look: Look) -> list[str]:
+    """What of its effects a failed or cancelled run has taken back."""
+    states = result.compensations() if result.status is not RunStatus.SUCCEEDED else {}
+    lines = []
+    for done in (True, False):
+        names = [task for task, state in states.items() if (state is TaskStatus.SUCCEEDED) is done]
+        if names:
+            text = f"{'taken back' if done else 'NOT taken back'}: {', '.join(names)}"
+            lines.append("  " + shorten(one_line(text), (look.width or 200) - 2))
     return lines
 
 

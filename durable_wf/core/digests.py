@@ -14,12 +14,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from durable_wf.core.definition import Literal, Source, Task, Workflow
+import attrs
+
+from durable_wf.core.definition import Literal, Source, Task, Undo, Workflow
 
 
 def structure_digest(workflow: Workflow) -> str:
     """Names, dependencies, which argument comes from where, which tasks are optional, which of them
-    wait for an approval, for time, or for which signal.
+    wait for an approval, for time, or for which signal, which of them can be taken back.
     """
     return _digest([workflow.name], map(_structure, workflow.tasks))
 
@@ -52,6 +54,12 @@ def _digest(head: list[str], parts: Iterable[str]) -> str:
 
 def _structure(task: Task) -> str:
     """One line of ASCII, whatever is in the names: what sorts and joins without doubt."""
+    undo = task.undo
+    if undo is not None:
+        own = attrs.evolve(task, undo=None)
+        arguments = [_shape(source) for source in undo.args]
+        named = sorted((name, _shape(source)) for name, source in undo.kwargs)
+        return f"{_structure(own)} undo {(arguments, named)!a}"
     if task.wait is not None:
         waits = (task.wait.kind.value, task.wait.name)
         return ascii((task.name, sorted(task.upstream), waits, task.optional))
@@ -69,9 +77,16 @@ def _shape(source: Source) -> tuple[object, ...]:
 
 
 def _inputs(task: Task) -> str:
-    given: list[tuple[object, str]] = []
-    if task.args:
-        given += [(i, arg.value) for i, arg in enumerate(task.args) if isinstance(arg, Literal)]
-    if task.kwargs:
-        given += sorted([(k, arg.value) for k, arg in task.kwargs if isinstance(arg, Literal)])
+    if task.undo is not None and (more := _given(task.undo)):
+        return ascii((task.name, _given(task), more))
+    given = _given(task)
     return ascii((task.name, given)) if given else ""
+
+
+def _given(called: Task | Undo) -> list[tuple[object, str]]:
+    given: list[tuple[object, str]] = []
+    if called.args:
+        given += [(i, arg.value) for i, arg in enumerate(called.args) if isinstance(arg, Literal)]
+    if called.kwargs:
+        given += sorted([(k, arg.value) for k, arg in called.kwargs if isinstance(arg, Literal)])
+    return given

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 import attrs
 
 from durable_wf.authoring.signature import Shape, shape_of
-from durable_wf.core.definition import Literal, Source, Task, Workflow
+from durable_wf.core.definition import Literal, Source, Task, Undo, Workflow
 from durable_wf.core.resolver import nearest
 from durable_wf.core.values import Classes, classes_of, decode, encode
 from durable_wf.core.values_standard import TAG
@@ -209,7 +209,10 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _changed(task: Task, place: Place, text: str) -> Task:
+    """The task with that value; so its compensation, which takes back what is done with it."""
     literal = Literal(text)
+    if task.undo is not None:
+        task = attrs.evolve(task, undo=_followed(task.undo, place.name, _before(task, place), text))
     if place.at is not None:
         args = list(task.args)
         args[place.at] = literal
@@ -217,3 +220,13 @@ def _changed(task: Task, place: Place, text: str) -> Task:
     kwargs = dict(task.kwargs)
     kwargs[place.name] = literal
     return attrs.evolve(task, kwargs=tuple(kwargs.items()))
+
+
+def _followed(undo: Undo, name: str, before: str, after: str) -> Undo:
+    """What goes by position has no name here: there the old value gives way to the new one."""
+    args = tuple(Literal(after) if arg == Literal(before) else arg for arg in undo.args)
+    kwargs = tuple(
+        (key, Literal(after) if key == name and isinstance(source, Literal) else source)
+        for key, source in undo.kwargs
+    )
+    return attrs.evolve(undo, args=args, kwargs=kwargs)

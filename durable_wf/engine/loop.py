@@ -124,6 +124,7 @@ class Loop:
 
     def adopt(self, live: LiveRun) -> None:
         """Take over a run whose first events (creation or claim) are decided but not committed."""
+        live.grow()
         self._runs[live.key] = live
         self._by_id[live.run_id] = live
         self._changed[live.key] = live
@@ -146,6 +147,8 @@ class Loop:
         if decided.events:
             live.pending += decided.events
             self._changed[live.key] = live
+            if len(live.function_of) != len(live.state.tasks):
+                live.grow()
         for index in decided.judge:
             self.give(live, live.judge(live.state, index), at)
         if live.state.ready:

@@ -26,7 +26,7 @@ from durable_wf.cli.context import (
     say,
 )
 from durable_wf.cli.documents import dumps, facts_document
-from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, why
+from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, taken_back, why
 from durable_wf.cli.picking import pick
 from durable_wf.cli.render import fault_line, held_line, row_counts_text, state_text, task_table
 from durable_wf.cli.states import INTERRUPTED, MARKS
@@ -123,6 +123,8 @@ def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
     if deadline is not None and row.ended_at is None:
         away = f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} ago"
         head.append(("deadline", f"{local(deadline)} ({away})"))
+    if text := taken_back(facts):
+        head.append(("taken back", one_line(text)))
     if row.tags:
         head.append(("tags", one_line(", ".join(row.tags))))
     for key, value in facts.created.metadata:
