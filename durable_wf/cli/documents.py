@@ -48,6 +48,9 @@ def run_document(row: RunRow, *, alive: bool) -> Document:
         "tags": list(row.tags),
         "events": row.n,
         "imported": row.imported,
+        "origin": row.origin,
+        "origin_event": row.origin_n or None,
+        "chain": row.chain,
     }
 
 
@@ -77,6 +80,8 @@ def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
         document["recorded_status"] = task.status.value
     if task.awaited is not None:
         document["waits_for"] = awaited_document(facts.row.run_id, task.awaited)
+    if task.origin:
+        document["origin"] = task.origin
     if task.fault is not None:
         document["fault"] = {
             "kind": task.fault.kind.value,

@@ -65,8 +65,9 @@ class Beaten:
 @attrs.define
 class TaskFacts:
     """One task of a run. `attempts` counts those that began or may have; times are UTC
-    microseconds; `status` is what is recorded. `held` is the circuit breaker that lets it not
-    start; it is not `guarded` while its next attempt calls another function than its own.
+    microseconds; `status` is what is recorded. `origin` is the run whose result it has taken over.
+    `held` is the circuit breaker that lets it not start; it is not `guarded` while its next attempt
+    calls another function than its own.
     """
 
     status: TaskStatus = TaskStatus.PENDING
@@ -77,6 +78,7 @@ class TaskFacts:
     running: Running | None = None
     fault: e.Fault | None = None
     reason: str = ""
+    origin: str = ""
     outputs: list[Output] = attrs.field(factory=list)
     awaited: Awaited | None = None
     beaten: Beaten | None = None
@@ -263,13 +265,17 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
         case e.TaskFailed() | e.TaskSkipped() | e.TaskCancelled():
             task.ended_at = at
             task.reason = event.reason
-        case e.TaskFellBack() | e.TaskImported():
+        case e.TaskFellBack():
             task.ended_at = at
             task.fault = None
         case e.TaskCompleted():
             task.ended_at = at
             task.fault = None
             task.reason = event.reason
+        case e.TaskImported():
+            task.ended_at = at
+            task.origin = event.origin
+            task.reason = f"taken over from {event.origin}"
         case _:
             pass
 
@@ -292,8 +298,8 @@ def next_step(facts: RunFacts) -> str:
     """What to type next, or "" when there is nothing to do."""
     run_id = facts.row.run_id
     match facts.shown:
-        case RunStatus.FAILED:
-            return f"dwf logs {run_id}   (what the tasks printed)"
+        case RunStatus.FAILED if not facts.row.imported:
+            return f"dwf retry {run_id}   (what has succeeded is taken over)"
         case RunStatus.PAUSED:
             return f"dwf resume {run_id}"
         case RunStatus.RUNNING | RunStatus.PENDING | RunStatus.DRAINING:

@@ -45,6 +45,12 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "recover": Lazy(
             "commands.resume:recover", "Continue every run that was interrupted.", works=True
         ),
+        "retry": Lazy(
+            "commands.retry:retry", "Run again what failed; the rest is taken over.", works=True
+        ),
+        "fork": Lazy(
+            "commands.retry:fork", "Make a new run of an old one, as of some event.", works=True
+        ),
         "pause": Lazy("commands.control:pause", "Start nothing more in a run until it is resumed."),
         "cancel": Lazy("commands.control:cancel", "End a run; what it has finished is kept."),
         "demo": Lazy("demo:demo", "Run a real pipeline on this machine, and crash it if you like."),

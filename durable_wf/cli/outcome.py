@@ -170,7 +170,7 @@ def _next(row: RunRow, shown: RunShown) -> str:
         case RunStatus.SUCCEEDED:
             return ""
         case RunStatus.FAILED:
-            return f"dwf show {row.run_id}"
+            return f"dwf show {row.run_id}, then dwf retry {row.run_id}"
         case RunStatus.CANCELLED:
             return f"dwf show {row.run_id}"
         case x if x is WAITING:

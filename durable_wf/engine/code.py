@@ -121,7 +121,8 @@ def with_stored_code(
         for task, function in zip(workflow.tasks, functions, strict=True)
         if function is not None and _is_homeless(task.function)
     }
-    if not homeless:
+    refs = (task.function for task in workflow.tasks if task.name in homeless)
+    if all(ref.by_value for ref in refs):  # none, or a run is made from one that has stored them
         return workflow
     numbers: dict[int, int] = {}
     distinct: list[Function] = []

@@ -15,10 +15,12 @@ from typing import Any, Final, NoReturn
 import attrs
 
 from durable_wf.authoring.signature import Shape, shape_of
-from durable_wf.core.definition import Literal, Source, Task, Undo, Workflow
+from durable_wf.core.compensation import SUFFIX
+from durable_wf.core.definition import Literal, Source, Task, Workflow
 from durable_wf.core.resolver import nearest
 from durable_wf.core.values import Classes, classes_of, decode, encode
 from durable_wf.core.values_standard import TAG
+from durable_wf.engine.companions import companions_of
 from durable_wf.errors import CallerError, DurableWorkflowError
 
 _TEXTS: Final = frozenset(
@@ -80,7 +82,8 @@ def with_values(
             problems.append(str(problem))
             continue
         if change.before != change.after:
-            tasks[place.task] = _changed(tasks[place.task], place, change.after)
+            changed = _changed(tasks[place.task], place, change.after)
+            tasks[place.task] = _with_undo(changed, place.name, change.after, workflow)
             changes.append(change)
     if problems:
         raise CallerError(
@@ -208,11 +211,29 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _changed(task: Task, place: Place, text: str) -> Task:
-    """The task with that value; so its compensation, which takes back what is done with it."""
+def _with_undo(task: Task, name: str, text: str, workflow: Workflow) -> Task:
+    """The task, whose compensation takes back what is done with this value."""
+    undo = task.undo
+    if undo is None:
+        return task
     literal = Literal(text)
-    if task.undo is not None:
-        task = attrs.evolve(task, undo=_followed(task.undo, place.name, _before(task, place), text))
+    names: tuple[str, ...] = ()
+    if undo.args:  # whose names only the function tells
+        function = companions_of(workflow).get((task.name + SUFFIX, undo.function))
+        names = shape_of(function).positional if function is not None else ()
+    args = tuple(
+        literal if names[at : at + 1] == (name,) and isinstance(source, Literal) else source
+        for at, source in enumerate(undo.args)
+    )
+    kwargs = tuple(
+        (key, literal if key == name and isinstance(source, Literal) else source)
+        for key, source in undo.kwargs
+    )
+    return attrs.evolve(task, undo=attrs.evolve(undo, args=args, kwargs=kwargs))
+
+
+def _changed(task: Task, place: Place, text: str) -> Task:
+    literal = Literal(text)
     if place.at is not None:
         args = list(task.args)
         args[place.at] = literal
@@ -220,13 +241,3 @@ def _changed(task: Task, place: Place, text: str) -> Task:
     kwargs = dict(task.kwargs)
     kwargs[place.name] = literal
     return attrs.evolve(task, kwargs=tuple(kwargs.items()))
-
-
-def _followed(undo: Undo, name: str, before: str, after: str) -> Undo:
-    """What goes by position has no name here: there the old value gives way to the new one."""
-    args = tuple(Literal(after) if arg == Literal(before) else arg for arg in undo.args)
-    kwargs = tuple(
-        (key, Literal(after) if key == name and isinstance(source, Literal) else source)
-        for key, source in undo.kwargs
-    )
-    return attrs.evolve(undo, args=args, kwargs=kwargs)

@@ -43,8 +43,8 @@ def cause_of(state: RunState, report: Failed) -> str:
             task = state.graph.names[report.index]
             return (
                 f"the result of task {upstream!r}, which task {task!r} needs, is lost: "
-                f"{report.fault.message}; put it back and resume, "
-                f"or run again from task {upstream!r}"
+                f"{report.fault.message}; put it back and resume, or make it again: "
+                f"dwf cancel {state.run_id}, then dwf retry {state.run_id}"
             )
     return ""
 

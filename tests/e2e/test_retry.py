@@ -328,3 +328,55 @@ def test_a_lost_result_is_made_again_and_that_is_said(damaged, caplog):
         assert len(result["double"]) == 3000
         # What was made again is what had been lost.
         assert check(open_store(damaged, readonly=True)) == []
+
+
+# --- what was taken back --------------------------------------------------------------------------
+
+
+def book(hotel: str, nights: int = 1) -> str:
+    mark(hotel, nights)
+    return f"booked {hotel}"
+
+
+def cancel_booking(hotel: str, nights: int, result: str) -> None:
+    mark("undone", hotel, nights, result)
+
+
+def pay(book: str) -> str:
+    mark()
+    if BROKEN.exists():
+        raise ValueError("no money")
+    return f"paid for {book}"
+
+
+def trip() -> wf.Workflow:
+    return (
+        wf.WorkflowBuilder("trip")
+        .add_task("look", lambda: mark()).add_task("book", book, parameters={"hotel": "A"})
+        .compensate(cancel_booking).after("look")
+        .add_task("pay", pay).depends_on("book")
+        .build()
+    )  # fmt: skip
+
+
+def test_a_task_whose_effect_was_taken_back_runs_again(engine):
+    BROKEN.touch()
+    engine.run(trip(), run_id="r", check=False)
+    assert ran() == ["look", "book", "pay", "book~undo"]
+    BROKEN.unlink()
+    result = engine.retry("r", workflow=trip())
+    assert result["pay"] == "paid for booked A"
+    assert imports(result) == [("look", "r")]
+    assert ran()[4:] == ["book", "pay"]
+    assert len(keys("book")) == 1
+
+
+def test_what_was_taken_over_is_taken_back_when_the_retry_fails(engine):
+    """And with what it was given: also where that is other than it was at first."""
+    BROKEN.touch()
+    engine.run(trip(), run_id="r", check=False)
+    fork = engine.fork("r", at=10, workflow=trip(), check=False)
+    assert imports(fork) == [("look", "r"), ("book", "r")]
+    assert ran()[4:] == ["pay", "book~undo"]
+    engine.retry("r", set={"hotel": "B", "nights": 3}, workflow=trip(), check=False)
+    assert Path("marks").read_text().splitlines()[-1].endswith("undone B 3 booked B")

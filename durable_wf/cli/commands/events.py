@@ -27,6 +27,7 @@ from durable_wf.cli.context import (
     say,
 )
 from durable_wf.cli.documents import dumps, event_document
+from durable_wf.cli.kin import note_newer
 from durable_wf.cli.picking import pick
 from durable_wf.cli.stores import alive_in
 from durable_wf.cli.terminal import Look, cells, one_line, pad, shorten
@@ -89,6 +90,7 @@ def events(
         number, run_id = (0, STORE_STREAM)
         if run != STORE_STREAM:
             row = pick(store.log, run)
+            note_newer(store.log, row)
             number, run_id = row.run, row.run_id
         chosen = _Chosen(frozenset(task), frozenset(kind))
         past = (event for event in store.log.stored(number) if chosen(event))

@@ -25,6 +25,7 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.dry_run import dry_run, dry_run_option
 from durable_wf.cli.exits import Exit
+from durable_wf.cli.kin import newest_of
 from durable_wf.cli.limits import Capacity, Limits, capacity, recorded_limits
 from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.picking import pick
@@ -86,7 +87,7 @@ def resume(
     wanted = wanted_of(options)
     with settings.reading() as store:
         if wanted.is_one:
-            row = pick(store.log, wanted.names[0])
+            row = newest_of(store.log, pick(store.log, wanted.names[0]))
             chosen = [(row, alive_in(store, row))]
         else:
             asked = attrs.evolve(wanted, yes=wanted.yes or rehearse)

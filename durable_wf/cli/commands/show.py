@@ -27,6 +27,7 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.documents import dumps, facts_document
 from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, taken_back, why
+from durable_wf.cli.kin import Kin, kin_document, kin_lines, kin_of
 from durable_wf.cli.picking import pick
 from durable_wf.cli.render import fault_line, held_line, row_counts_text, state_text, task_table
 from durable_wf.cli.states import INTERRUPTED, MARKS
@@ -63,19 +64,20 @@ def show(settings: Settings, *, run: str, task: str | None, as_json: bool) -> No
     """
     with settings.reading() as store:
         facts = facts_of(store, pick(store.log, run))
+        kin = kin_of(store, facts.row)
         output = store.folder.output
     if as_json:
-        say(dumps(facts_document(facts)))
+        say(dumps(facts_document(facts) | kin_document(kin)))
         return
     look = out()
     now = time.time_ns() // 1000
-    lines = _task_screen(facts, task, look, now) if task else _screen(facts, output, look, now)
+    lines = _task_screen(facts, task, look, now) if task else _screen(facts, kin, output, look, now)
     for line in lines:
         say(line)
 
 
-def _screen(facts: RunFacts, output: Path, look: Look, now: int) -> list[str]:
-    head = _head(facts, look, now)
+def _screen(facts: RunFacts, kin: Kin, output: Path, look: Look, now: int) -> list[str]:
+    head = _head(facts, kin, look, now)
     wide = max(len(name) for name, _ in head)
     lines = [f"{look.paint(f'{name:{wide}}', 'dim')}  {text}" for name, text in head]
     lines += ["", *task_table(facts, look, now)]
@@ -93,12 +95,16 @@ def _screen(facts: RunFacts, output: Path, look: Look, now: int) -> list[str]:
             lines.append(f"  and {len(failed) - _FAILURES} more: dwf show RUN --json")
     if any(task.outputs for task in facts.tasks.values()):
         lines += ["", f"{look.paint('output', 'dim')}  {output}   (dwf logs {facts.row.run_id})"]
-    if step := next_step(facts):
+    if kin.retries:
+        step = f"dwf show {kin.retries[-1][0]}   (the newest retry)"
+    else:
+        step = next_step(facts)
+    if step:
         lines += ["", f"{look.paint('next', 'bold')}    {step}"]
     return lines
 
 
-def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
+def _head(facts: RunFacts, kin: Kin, look: Look, now: int) -> list[tuple[str, str]]:
     row, shown = facts.row, facts.shown
     mark = MARKS[shown]
     state = look.paint(state_text(shown, look), mark.colour, "bold")
@@ -125,6 +131,7 @@ def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
         head.append(("deadline", f"{local(deadline)} ({away})"))
     if text := taken_back(facts):
         head.append(("taken back", one_line(text)))
+    head += kin_lines(row, kin)
     if row.tags:
         head.append(("tags", one_line(", ".join(row.tags))))
     for key, value in facts.created.metadata:

@@ -26,6 +26,7 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps, run_document
 from durable_wf.cli.exits import code_of_run
 from durable_wf.cli.facts import RunFacts, next_step, why
+from durable_wf.cli.kin import note_newer
 from durable_wf.cli.picking import LAST, pick
 from durable_wf.cli.progress import Lines, bar_lines
 from durable_wf.cli.render import state_text, task_table
@@ -60,6 +61,7 @@ def watch(settings: Settings, *, run: str, as_json: bool) -> int:
     """
     with settings.reading() as store:
         row = pick(store.log, run)
+        note_newer(store.log, row)
         watched = Watched(store, row.run_id, load_definition(store.log, row))
         look = look_at(sys.stdout)
         if as_json:

@@ -25,6 +25,7 @@ from durable_wf.cli.context import (
     say,
 )
 from durable_wf.cli.documents import dumps
+from durable_wf.cli.kin import note_newer
 from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
 from durable_wf.cli.reasons import answer_document, sentence, shown_status
@@ -70,6 +71,7 @@ def why(settings: Settings, *, run: str, task: str, at: int | None, as_json: boo
     """
     with settings.reading() as store:
         row = pick(store.log, run)
+        note_newer(store.log, row)
         answer, witness = _ask(store, row, task, at)
     if as_json:
         last = witness.last
