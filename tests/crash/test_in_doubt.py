@@ -34,7 +34,7 @@ from tests.faults import scale
 
 DOUBTFUL = Path(__file__).with_name("doubtful.py")
 RUN = "r"
-DEATHS = 50 if scale.TORTURE else 4
+DEATHS = 50 if scale.TORTURE else 3
 TASKS = 6
 
 EACH_POLICY = pytest.mark.parametrize("policy", ["rerun", "fail", "ask", "probe"])
@@ -101,6 +101,7 @@ def judge(store: Path, marks: Path, policy: str) -> int:
     return len(rules)
 
 
+@pytest.mark.slow
 @EACH_POLICY
 def test_an_engine_killed_at_any_time(policy: str, tmp_path: Path) -> None:
     """The next engine does with what had begun as the task says."""
@@ -126,6 +127,7 @@ def test_an_engine_killed_at_any_time(policy: str, tmp_path: Path) -> None:
         assert repeated > 0, "the positive control: what runs again is seen to begin twice"
 
 
+@pytest.mark.slow
 @EACH_POLICY
 def test_workers_killed_at_any_time(policy: str, tmp_path: Path) -> None:
     """The engine lives on; the world outside cannot tell which of the two processes died."""
