@@ -158,7 +158,7 @@ def _few(found: Sequence[tuple[RunRow, bool]]) -> str:
 
 
 def _state(row: RunRow, *, alive: bool) -> str:
-    return MARKS[shown_run(row.status, alive=alive)].word
+    return MARKS[shown_run(row, alive=alive)].word
 
 
 def report(verb: str, told: Iterable[Told], *, as_json: bool) -> Exit:

@@ -8,18 +8,32 @@ Read next: `documents.py` (their JSON).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import assert_never
 
 import attrs
 
-from durable_wf.cli.states import INTERRUPTED, RunShown, TaskShown, shown_run, shown_task
+from durable_wf.cli.asked import what_words
+from durable_wf.cli.states import (
+    INTERRUPTED,
+    WAITING,
+    RunShown,
+    TaskShown,
+    shown_run,
+    shown_task,
+)
 from durable_wf.core import events as e
+from durable_wf.core.awaited import RETRY, Awaited
 from durable_wf.core.circuit import Circuit
 from durable_wf.core.compensation import Added
-from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
+from durable_wf.core.definition import WaitFor
+from durable_wf.core.status import FaultKind, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import Counts, RunRow
 from durable_wf.core.tables import CLOSES, TASK
 from durable_wf.errors import HistoryError
+
+_NO_WAITS: Mapping[str, WaitFor] = {}
+_NAMED = 3
 
 
 @attrs.frozen
@@ -66,6 +80,7 @@ class TaskFacts:
     reason: str = ""
     origin: str = ""
     outputs: list[Output] = attrs.field(factory=list)
+    awaited: Awaited | None = None
     beaten: Beaten | None = None
     guarded: bool = True
     held: Circuit | None = None
@@ -88,7 +103,12 @@ class RunFacts:
     @property
     def shown(self) -> RunShown:
         """What to call the run."""
-        return shown_run(self.row.status, alive=self.alive)
+        return shown_run(self.row, alive=self.alive)
+
+    @property
+    def awaited(self) -> list[Awaited]:
+        """What its tasks wait for."""
+        return [task.awaited for task in self.tasks.values() if task.awaited is not None]
 
     def task_shown(self, task: TaskFacts) -> TaskShown:
         """What to call one of its tasks."""
@@ -96,10 +116,13 @@ class RunFacts:
 
 
 class Story:
-    """The events of a run, folded as they come. `names` are its tasks, in their order."""
+    """The events of a run, folded as they come. `names` are its tasks, in their order, `waits` what
+    some of them wait for in place of calling a function.
+    """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], waits: Mapping[str, WaitFor] = _NO_WAITS) -> None:
         self.n = 0
+        self._waits = waits
         self._tasks = {name: TaskFacts() for name in names}
         self._created: e.RunCreated | None = None
         self._paused: e.RunPaused | None = None
@@ -128,6 +151,9 @@ class Story:
                 _close(self._tasks.values(), event, recorded.at)
             case _:
                 _take(self._tasks, event, recorded)
+                if isinstance(event, _BEGIN_TO_WAIT):
+                    task = self._tasks[event.task]
+                    task.awaited = _awaited(event, recorded.at, task, self._waits)
 
     def facts(self, row: RunRow, *, alive: bool) -> RunFacts:
         """What is known so far. `row` is the read model after the same events."""
@@ -139,10 +165,15 @@ class Story:
 
 
 def fold(
-    row: RunRow, names: Iterable[str], history: Iterable[e.Recorded], *, alive: bool
+    row: RunRow,
+    names: Iterable[str],
+    history: Iterable[e.Recorded],
+    *,
+    alive: bool,
+    waits: Mapping[str, WaitFor] = _NO_WAITS,
 ) -> RunFacts:
     """The facts of a run from its events, up to the last one that `row` has seen."""
-    story = Story(names)
+    story = Story(names, waits)
     for recorded in history:
         if recorded.n > row.n:
             break
@@ -156,6 +187,38 @@ def _close(tasks: Iterable[TaskFacts], event: e.TasksClosed, at: int) -> None:
             task.status = event.status
             task.ended_at = at
             task.reason = event.reason
+            task.awaited = None
+
+
+_BEGIN_TO_WAIT = (e.TaskWaiting, e.TaskEscalated, e.TaskRetryScheduled)
+
+
+def _awaited(
+    event: e.TaskWaiting | e.TaskEscalated | e.TaskRetryScheduled,
+    at: int,
+    task: TaskFacts,
+    waits: Mapping[str, WaitFor],
+) -> Awaited:
+    """What a task waits for from this event on."""
+    name, attempt = event.task, task.attempts
+    match event:
+        case e.TaskRetryScheduled():
+            return Awaited(name, RETRY, at, event.until, attempt=attempt)
+        case e.TaskEscalated():
+            then = event.on_timeout.value if event.until is not None else ""
+            return Awaited(
+                name, WaitKind.OPERATOR.value, at, event.until, then, event.question, event.whom,
+                attempt=attempt,
+            )  # fmt: skip
+        case e.TaskWaiting():
+            wait = waits.get(name, WaitFor(event.what))
+            ends = event.until is not None and event.what is not WaitKind.SLEEP
+            return Awaited(
+                name, event.what.value, at, event.until, wait.on_timeout.value if ends else "",
+                wait.question, wait.whom, wait.name, attempt,
+            )  # fmt: skip
+        case _:
+            assert_never(event)
 
 
 def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> None:
@@ -173,6 +236,8 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
             hint="dwf db check",
         )
     task.status = after
+    if after is not TaskStatus.WAITING:
+        task.awaited = None
     match event:
         case e.AttemptStarted():
             task.attempts = event.attempt
@@ -203,6 +268,10 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
         case e.TaskFellBack():
             task.ended_at = at
             task.fault = None
+        case e.TaskCompleted():
+            task.ended_at = at
+            task.fault = None
+            task.reason = event.reason
         case e.TaskImported():
             task.ended_at = at
             task.origin = event.origin
@@ -235,6 +304,10 @@ def next_step(facts: RunFacts) -> str:
             return f"dwf resume {run_id}"
         case RunStatus.RUNNING | RunStatus.PENDING | RunStatus.DRAINING:
             return f"dwf watch {run_id}"
+        case x if x is WAITING and facts.alive:
+            return f"dwf watch {run_id}"
+        case x if x is WAITING and not facts.row.imported:
+            return f"dwf resume {run_id}   (to go on when it has been answered)"
         case x if x is INTERRUPTED:
             return "" if facts.row.imported else f"dwf resume {run_id}"
         case _:
@@ -258,6 +331,10 @@ _FEW = 5
 def why(facts: RunFacts) -> str:
     """One sentence on how the run came into its state, or ""."""
     row = facts.row
+    if facts.shown is WAITING:
+        waits = [f"{one.task} for {what_words(one)}" for one in facts.awaited]
+        more = f" and {len(waits) - _NAMED} more" if len(waits) > _NAMED else ""
+        return ", ".join(waits[:_NAMED]) + more
     if facts.shown is INTERRUPTED:
         if row.imported:
             return "a copy of an unfinished run; it can be looked at, not resumed"

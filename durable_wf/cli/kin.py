@@ -39,7 +39,7 @@ def kin_of(store: Store, row: RunRow) -> Kin:
 def _named(store: Store, rows: list[RunRow]) -> tuple[tuple[str, str], ...]:
     """Newest first, as rows are listed; told in the other order."""
     return tuple(
-        (row.run_id, MARKS[shown_run(row.status, alive=alive_in(store, row))].word)
+        (row.run_id, MARKS[shown_run(row, alive=alive_in(store, row))].word)
         for row in reversed(rows)
     )
 

@@ -66,6 +66,13 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "logs": Lazy("commands.logs:logs", "Print what the tasks of a run printed."),
         "events": Lazy("commands.events:events", "Print the recorded events of a run."),
     },
+    "People": {
+        "inbox": Lazy("commands.inbox:inbox", "List what waits for whom, and how to answer."),
+        "approve": Lazy("commands.answers:approve", "Say yes to a task that waits for approval."),
+        "reject": Lazy("commands.answers:reject", "Say no to it."),
+        "resolve": Lazy("commands.answers:resolve", "Decide about a task that failed or waits."),
+        "signal": Lazy("commands.answers:signal", "Send a run a signal."),
+    },
     "Workflows": {
         "graph": Lazy("commands.graph:graph", "Draw a workflow or a run."),
         "plan": Lazy("commands.plan:plan", "Say how a workflow would run, without running it."),

@@ -8,13 +8,16 @@ Read next: `commands/run.py`.
 
 from __future__ import annotations
 
+import time
+
 import attrs
 
-from durable_wf.cli.context import note, say
+from durable_wf.cli.asked import asked_lines, awaited_document
+from durable_wf.cli.context import Settings, note, say
 from durable_wf.cli.documents import Document, dumps, run_document
 from durable_wf.cli.exits import Exit, code_of_run
 from durable_wf.cli.render import row_counts_text, state_text
-from durable_wf.cli.states import MARKS, RunShown, shown_run
+from durable_wf.cli.states import MARKS, WAITING, RunShown, shown_run
 from durable_wf.cli.terminal import Look, one_line, shorten
 from durable_wf.cli.times import span
 from durable_wf.core.definition import Workflow
@@ -66,7 +69,7 @@ def makespan_of(workflow: Workflow, row: RunRow) -> Makespan | None:
 
 def outcome_document(result: RunResult) -> Document:
     """What `--json` prints about a run that was just driven."""
-    document = run_document(result.row, alive=False)
+    document = run_document(result.row, alive=bool(result.waiting))
     makespan = makespan_of(result.workflow, result.row)
     if makespan is not None:
         document["makespan"] = attrs.asdict(makespan)
@@ -75,6 +78,7 @@ def outcome_document(result: RunResult) -> Document:
         name: {"kind": fault.kind.value, "exception": fault.exception, "message": fault.message}
         for name, fault in failures.items()
     }
+    document["waiting"] = [awaited_document(result.run_id, one) for one in result.waiting]
     if result.status is not RunStatus.SUCCEEDED and (states := result.compensations()):
         document["taken_back"] = {task: state.value for task, state in states.items()}
     return document
@@ -82,13 +86,18 @@ def outcome_document(result: RunResult) -> Document:
 
 def tell_outcome(result: RunResult, look: Look, *, as_json: bool) -> Exit:
     """Print the end of a run; returns the exit code."""
-    shown = shown_run(result.status, alive=False)
+    # One that waits is told as the engine left it, though nobody holds it any more.
+    shown = shown_run(result.row, alive=bool(result.waiting))
     if as_json:
         say(dumps(outcome_document(result)))
         return code_of_run(shown)
     row = result.row
     for line in _lines(result, shown, look):
         say(line)
+    if shown is WAITING:
+        now, store = time.time_ns() // 1000, Settings.named_store()
+        for line in asked_lines(result.run_id, result.waiting, look, now, store):
+            say(line)
     if makespan := makespan_of(result.workflow, row):
         note(makespan_text(makespan))
     if step := _next(row, shown):
@@ -164,5 +173,7 @@ def _next(row: RunRow, shown: RunShown) -> str:
             return f"dwf show {row.run_id}, then dwf retry {row.run_id}"
         case RunStatus.CANCELLED:
             return f"dwf show {row.run_id}"
+        case x if x is WAITING:
+            return f"dwf resume {row.run_id}   (to go on when it has been answered)"
         case _:
             return f"dwf resume {row.run_id}"

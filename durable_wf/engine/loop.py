@@ -398,15 +398,16 @@ class Loop:
                 continue
             live.pending = []
             self._timers.plan(live.key, live.wake_at)
+            at_rest = live.settled or self._rests(live)
             if live.on_progress is not None:
-                self._tell(live)
-            if live.settled or self._rests(live):
+                self._tell(live, at_once=at_rest)
+            if at_rest:
                 self._settle(live)
             if live.state.final or live.let_go:
                 self.forget(live)
         if self._untold:
             for live in [*self._untold.values()]:
-                self._tell(live)
+                self._tell(live, at_once=False)
 
     def _rests(self, live: LiveRun) -> bool:
         """Whether nothing will happen to it for longer than its caller waits."""
@@ -428,11 +429,11 @@ class Loop:
 
     # --- odds and ends --------------------------------------------------------------------------
 
-    def _tell(self, live: LiveRun) -> None:
+    def _tell(self, live: LiveRun, *, at_once: bool) -> None:
         if live.on_progress is None:
             return
         now = self._clock.monotonic_s()
-        if now < live.told_at + INTERVAL_S and not live.settled:
+        if now < live.told_at + INTERVAL_S and not at_once:
             self._untold[live.key] = live
             return
         self._untold.pop(live.key, None)

@@ -237,7 +237,8 @@ class RunHandle:
 
     def __init__(self, run_id: str, cancel: Callable[[str, str], None]) -> None:
         self.run_id = run_id
-        self.people: People | None = None
+        engine = getattr(cancel, "__self__", None)
+        self._people = engine if isinstance(engine, People) else None
         self._cancel = cancel
         self.future: Future[RunResult] = Future()
         self.future.set_running_or_notify_cancel()  # who gives up waiting does not end the run
@@ -280,8 +281,8 @@ class RunHandle:
 
     @property
     def _engine(self) -> People:
-        assert self.people is not None, "set by the engine that gave this handle"
-        return self.people
+        assert self._people is not None, "an engine gave this handle"
+        return self._people
 
     def __await__(self) -> Generator[Any, None, RunResult]:
         # Heavy (25 ms), and loaded already by whoever awaits.

@@ -108,6 +108,7 @@ class Retrying:
         set: Mapping[str, object] = _NOTHING,  # noqa: A002
         executor_type: str | None = None,
         accept_changes: bool = False,
+        wait: Duration | None = None,
         on_progress: OnProgress | None = None,
         on_plan: OnPlan | None = None,
         on_refused: OnRefused | None = None,
@@ -116,7 +117,7 @@ class Retrying:
         skipped with a warning, or told to `on_refused`.
         """
         options = self._options(
-            None, executor_type, (), None, on_progress, accept_changes=accept_changes
+            None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
         begun = []
         for run_id in run_ids:

@@ -102,7 +102,7 @@ def _lines(shown: list[tuple[RunRow, bool]], now: int) -> list[str]:
     for row, alive in shown:
         counts = row.counts
         done = counts.succeeded + counts.failed + counts.skipped + counts.cancelled
-        state = shown_run(row.status, alive=alive)
+        state = shown_run(row, alive=alive)
         took = ""
         if row.started_at is not None and (row.ended_at is not None or state is not INTERRUPTED):
             took = span((row.ended_at or now) - row.started_at)

@@ -79,13 +79,14 @@ def logs(
     with settings.reading() as store:
         row = pick(store.log, run)
         note_newer(store.log, row)
-        names = tuple(one.name for one in load_definition(store.log, row).tasks)
+        workflow = load_definition(store.log, row)
+        names = tuple(one.name for one in workflow.tasks)
         for name in task:
             if name not in names:
                 raise NotFound(
                     f"run {row.run_id} has no task {name!r}", hint=f"dwf show {row.run_id}"
                 )
-        watched = Watched(store, row.run_id, names)
+        watched = Watched(store, row.run_id, workflow)
         printer = _Printer(store, out(), as_json=as_json, single=len(task) == 1)
         wanted = frozenset(task)
         while True:

@@ -64,6 +64,7 @@ class Engine(Limits):
     executor: str
     workers: int | None
     accept_changes: bool
+    wait: float | None
     trust: bool
     as_json: bool
     quiet: bool
@@ -278,6 +279,7 @@ class Common(TypedDict):
     """What all methods of the engine are told."""
 
     accept_changes: bool
+    wait: float | None
     on_progress: OnProgress
     on_plan: OnPlan
 
@@ -310,10 +312,11 @@ def _engine(
         )  # fmt: skip
         if options["code"]:
             stack.enter_context(started_by(lasting(options["code"])))
-        yield (
-            engine,
-            Common(accept_changes=options["accept_changes"], on_progress=tell, on_plan=on_plan),
-        )
+        common = Common(
+            accept_changes=options["accept_changes"], wait=options["wait"], on_progress=tell,
+            on_plan=on_plan,
+        )  # fmt: skip
+        yield engine, common
 
 
 def _rehearse(store: Store, wishes: Sequence[Wish], options: Retry | Fork) -> Exit:

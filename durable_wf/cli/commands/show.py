@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from durable_wf.cli.asked import asked_lines
 from durable_wf.cli.beating import heartbeat_line
 from durable_wf.cli.context import (
     Settings,
@@ -58,8 +59,8 @@ def show(settings: Settings, *, run: str, task: str | None, as_json: bool) -> No
 
     More than 40 tasks are shown in groups by name. With --json: run_id, workflow, status,
     recorded_status, created_at, started_at, ended_at, tasks {total, by_status}, task_states {name:
-    {status, attempts, started_at, ended_at, fault, heartbeat, breaker}} and more; times are
-    ISO-8601 in UTC.
+    {status, attempts, started_at, ended_at, fault, heartbeat, breaker, waits_for}} and more; times
+    are ISO-8601 in UTC.
     """
     with settings.reading() as store:
         facts = facts_of(store, pick(store.log, run))
@@ -80,6 +81,10 @@ def _screen(facts: RunFacts, kin: Kin, output: Path, look: Look, now: int) -> li
     wide = max(len(name) for name, _ in head)
     lines = [f"{look.paint(f'{name:{wide}}', 'dim')}  {text}" for name, text in head]
     lines += ["", *task_table(facts, look, now)]
+    if facts.awaited and facts.row.ended_at is None:
+        store = Settings.named_store()
+        asked = asked_lines(facts.row.run_id, facts.awaited, look, now, store)
+        lines += ["", look.paint("Waits", "bold"), *asked]
     failed = [(name, task) for name, task in facts.tasks.items() if task.fault is not None]
     failed.sort(key=lambda pair: pair[1].ended_at or 0)
     if failed:
@@ -166,6 +171,9 @@ def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
     if task.started_at is not None:
         took = f", took {span(task.wall_us)}" if task.wall_us else ""
         lines.append(f"{look.paint('began', 'dim')}     {local(task.started_at)}{took}")
+    if task.awaited is not None:
+        run_id, store = facts.row.run_id, Settings.named_store()
+        lines += ["", *asked_lines(run_id, [task.awaited], look, now, store)]
     if task.beaten is not None:
         of = f" (attempt {task.beaten.attempt})" * (task.beaten.attempt != task.attempts)
         lines.append(f"{look.paint('last', 'dim')}      {heartbeat_line(task, now)}{of}")

@@ -62,8 +62,7 @@ def watch(settings: Settings, *, run: str, as_json: bool) -> int:
     with settings.reading() as store:
         row = pick(store.log, run)
         note_newer(store.log, row)
-        names = tuple(task.name for task in load_definition(store.log, row).tasks)
-        watched = Watched(store, row.run_id, names)
+        watched = Watched(store, row.run_id, load_definition(store.log, row))
         look = look_at(sys.stdout)
         if as_json:
             return code_of_run(_documents(watched).shown)
@@ -150,4 +149,7 @@ def _progress(facts: RunFacts) -> Progress:
     ]
     row = facts.row
     names = tuple(name for _, name in sorted(running)[:_NAMES])
-    return Progress(row.run_id, row.workflow, row.status, row.counts, row.total, names)
+    asked = tuple(one for one in facts.awaited if one.is_asked)[:_NAMES]
+    return Progress(
+        row.run_id, row.workflow, row.status, row.counts, row.total, names, waiting=asked
+    )
