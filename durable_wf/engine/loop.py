@@ -30,12 +30,12 @@ from durable_wf.engine.commands import accepted, command_input
 from durable_wf.engine.drafting import Draft
 from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.inbox import POLL_S, Inbox
-from durable_wf.engine.live import LiveRun, TooLate
+from durable_wf.engine.live import LiveRun, TooLate, lost_to_another
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.suspects import CRASH_LIMIT, Suspects
 from durable_wf.engine.timers import Timers
-from durable_wf.errors import CallerError, DiskFull, OwnedElsewhere, PayloadMissing, StoreBusy
+from durable_wf.errors import CallerError, DiskFull, PayloadMissing, StoreBusy
 from durable_wf.execute.port import Executor, Seat
 from durable_wf.store.port import Answer, Appended, Batch, Command, Log
 
@@ -382,12 +382,7 @@ class Loop:
                 if bench is not None:
                     bench.executor.cancel(live.key, index, attempt.started.attempt, 0.0)
             self.forget(live)
-            live.handle.settle(
-                OwnedElsewhere(
-                    f"run {run_id}: another engine has written to it; this one has let go",
-                    hint=f"dwf show {run_id}",
-                )
-            )
+            live.handle.settle(lost_to_another(live))
 
     def _act(self) -> None:
         """After the commit: answer, stop what must stop, tell onlookers, let go of what ended."""
