@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from operator import itemgetter
 
 from durable_wf.core.definition import Literal, Source, Task, Workflow
 
@@ -31,7 +32,7 @@ def inputs_digest(workflow: Workflow) -> str:
 
 def code_digest(workflow: Workflow) -> str:
     """The code of all tasks."""
-    return _digest([], (ascii((task.name, code_of(task))) for task in workflow.tasks))
+    return _digest([], [f"({task.name!a}, {code_of(task)!a})" for task in workflow.tasks])
 
 
 def code_of(task: Task) -> str:
@@ -51,21 +52,28 @@ def _digest(head: list[str], parts: Iterable[str]) -> str:
 
 
 def _structure(task: Task) -> str:
-    """One line of ASCII, whatever is in the names: what sorts and joins without doubt."""
+    """One line of ASCII, whatever is in the names: what sorts and joins without doubt. It is what
+    `ascii` says of a tuple, put together by hand in half of the time.
+    """
     if task.wait is not None:
         waits = (task.wait.kind.value, task.wait.name)
         return ascii((task.name, sorted(task.upstream), waits, task.optional))
-    if not (task.upstream or task.args or task.kwargs):  # the same line, for a third of the time
-        return f"({task.name!a}, [], [], [], {task.optional})"
-    arguments = [_shape(source) for source in task.args]
-    named = [(name, _shape(source)) for name, source in task.kwargs]
-    return ascii((task.name, sorted(task.upstream), arguments, sorted(named), task.optional))
+    upstream = ascii(sorted(task.upstream)) if task.upstream else "[]"
+    args = ", ".join([_shape(source) for source in task.args]) if task.args else ""
+    kwargs = ", ".join([f"({name!a}, {_shape(source)})" for name, source in _by_name(task.kwargs)])
+    return f"({task.name!a}, {upstream}, [{args}], [{kwargs}], {task.optional})"
 
 
-def _shape(source: Source) -> tuple[object, ...]:
+def _by_name(kwargs: tuple[tuple[str, Source], ...]) -> Iterable[tuple[str, Source]]:
+    return kwargs if len(kwargs) < 2 else sorted(kwargs, key=itemgetter(0))
+
+
+def _shape(source: Source) -> str:
     if isinstance(source, Literal):
-        return ("value",)
-    return ("task", source.task, *source.path)
+        return "('value',)"
+    if not source.path:
+        return f"('task', {source.task!a})"
+    return ascii(("task", source.task, *source.path))
 
 
 def _inputs(task: Task) -> str:
@@ -74,4 +82,4 @@ def _inputs(task: Task) -> str:
         given += [(i, arg.value) for i, arg in enumerate(task.args) if isinstance(arg, Literal)]
     if task.kwargs:
         given += sorted([(k, arg.value) for k, arg in task.kwargs if isinstance(arg, Literal)])
-    return ascii((task.name, given)) if given else ""
+    return f"({task.name!a}, {given!a})" if given else ""

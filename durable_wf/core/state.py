@@ -132,8 +132,8 @@ class RunState:
             attempts=array("i", bytes(4 * size)),
             counts=counts,
             unfinished=size,
-            waiters=frozenset(i for i, t in enumerate(workflow.tasks) if t.wait is not None),
-            undoable=frozenset(i for i, t in enumerate(workflow.tasks) if t.undo is not None),
+            waiters=frozenset([i for i, t in enumerate(workflow.tasks) if t.wait is not None]),
+            undoable=frozenset([i for i, t in enumerate(workflow.tasks) if t.undo is not None]),
             forward=size,
         )
 

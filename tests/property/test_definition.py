@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import cattrs
@@ -19,7 +20,7 @@ from durable_wf.core.definition import (
     WaitFor,
     Workflow,
 )
-from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
+from durable_wf.core.digests import code_digest, code_of, inputs_digest, structure_digest
 from durable_wf.core.resources import Resources
 from durable_wf.core.status import InDoubt, Otherwise, WaitKind
 
@@ -132,6 +133,47 @@ def test_cattrs_reads_the_same_from_what_is_written(workflow):
     for task in data["tasks"]:
         task["function"] = data["functions"][task["function"]]
     assert CONVERTER.structure(data["tasks"], tuple[Task, ...]) == workflow.tasks
+
+
+def plain_digests(workflow):
+    """The lines behind the digests as `ascii` says them of plain tuples."""
+
+    def shape(source):
+        if isinstance(source, Literal):
+            return ("value",)
+        return ("task", source.task, *source.path)
+
+    def structure(task):
+        if task.wait is not None:
+            waits = (task.wait.kind.value, task.wait.name)
+            return (task.name, sorted(task.upstream), waits, task.optional)
+        named = sorted((name, shape(source)) for name, source in task.kwargs)
+        args = [shape(source) for source in task.args]
+        return (task.name, sorted(task.upstream), args, named, task.optional)
+
+    def inputs(task):
+        named = sorted((k, arg.value) for k, arg in task.kwargs if isinstance(arg, Literal))
+        numbered = enumerate(task.args)
+        return [(k, arg.value) for k, arg in numbered if isinstance(arg, Literal)] + named
+
+    def digest(head, lines):
+        text = "\n".join([*head, *sorted(map(ascii, lines))])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    given = [(task.name, inputs(task)) for task in workflow.tasks if inputs(task)]
+    code = [(task.name, code_of(task)) for task in workflow.tasks]
+    return (
+        digest([workflow.name], map(structure, workflow.tasks)),
+        digest([], given),
+        digest([], code),
+    )
+
+
+@given(workflows)
+def test_digests_are_those_of_plain_tuples(workflow):
+    """They stand in stores: another way to make them must give the same."""
+    ours = (structure_digest(workflow), inputs_digest(workflow), code_digest(workflow))
+    assert ours == plain_digests(workflow)
 
 
 @given(workflows, st.randoms())
