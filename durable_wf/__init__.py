@@ -19,6 +19,7 @@ _HOMES = {
     "durable_wf.authoring.factory": ("TaskFactory",),
     "durable_wf.authoring.task": ("task",),
     "durable_wf.authoring.waits": ("approval", "sleep", "wait_for_signal"),
+    "durable_wf.core.awaited": ("Awaited",),
     "durable_wf.core.definition": ("Task", "Workflow"),
     "durable_wf.core.fault": ("Fault",),
     "durable_wf.core.plan": ("ExecutionPlan",),

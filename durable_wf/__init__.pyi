@@ -7,6 +7,7 @@ from durable_wf.authoring.task import task as task
 from durable_wf.authoring.waits import approval as approval
 from durable_wf.authoring.waits import sleep as sleep
 from durable_wf.authoring.waits import wait_for_signal as wait_for_signal
+from durable_wf.core.awaited import Awaited as Awaited
 from durable_wf.core.definition import Task as Task
 from durable_wf.core.definition import Workflow as Workflow
 from durable_wf.core.fault import Fault as Fault

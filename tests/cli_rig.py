@@ -27,7 +27,7 @@ from durable_wf.cli.main import dwf
 DEADLINE_S = 40.0
 ROOT = Path(__file__).resolve().parent.parent
 
-LOOKS = frozenset("audit breakers db events export graph import list logs show why".split())
+LOOKS = frozenset("audit breakers db events export graph import inbox list logs show why".split())
 """Commands that neither run tasks nor load code."""
 
 PIPELINE = '''

@@ -39,7 +39,7 @@ import durable_wf as wf
 url, tasks, store, leaky = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "leaky"
 if leaky:
     from durable_wf.engine.breakers import Breakers
-    Breakers.admits = lambda *_: True
+    Breakers.admits = lambda breakers, *_: breakers.recent("service") is not None
 
 def call(url, number):
     now = wf.current()

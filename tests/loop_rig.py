@@ -23,6 +23,7 @@ from durable_wf.core.state import RunState, row_of
 from durable_wf.core.status import FaultKind
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.claiming import Claimed
+from durable_wf.engine.companions import places
 from durable_wf.engine.live import LiveRun, run_code
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.result import RunHandle
@@ -235,7 +236,11 @@ class Rig:
 def live_of(state: RunState, *, key: int = 1, **fields: object) -> LiveRun:
     """A live run in this state; all its tasks have one function."""
     functions = [live_of] * len(state.workflow.tasks)
-    code, function_of, _ = run_code(key, state.run_id, state.workflow, functions, {})
+    companions = dict.fromkeys(places(state.workflow), live_of)
+    code, function_of, _, companion_of = run_code(
+        key, state.run_id, state.workflow, functions, {}, companions
+    )
+    fields.setdefault("companion_of", companion_of)
     handle = RunHandle(state.run_id, lambda run_id, reason: None)
     remaining = state.graph.remaining()
     return LiveRun(key, state, code, function_of, "fake", handle, remaining, judge=judge, **fields)

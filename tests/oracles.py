@@ -112,6 +112,7 @@ class Reading:
                 self._undecided(name)
                 self._change(name, "faulted", "pending")
                 self.notes[f"fell back {name}"] = True
+                self.probing.discard(name)
             case e.TaskProbeScheduled():
                 self._undecided(name)
                 self._change(name, "faulted", "pending")
@@ -152,6 +153,7 @@ class Reading:
                     assert self.until[name] <= self.latest, f"{name} completed too early"
                 self._change(name, "waiting", "succeeded")
                 self._settle(name)
+                self._completed(name)
             case e.TaskImported():
                 assert self.run == "running", self.run
                 self._change(name, "pending", "succeeded")

@@ -6,7 +6,7 @@ import durable_wf as wf
 
 
 def square(x: int) -> int:
-    time.sleep(0.2)
+    time.sleep(0.4)
     return x * x
 
 

@@ -14,9 +14,10 @@ from typing import Any, Final, Self, Unpack, cast
 from durable_wf.authoring.breakers import breaker as make_breaker
 from durable_wf.authoring.breakers import clashes
 from durable_wf.authoring.factory import Draft, TaskFactory, name_problem
-from durable_wf.authoring.options import TaskOptions, read_metadata, read_tags
+from durable_wf.authoring.options import Compensation, TaskOptions, read_metadata, read_tags
 from durable_wf.authoring.task import TaskFunction
 from durable_wf.core.breaker import Breaker
+from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Task, WaitFor, Workflow
 from durable_wf.core.resolver import DependencyResolver, nearest
 from durable_wf.core.units import Duration, Size, parse_limit
@@ -197,6 +198,29 @@ class WorkflowBuilder:
         """When the task has failed, take this value, or call this function with its arguments."""
         return self._set(fallback=instead)
 
+    def in_doubt(self, policy: str | Callable[..., Any]) -> Self:
+        """What becomes of an attempt that its worker or engine took with it: "rerun", "fail",
+        "ask", or a probe function (see `TaskOptions`).
+        """
+        return self._set(in_doubt=policy)
+
+    def compensate(
+        self,
+        function: Callable[..., Any] | None,
+        *,
+        retry: int | Rule | None = None,
+        on_fault: Rule | Sequence[Rule] = (),
+    ) -> Self:
+        """When the run fails or is cancelled, call this function to take back what the task did.
+
+        It gets by name what the task was given, and what the task returned as `result`. When it
+        fails itself, `retry` and `on_fault` are asked, then a person is.
+        """
+        options: dict[str, object] = {} if retry is None else {"retry": retry}
+        if on_fault != ():
+            options["on_fault"] = on_fault
+        return self._set(compensate=function and Compensation(function, options))
+
     def build(self) -> Workflow:
         """The workflow, checked. Raises DefinitionError listing everything that is wrong;
         CycleError when a cycle is all that is.
@@ -217,9 +241,11 @@ class WorkflowBuilder:
         functions = {draft.name: draft.known.function for draft in self._drafts if draft.known}
         rules: tuple[NamedRule, ...] = fields.pop("recovery")
         recovery = {draft.name: draft.rules for draft in self._drafts if draft.rules}
+        recovery |= {d.name + SUFFIX: d.undo_rules for d in self._drafts if d.undo_rules}
         recovery |= {"": rules} if rules else {}
+        companions = {p: f for draft in self._drafts for p, f in draft.companions.items()}
         return Workflow(
-            self.name, tuple(tasks), functions=functions, recovery=recovery,
+            self.name, tuple(tasks), functions=functions, recovery=recovery, companions=companions,
             rules=tuple(rule.label for rule in rules), **fields,
         )  # fmt: skip
 

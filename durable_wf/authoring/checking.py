@@ -8,10 +8,11 @@ Read next: `targets.py`.
 from __future__ import annotations
 
 from durable_wf.authoring.breakers import clashes, wrong_with
-from durable_wf.authoring.factory import name_problem
+from durable_wf.authoring.factory import name_problem, task_name_problem
 from durable_wf.authoring.waits import problems_of_task
-from durable_wf.core.definition import Task, Upstream, Workflow
+from durable_wf.core.definition import Task, Undo, Upstream, Workflow
 from durable_wf.core.resolver import DependencyResolver
+from durable_wf.core.status import InDoubt
 from durable_wf.core.units import LONGEST_S
 from durable_wf.errors import DefinitionError
 
@@ -42,12 +43,20 @@ def check(workflow: Workflow) -> Workflow:
 
 
 def _of_task(task: Task) -> list[str]:
-    problems = [problem] if (problem := name_problem("the task's name", task.name)) else []
+    problems = [problem] if (problem := task_name_problem(task.name)) else []
     if len(set(task.upstream)) != len(task.upstream):
         problems.append("an upstream stands there twice")
     for source in (*task.args, *(source for _, source in task.kwargs)):
         if isinstance(source, Upstream) and source.task not in task.upstream:
             problems.append(f"an argument is the result of {source.task!r}, which is no upstream")
+    undo = task.undo or Undo("")
+    for source in (*undo.args, *(source for _, source in undo.kwargs)):
+        if isinstance(source, Upstream) and source.task not in (task.name, *task.upstream):
+            problems.append(
+                f"its compensation is given the result of {source.task!r}, which is no upstream"
+            )
+    if (task.in_doubt is InDoubt.PROBE) is not bool(task.probe):
+        problems.append("a probe and in_doubt 'probe' go together, and it has one of them")
     if task.breaker is not None and (wrong := wrong_with(task.breaker)):
         problems.append(wrong)
     problems += problems_of_task(task)

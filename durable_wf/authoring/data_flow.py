@@ -106,7 +106,7 @@ def bind(shape: Shape, inputs: Inputs, fill: Fill) -> Bound:
     if problems:
         return Bound(problems=tuple(problems))
     try:
-        return _call(shape, sources, extra, fill)
+        return spread(shape, sources, extra, fill)
     except DefinitionError as error:
         return Bound(problems=(error.message,))
 
@@ -171,8 +171,10 @@ def _unbound(missing: list[str], left: list[str], shape: Shape) -> list[str]:
     return problems
 
 
-def _call(shape: Shape, sources: dict[str, Source], extra: list[Source], fill: Fill) -> Bound:
-    """Spread the sources over positions and names. What can go by name does."""
+def spread(shape: Shape, sources: dict[str, Source], extra: list[Source], fill: Fill) -> Bound:
+    """Spread the sources over positions and names. What can go by name does. Raises what `fill`
+    raises.
+    """
     count = shape.positional_only
     if extra and shape.known:
         count = len(shape.positional)

@@ -8,12 +8,12 @@ Read next: `builder.py`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Unpack, cast
 
 import attrs
 
+from durable_wf.authoring.companions import companions, unfit
 from durable_wf.authoring.data_flow import Bound, Inputs, Ref, bind
 from durable_wf.authoring.fingerprint import function_ref, innermost
 from durable_wf.authoring.options import TaskOptions, read_options
@@ -21,6 +21,7 @@ from durable_wf.authoring.signature import Shape, shape_of
 from durable_wf.authoring.task import TaskFunction
 from durable_wf.authoring.waits import MAKERS, waiting_task
 from durable_wf.core import values
+from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import (
     FunctionRef,
     Literal,
@@ -45,6 +46,13 @@ def name_problem(what: str, name: object) -> str:
     if isinstance(name, str) and name.isprintable() and is_name(composed := composed_form(name)):
         return f"{what} {name!a:.220} is not in Unicode's form NFC, which is {composed!a}"
     return f"{what} {name!r:.220} is no usable name: {ALLOWED}"
+
+
+def task_name_problem(name: object) -> str:
+    """What is wrong with the name of a task, or ""."""
+    if isinstance(name, str) and name.endswith(SUFFIX):
+        return f"the task's name {name!a:.220} ends with {SUFFIX}, as compensations do"
+    return name_problem("the task's name", name)
 
 
 class Known:
@@ -102,6 +110,8 @@ class Draft:
     problems: tuple[str, ...] = ()
     rules: tuple[NamedRule, ...] = ()
     wait: WaitFor | None = None
+    companions: Mapping[tuple[str, str], Callable[..., Any]] = attrs.field(factory=dict)
+    undo_rules: tuple[NamedRule, ...] = ()
 
     def order(self, names: Iterable[object], *, data: bool) -> None:
         """Add upstreams; with `data` their results are to be bound to parameters."""
@@ -222,7 +232,7 @@ class TaskFactory:
     def finish(self, draft: Draft) -> tuple[Task | None, list[str]]:
         """The task, or what is wrong with it: sentences that do not name it."""
         problems = list(draft.problems)
-        if bad := name_problem("the task's name", draft.name):
+        if bad := task_name_problem(draft.name):
             problems.insert(0, bad)
         known = draft.known
         if draft.wait is not None:
@@ -238,7 +248,14 @@ class TaskFactory:
             fields = {**fields}
             draft.rules = fields.pop("recovery")
             fields["rules"] = tuple(rule.label for rule in draft.rules)
-            wrong = [*wrong, *_unfit(draft.rules, bound)]
+            functions = [function for rule in draft.rules for function in rule.functions]
+            wrong = [*wrong, *unfit("fallback", functions, bound)]
+        if ("in_doubt" in fields or "compensate" in fields) and not bound.problems:
+            found = companions(draft.name, known, bound, fields, self._learn)
+            own = {name: value for name, value in fields.items() if name != "compensate"}
+            fields = {**own, **found.fields}
+            draft.companions, draft.undo_rules = found.functions, found.rules
+            wrong = [*wrong, *found.problems]
         problems += [*wrong, *bound.problems]
         if known.problem:
             problems.append(known.problem)
@@ -271,19 +288,3 @@ class TaskFactory:
             return bound, depends
         tasks = (source.task for source in draft.bound.values())
         return bound, tuple(dict.fromkeys((*depends, *tasks, *draft.after)))
-
-
-def _unfit(rules: Iterable[NamedRule], bound: Bound) -> list[str]:
-    """Fallback functions that could not be called with the arguments of the task."""
-    problems = []
-    for function in (function for rule in rules for function in rule.functions):
-        try:
-            shape = inspect.signature(function)
-        except (TypeError, ValueError):  # built-in ones may not tell
-            continue
-        try:
-            shape.bind(*bound.args, **dict(bound.kwargs))
-        except TypeError as error:
-            name = getattr(function, "__name__", repr(function))
-            problems.append(f"its fallback {name}() cannot take its arguments: {error}")
-    return problems

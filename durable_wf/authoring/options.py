@@ -17,6 +17,7 @@ from durable_wf.authoring.breakers import read_breaker
 from durable_wf.core.breaker import Breaker
 from durable_wf.core.resolver import nearest
 from durable_wf.core.resources import Resources
+from durable_wf.core.status import InDoubt
 from durable_wf.core.units import Duration, Size, parse_duration, parse_limit, parse_size
 from durable_wf.errors import DefinitionError
 from durable_wf.recovery.ready import fallback, fallback_to, retry
@@ -36,6 +37,11 @@ class TaskOptions(TypedDict, total=False):
     `breaker` is a circuit breaker (see `breaker`), or the key of one with the default settings.
     When the task fails, `retry` (a number of attempts, or a rule), `on_fault` (a rule, or several)
     and `fallback` (a value, or a function to call instead) are asked, in the order given.
+    `in_doubt` says what becomes of an attempt that its worker or engine took with it: "rerun" (the
+    default), "fail", "ask" (a person) or a probe, a function that is called with the task's
+    arguments and returns its result, or `wf.NotDone()` where the attempt had no effect.
+    `compensate` is a function that takes back what the task did, when its run fails or is
+    cancelled. It gets by name what the task was given, and what the task returned as `result`.
     """
 
     timeout: Duration | None
@@ -59,6 +65,17 @@ class TaskOptions(TypedDict, total=False):
     retry: int | Rule
     on_fault: Rule | Sequence[Rule]
     fallback: object
+    in_doubt: str | Callable[..., Any]
+    compensate: Callable[..., Any] | None
+
+
+@attrs.frozen(eq=False)
+class Compensation:
+    """What takes a task back, and the options that say which rules are asked when it fails."""
+
+    function: object
+    options: Mapping[str, object] = attrs.field(factory=dict)
+    rules: tuple[NamedRule, ...] = ()
 
 
 class _Wrong(Exception):
@@ -163,6 +180,34 @@ def _fallback(value: object) -> tuple[NamedRule, ...]:
     return (fallback_to(value) if callable(value) else fallback(value),)
 
 
+def _in_doubt(value: object) -> InDoubt | Callable[..., Any]:
+    if value in _POLICIES:
+        return InDoubt(value)
+    if callable(value) and not isinstance(value, NamedRule | type):
+        return value
+    choice = ", ".join(map(repr, _POLICIES))
+    raise _Wrong(f"must be one of {choice} or a probe function, not {value!r:.60}")
+
+
+_POLICIES = tuple(one.value for one in InDoubt if one is not InDoubt.PROBE)
+
+
+def _compensation(value: object) -> Compensation:
+    given = value if isinstance(value, Compensation) else Compensation(value)
+    function = given.function
+    if isinstance(function, NamedRule):
+        raise _Wrong("takes the function that takes the task back; rules go into on_fault")
+    if not callable(function):
+        raise _Wrong(f"must be a function, not {function!r:.60}")
+    rules: tuple[NamedRule, ...] = ()
+    for name, said in given.options.items():
+        try:
+            rules += RECOVERY[name](said)
+        except _Wrong as wrong:
+            raise _Wrong(f"({name}=) {wrong}") from None
+    return attrs.evolve(given, rules=rules)
+
+
 def _or_none(read: Callable[[object], Any]) -> Callable[[object], Any]:
     return lambda value: None if value is None else read(value)
 
@@ -181,6 +226,8 @@ _READERS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "description": ("description", _text),
     "tags": ("tags", read_tags),
     "metadata": ("metadata", read_metadata),
+    "in_doubt": ("in_doubt", _in_doubt),
+    "compensate": ("compensate", _or_none(_compensation)),
     "breaker": ("breaker", read_breaker),
 }
 _RESOURCES: Mapping[str, Callable[[object], Any]] = {
@@ -190,7 +237,10 @@ _RESOURCES: Mapping[str, Callable[[object], Any]] = {
 RECOVERY: Mapping[str, Callable[[object], tuple[NamedRule, ...]]] = {
     "retry": _retry, "on_fault": named_all, "fallback": _fallback,
 }  # fmt: skip
-"""Options that are recovery rules; only the engine needs them, no worker does."""
+"""Options that are recovery rules."""
+
+NOT_SENT = frozenset({*RECOVERY, "in_doubt", "compensate"})
+"""Options that only the engine needs, and no worker."""
 
 NAMES = frozenset({*_READERS, *_RESOURCES, *RECOVERY})
 
@@ -198,7 +248,8 @@ NAMES = frozenset({*_READERS, *_RESOURCES, *RECOVERY})
 def read_options(options: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
     """Fields of Task, and what is wrong with the options, each as a sentence without the task.
 
-    The recovery rules, if there are any, stand under "recovery", which is no field.
+    What is no field of Task stands under its own name: the recovery rules under "recovery", the
+    compensation as it was given, and a probe under "in_doubt" (see `companions.py`).
     """
     fields: dict[str, Any] = {}
     resources: dict[str, Any] = {}

@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from durable_wf.authoring.options import RECOVERY, TaskOptions
+from durable_wf.authoring.options import NOT_SENT, TaskOptions
 from durable_wf.errors import DefinitionError
 
 P = ParamSpec("P")
@@ -81,7 +81,7 @@ class TaskFunction(Generic[P, R]):
 
     def by_value(self) -> tuple[Any, ...]:
         """How `pickle` makes a copy, for a process that cannot import the module."""
-        settings = {name: v for name, v in self.settings.items() if name not in RECOVERY}
+        settings = {name: v for name, v in self.settings.items() if name not in NOT_SENT}
         return TaskFunction, (self.function, self.name, settings)
 
 

@@ -25,6 +25,7 @@ from durable_wf.core.witness import Witness
 from durable_wf.engine.breakers import guard_of
 from durable_wf.engine.settings import usable_cpus
 from durable_wf.engine.view import load_definition
+from durable_wf.errors import DurableWorkflowError
 from durable_wf.store.opening import Store
 
 MOST_RUNS = 500
@@ -80,12 +81,12 @@ def _others(store: Store, row: RunRow, upto: int | None) -> Iterator[Held]:
             continue
         if seq is None and not (other.counts.running and alive_in(store, other)):
             continue
-        n = other.n if seq is None else _n_at(store, other, seq)
-        if n:
+        # A run that cannot be read is no reason to tell nothing of this one.
+        with contextlib.suppress(DurableWorkflowError):
+            n = other.n if seq is None else _n_at(store, other, seq)
             workflow = load_definition(store.log, other)
-            yield from held(
-                Witness.of(other.run_id, workflow, store.log.history(other.run), n).state
-            )
+            history = store.log.history(other.run)
+            yield from list(held(Witness.of(other.run_id, workflow, history, n).state))
 
 
 def _n_at(store: Store, row: RunRow, seq: int) -> int:
@@ -93,6 +94,6 @@ def _n_at(store: Store, row: RunRow, seq: int) -> int:
     n = 0
     for stored in store.log.stored(row.run):
         if stored.seq > seq:
-            return n
+            break
         n = stored.n
     return n

@@ -102,18 +102,27 @@ def wanted_of(asked: Asked) -> Wanted:
 
 
 def chosen_runs(
-    store: Store, wanted: Wanted, verb: str, changes: frozenset[RunShown]
+    store: Store,
+    wanted: Wanted,
+    verb: str,
+    changes: frozenset[RunShown],
+    fits: Callable[[RunRow], bool] = lambda _: True,
 ) -> list[tuple[RunRow, bool]]:
     """The runs that are meant, each with whether its engine lives, once it was said which and
     nobody was against it. None: there are none, or somebody was.
 
-    Where neither a name nor a state was given, those are meant whose state the verb `changes`.
+    Where neither a name nor a state was given, those are meant whose state the verb `changes`; of
+    all of them those that it `fits`.
     Raises NotFound, and UsageError where nobody can be asked.
     """
     sifted = wanted.filter
     if not wanted.names and not sifted.states:
         sifted = attrs.evolve(sifted, states=changes)
-    passing = (found for found in choose(store, wanted.names, sifted) if not found[0].imported)
+    passing = (
+        (row, alive)
+        for row, alive in choose(store, wanted.names, sifted)
+        if not row.imported and fits(row)
+    )
     found = list(islice(passing, wanted.limit or None))
     if not found:
         note("no such runs")
@@ -149,7 +158,7 @@ def _few(found: Sequence[tuple[RunRow, bool]]) -> str:
 
 
 def _state(row: RunRow, *, alive: bool) -> str:
-    return MARKS[shown_run(row.status, alive=alive)].word
+    return MARKS[shown_run(row, alive=alive)].word
 
 
 def report(verb: str, told: Iterable[Told], *, as_json: bool) -> Exit:

@@ -15,7 +15,7 @@ import attrs
 import click
 
 from durable_wf.cli.picking import pick
-from durable_wf.cli.states import INTERRUPTED, RunShown, shown_run
+from durable_wf.cli.states import OnlyShown, RunShown, shown_run
 from durable_wf.cli.stores import alive_in
 from durable_wf.cli.times import parse_since
 from durable_wf.core.status import RUN_FINAL, RunStatus
@@ -24,7 +24,7 @@ from durable_wf.store.opening import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_STATES: dict[str, RunShown] = {state.value: state for state in (*RunStatus, INTERRUPTED)}
+_STATES: dict[str, RunShown] = {state.value: state for state in (*RunStatus, *OnlyShown)}
 _UNFINISHED = frozenset(RunStatus) - RUN_FINAL
 
 
@@ -100,14 +100,14 @@ def select(store: Store, wanted: Filter, limit: int = 0) -> Iterator[tuple[RunRo
     only unfinished runs can be, and they are few.
     """
     recorded = {state for state in wanted.states if isinstance(state, RunStatus)}
-    sifted = bool(wanted.tags) or not wanted.states.isdisjoint({INTERRUPTED, *_UNFINISHED})
-    if INTERRUPTED in wanted.states:
+    sifted = bool(wanted.tags) or not wanted.states.isdisjoint({*OnlyShown, *_UNFINISHED})
+    if not wanted.states.isdisjoint(OnlyShown):
         recorded |= _UNFINISHED
     most = limit + 1 if limit and not sifted else None
     rows = store.log.rows(status=recorded, workflow=wanted.workflow, since=wanted.since, limit=most)
     for row in rows:
         alive = alive_in(store, row)
-        if not sifted or wanted.passes(row, shown_run(row.status, alive=alive)):
+        if not sifted or wanted.passes(row, shown_run(row, alive=alive)):
             yield row, alive
 
 
@@ -119,5 +119,5 @@ def choose(store: Store, names: tuple[str, ...], wanted: Filter) -> Iterator[tup
     named = {row.run_id: row for row in (pick(store.log, name) for name in names)}
     for row in named.values():
         alive = alive_in(store, row)
-        if wanted.passes(row, shown_run(row.status, alive=alive)):
+        if wanted.passes(row, shown_run(row, alive=alive)):
             yield row, alive

@@ -30,6 +30,13 @@ class Settings:
 
     store: str | None = None
 
+    @classmethod
+    def named_store(cls) -> str | None:
+        """The store that was named on the command line, for lines to type that name it too."""
+        ctx = click.get_current_context(silent=True)
+        settings = ctx.find_root().obj if ctx is not None else None
+        return settings.store if isinstance(settings, Settings) else None
+
     @contextmanager
     def reading(self) -> Iterator[Any]:
         """The store, for reading."""

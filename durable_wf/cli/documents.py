@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from durable_wf.cli.asked import awaited_document
 from durable_wf.cli.facts import RunFacts, TaskFacts, counted
 from durable_wf.cli.states import shown_run
 from durable_wf.cli.times import iso
@@ -34,7 +35,7 @@ def run_document(row: RunRow, *, alive: bool) -> Document:
     return {
         "run_id": row.run_id,
         "workflow": row.workflow,
-        "status": shown_run(row.status, alive=alive).value,
+        "status": shown_run(row, alive=alive).value,
         "recorded_status": row.status.value,
         "created_at": iso(row.created_at),
         "started_at": iso(row.started_at),
@@ -47,6 +48,9 @@ def run_document(row: RunRow, *, alive: bool) -> Document:
         "tags": list(row.tags),
         "events": row.n,
         "imported": row.imported,
+        "origin": row.origin,
+        "origin_event": row.origin_n or None,
+        "chain": row.chain,
     }
 
 
@@ -58,6 +62,10 @@ def facts_document(facts: RunFacts) -> Document:
     document["task_states"] = {
         name: _task_document(facts, task) for name, task in facts.tasks.items()
     }
+    if facts.added:
+        document["taken_back"] = {
+            of: facts.task_shown(facts.tasks[name]).value for name, of in facts.added
+        }
     return document
 
 
@@ -70,6 +78,10 @@ def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
     }
     if facts.task_shown(task) is not task.status:
         document["recorded_status"] = task.status.value
+    if task.awaited is not None:
+        document["waits_for"] = awaited_document(facts.row.run_id, task.awaited)
+    if task.origin:
+        document["origin"] = task.origin
     if task.fault is not None:
         document["fault"] = {
             "kind": task.fault.kind.value,

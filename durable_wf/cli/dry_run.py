@@ -51,7 +51,7 @@ def dry_run(
     refused.
     """
     sys.dont_write_bytecode = True  # what the code imports stays as it is on the disk, too
-    trusted = engine.trust or _is_known(store)
+    trusted = engine.trust or is_known(store)
     codes = {Exit.OK}
     for row in rows:
         now = time.time_ns() // 1000
@@ -76,7 +76,7 @@ def dry_run(
     return max(codes)
 
 
-def _is_known(store: Store) -> bool:
+def is_known(store: Store) -> bool:
     """Whether its code may be executed; who has no place to remember that in knows no store."""
     try:
         return is_trusted(store.id)

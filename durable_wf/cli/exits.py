@@ -17,7 +17,7 @@ from enum import IntEnum
 import click
 
 from durable_wf import errors as e
-from durable_wf.cli.states import INTERRUPTED, RunShown
+from durable_wf.cli.states import INTERRUPTED, WAITING, RunShown
 from durable_wf.cli.terminal import look_at
 from durable_wf.core.status import RunStatus
 
@@ -118,6 +118,7 @@ RUN_CODES: dict[RunShown, Exit] = {
     RunStatus.FAILED: Exit.RUN_FAILED,
     RunStatus.CANCELLED: Exit.CANCELLED,
     RunStatus.PAUSED: Exit.WAITING,
+    WAITING: Exit.WAITING,
     INTERRUPTED: Exit.WRONG_STATE,
 }
 

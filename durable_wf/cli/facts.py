@@ -8,17 +8,32 @@ Read next: `documents.py` (their JSON).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import assert_never
 
 import attrs
 
-from durable_wf.cli.states import INTERRUPTED, RunShown, TaskShown, shown_run, shown_task
+from durable_wf.cli.asked import what_words
+from durable_wf.cli.states import (
+    INTERRUPTED,
+    WAITING,
+    RunShown,
+    TaskShown,
+    shown_run,
+    shown_task,
+)
 from durable_wf.core import events as e
+from durable_wf.core.awaited import RETRY, Awaited
 from durable_wf.core.circuit import Circuit
-from durable_wf.core.status import FaultKind, RunStatus, TaskStatus
+from durable_wf.core.compensation import Added
+from durable_wf.core.definition import WaitFor
+from durable_wf.core.status import FaultKind, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import Counts, RunRow
 from durable_wf.core.tables import CLOSES, TASK
 from durable_wf.errors import HistoryError
+
+_NO_WAITS: Mapping[str, WaitFor] = {}
+_NAMED = 3
 
 
 @attrs.frozen
@@ -50,8 +65,9 @@ class Beaten:
 @attrs.define
 class TaskFacts:
     """One task of a run. `attempts` counts those that began or may have; times are UTC
-    microseconds; `status` is what is recorded. `held` is the circuit breaker that lets it not
-    start; it is not `guarded` while its next attempt calls another function than its own.
+    microseconds; `status` is what is recorded. `origin` is the run whose result it has taken over.
+    `held` is the circuit breaker that lets it not start; it is not `guarded` while its next attempt
+    calls another function than its own.
     """
 
     status: TaskStatus = TaskStatus.PENDING
@@ -62,7 +78,9 @@ class TaskFacts:
     running: Running | None = None
     fault: e.Fault | None = None
     reason: str = ""
+    origin: str = ""
     outputs: list[Output] = attrs.field(factory=list)
+    awaited: Awaited | None = None
     beaten: Beaten | None = None
     guarded: bool = True
     held: Circuit | None = None
@@ -70,7 +88,9 @@ class TaskFacts:
 
 @attrs.frozen
 class RunFacts:
-    """One run. `alive`: whether the engine that owns it runs."""
+    """One run. `alive`: whether the engine that owns it runs. `added` are its compensations, and
+    what they take back.
+    """
 
     row: RunRow
     alive: bool
@@ -78,11 +98,17 @@ class RunFacts:
     tasks: dict[str, TaskFacts]
     paused: e.RunPaused | None = None
     released: e.RunReleased | None = None
+    added: Added = ()
 
     @property
     def shown(self) -> RunShown:
         """What to call the run."""
-        return shown_run(self.row.status, alive=self.alive)
+        return shown_run(self.row, alive=self.alive)
+
+    @property
+    def awaited(self) -> list[Awaited]:
+        """What its tasks wait for."""
+        return [task.awaited for task in self.tasks.values() if task.awaited is not None]
 
     def task_shown(self, task: TaskFacts) -> TaskShown:
         """What to call one of its tasks."""
@@ -90,14 +116,18 @@ class RunFacts:
 
 
 class Story:
-    """The events of a run, folded as they come. `names` are its tasks, in their order."""
+    """The events of a run, folded as they come. `names` are its tasks, in their order, `waits` what
+    some of them wait for in place of calling a function.
+    """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], waits: Mapping[str, WaitFor] = _NO_WAITS) -> None:
         self.n = 0
+        self._waits = waits
         self._tasks = {name: TaskFacts() for name in names}
         self._created: e.RunCreated | None = None
         self._paused: e.RunPaused | None = None
         self._released: e.RunReleased | None = None
+        self._added: Added = ()
 
     def take(self, recorded: e.Recorded) -> None:
         """The next event."""
@@ -114,23 +144,36 @@ class Story:
                 self._released = event
             case e.RunClaimed():
                 self._released = None
+            case e.TasksAdded():
+                self._added = event.tasks
+                self._tasks.update((name, TaskFacts()) for name, _ in event.tasks)
             case e.TasksClosed():
                 _close(self._tasks.values(), event, recorded.at)
             case _:
                 _take(self._tasks, event, recorded)
+                if isinstance(event, _BEGIN_TO_WAIT):
+                    task = self._tasks[event.task]
+                    task.awaited = _awaited(event, recorded.at, task, self._waits)
 
     def facts(self, row: RunRow, *, alive: bool) -> RunFacts:
         """What is known so far. `row` is the read model after the same events."""
         if self._created is None:
             raise HistoryError(f"run {row.run_id}: its history does not begin with RunCreated")
-        return RunFacts(row, alive, self._created, self._tasks, self._paused, self._released)
+        return RunFacts(
+            row, alive, self._created, self._tasks, self._paused, self._released, self._added
+        )
 
 
 def fold(
-    row: RunRow, names: Iterable[str], history: Iterable[e.Recorded], *, alive: bool
+    row: RunRow,
+    names: Iterable[str],
+    history: Iterable[e.Recorded],
+    *,
+    alive: bool,
+    waits: Mapping[str, WaitFor] = _NO_WAITS,
 ) -> RunFacts:
     """The facts of a run from its events, up to the last one that `row` has seen."""
-    story = Story(names)
+    story = Story(names, waits)
     for recorded in history:
         if recorded.n > row.n:
             break
@@ -144,6 +187,38 @@ def _close(tasks: Iterable[TaskFacts], event: e.TasksClosed, at: int) -> None:
             task.status = event.status
             task.ended_at = at
             task.reason = event.reason
+            task.awaited = None
+
+
+_BEGIN_TO_WAIT = (e.TaskWaiting, e.TaskEscalated, e.TaskRetryScheduled)
+
+
+def _awaited(
+    event: e.TaskWaiting | e.TaskEscalated | e.TaskRetryScheduled,
+    at: int,
+    task: TaskFacts,
+    waits: Mapping[str, WaitFor],
+) -> Awaited:
+    """What a task waits for from this event on."""
+    name, attempt = event.task, task.attempts
+    match event:
+        case e.TaskRetryScheduled():
+            return Awaited(name, RETRY, at, event.until, attempt=attempt)
+        case e.TaskEscalated():
+            then = event.on_timeout.value if event.until is not None else ""
+            return Awaited(
+                name, WaitKind.OPERATOR.value, at, event.until, then, event.question, event.whom,
+                attempt=attempt,
+            )  # fmt: skip
+        case e.TaskWaiting():
+            wait = waits.get(name, WaitFor(event.what))
+            ends = event.until is not None and event.what is not WaitKind.SLEEP
+            return Awaited(
+                name, event.what.value, at, event.until, wait.on_timeout.value if ends else "",
+                wait.question, wait.whom, wait.name, attempt,
+            )  # fmt: skip
+        case _:
+            assert_never(event)
 
 
 def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> None:
@@ -161,6 +236,8 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
             hint="dwf db check",
         )
     task.status = after
+    if after is not TaskStatus.WAITING:
+        task.awaited = None
     match event:
         case e.AttemptStarted():
             task.attempts = event.attempt
@@ -191,6 +268,14 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
         case e.TaskFellBack():
             task.ended_at = at
             task.fault = None
+        case e.TaskCompleted():
+            task.ended_at = at
+            task.fault = None
+            task.reason = event.reason
+        case e.TaskImported():
+            task.ended_at = at
+            task.origin = event.origin
+            task.reason = f"taken over from {event.origin}"
         case _:
             pass
 
@@ -213,21 +298,43 @@ def next_step(facts: RunFacts) -> str:
     """What to type next, or "" when there is nothing to do."""
     run_id = facts.row.run_id
     match facts.shown:
-        case RunStatus.FAILED:
-            return f"dwf logs {run_id}   (what the tasks printed)"
+        case RunStatus.FAILED if not facts.row.imported:
+            return f"dwf retry {run_id}   (what has succeeded is taken over)"
         case RunStatus.PAUSED:
             return f"dwf resume {run_id}"
         case RunStatus.RUNNING | RunStatus.PENDING | RunStatus.DRAINING:
             return f"dwf watch {run_id}"
+        case x if x is WAITING and facts.alive:
+            return f"dwf watch {run_id}"
+        case x if x is WAITING and not facts.row.imported:
+            return f"dwf resume {run_id}   (to go on when it has been answered)"
         case x if x is INTERRUPTED:
             return "" if facts.row.imported else f"dwf resume {run_id}"
         case _:
             return ""
 
 
+def taken_back(facts: RunFacts) -> str:
+    """What of its effects the run has taken back, or "" when nothing is to be taken back."""
+    if not facts.added:
+        return ""
+    states = [(of, facts.task_shown(facts.tasks[name])) for name, of in facts.added]
+    left = [f"{of} ({state.value})" for of, state in states if state is not TaskStatus.SUCCEEDED]
+    done = len(states) - len(left)
+    text = f"{done} of {len(states)} tasks"
+    return f"{text}; not {', '.join(left[:_FEW])}{', ...' * (len(left) > _FEW)}" if left else text
+
+
+_FEW = 5
+
+
 def why(facts: RunFacts) -> str:
     """One sentence on how the run came into its state, or ""."""
     row = facts.row
+    if facts.shown is WAITING:
+        waits = [f"{one.task} for {what_words(one)}" for one in facts.awaited]
+        more = f" and {len(waits) - _NAMED} more" if len(waits) > _NAMED else ""
+        return ", ".join(waits[:_NAMED]) + more
     if facts.shown is INTERRUPTED:
         if row.imported:
             return "a copy of an unfinished run; it can be looked at, not resumed"

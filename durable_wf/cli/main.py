@@ -45,6 +45,12 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "recover": Lazy(
             "commands.resume:recover", "Continue every run that was interrupted.", works=True
         ),
+        "retry": Lazy(
+            "commands.retry:retry", "Run again what failed; the rest is taken over.", works=True
+        ),
+        "fork": Lazy(
+            "commands.retry:fork", "Make a new run of an old one, as of some event.", works=True
+        ),
         "pause": Lazy("commands.control:pause", "Start nothing more in a run until it is resumed."),
         "cancel": Lazy("commands.control:cancel", "End a run; what it has finished is kept."),
         "demo": Lazy("demo:demo", "Run a real pipeline on this machine, and crash it if you like."),
@@ -59,6 +65,13 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "watch": Lazy("commands.watch:watch", "Watch a run until it ends."),
         "logs": Lazy("commands.logs:logs", "Print what the tasks of a run printed."),
         "events": Lazy("commands.events:events", "Print the recorded events of a run."),
+    },
+    "People": {
+        "inbox": Lazy("commands.inbox:inbox", "List what waits for whom, and how to answer."),
+        "approve": Lazy("commands.answers:approve", "Say yes to a task that waits for approval."),
+        "reject": Lazy("commands.answers:reject", "Say no to it."),
+        "resolve": Lazy("commands.answers:resolve", "Decide about a task that failed or waits."),
+        "signal": Lazy("commands.answers:signal", "Send a run a signal."),
     },
     "Workflows": {
         "graph": Lazy("commands.graph:graph", "Draw a workflow or a run."),

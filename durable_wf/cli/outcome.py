@@ -8,17 +8,20 @@ Read next: `commands/run.py`.
 
 from __future__ import annotations
 
+import time
+
 import attrs
 
-from durable_wf.cli.context import note, say
+from durable_wf.cli.asked import asked_lines, awaited_document
+from durable_wf.cli.context import Settings, note, say
 from durable_wf.cli.documents import Document, dumps, run_document
 from durable_wf.cli.exits import Exit, code_of_run
 from durable_wf.cli.render import row_counts_text, state_text
-from durable_wf.cli.states import MARKS, RunShown, shown_run
+from durable_wf.cli.states import MARKS, WAITING, RunShown, shown_run
 from durable_wf.cli.terminal import Look, one_line, shorten
 from durable_wf.cli.times import span
 from durable_wf.core.definition import Workflow
-from durable_wf.core.status import RunStatus
+from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.result import RunResult
 
@@ -66,7 +69,7 @@ def makespan_of(workflow: Workflow, row: RunRow) -> Makespan | None:
 
 def outcome_document(result: RunResult) -> Document:
     """What `--json` prints about a run that was just driven."""
-    document = run_document(result.row, alive=False)
+    document = run_document(result.row, alive=bool(result.waiting))
     makespan = makespan_of(result.workflow, result.row)
     if makespan is not None:
         document["makespan"] = attrs.asdict(makespan)
@@ -75,18 +78,26 @@ def outcome_document(result: RunResult) -> Document:
         name: {"kind": fault.kind.value, "exception": fault.exception, "message": fault.message}
         for name, fault in failures.items()
     }
+    document["waiting"] = [awaited_document(result.run_id, one) for one in result.waiting]
+    if result.status is not RunStatus.SUCCEEDED and (states := result.compensations()):
+        document["taken_back"] = {task: state.value for task, state in states.items()}
     return document
 
 
 def tell_outcome(result: RunResult, look: Look, *, as_json: bool) -> Exit:
     """Print the end of a run; returns the exit code."""
-    shown = shown_run(result.status, alive=False)
+    # One that waits is told as the engine left it, though nobody holds it any more.
+    shown = shown_run(result.row, alive=bool(result.waiting))
     if as_json:
         say(dumps(outcome_document(result)))
         return code_of_run(shown)
     row = result.row
     for line in _lines(result, shown, look):
         say(line)
+    if shown is WAITING:
+        now, store = time.time_ns() // 1000, Settings.named_store()
+        for line in asked_lines(result.run_id, result.waiting, look, now, store):
+            say(line)
     if makespan := makespan_of(result.workflow, row):
         note(makespan_text(makespan))
     if step := _next(row, shown):
@@ -105,6 +116,7 @@ def _lines(result: RunResult, shown: RunShown, look: Look) -> list[str]:
         f"{state}  {row.run_id}{cause}",
         f"  {row.total} tasks{took}: {row_counts_text(row.counts, look, alive=False)}",
     ]
+    lines += _taken_back(result, look)
     if result.status is not RunStatus.FAILED:
         return lines
     failures = result.failures()
@@ -114,6 +126,18 @@ def _lines(result: RunResult, shown: RunShown, look: Look) -> list[str]:
         lines.append("  " + look.paint(shorten(text, (look.width or 200) - 2), "red"))
     if len(failures) > _FAILURES:
         lines.append(f"  and {len(failures) - _FAILURES} more")
+    return lines
+
+
+def _taken_back(result: RunResult, look: Look) -> list[str]:
+    """What of its effects a failed or cancelled run has taken back."""
+    states = result.compensations() if result.status is not RunStatus.SUCCEEDED else {}
+    lines = []
+    for done in (True, False):
+        names = [task for task, state in states.items() if (state is TaskStatus.SUCCEEDED) is done]
+        if names:
+            text = f"{'taken back' if done else 'NOT taken back'}: {', '.join(names)}"
+            lines.append("  " + shorten(one_line(text), (look.width or 200) - 2))
     return lines
 
 
@@ -146,8 +170,10 @@ def _next(row: RunRow, shown: RunShown) -> str:
         case RunStatus.SUCCEEDED:
             return ""
         case RunStatus.FAILED:
-            return f"dwf show {row.run_id}"
+            return f"dwf show {row.run_id}, then dwf retry {row.run_id}"
         case RunStatus.CANCELLED:
             return f"dwf show {row.run_id}"
+        case x if x is WAITING:
+            return f"dwf resume {row.run_id}   (to go on when it has been answered)"
         case _:
             return f"dwf resume {row.run_id}"

@@ -1,8 +1,9 @@
 """RUN on the command line: which run is meant.
 
-Owns: the order of meanings: an exact id, `@last`, a unique beginning of an id.
+Owns: the order of meanings: an exact id, `@last`, a unique beginning of an id, where runs that are
+retries of one another count as one, the newest.
 Must never: guess; what is ambiguous or unknown is an error that names the candidates.
-Read next: `stores.py`.
+Read next: `stores.py`; `kin.py`, for what an exact id stands for.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def pick(log: Log, name: str) -> RunRow:
         return _last(log)
     if name.startswith("@"):
         raise NotFound(f"there is no {name}", hint=f"{LAST} is the newest run")
-    found = log.rows(prefix=name, limit=_SHOWN + 1) if name else []
-    if len(found) == 1:
+    found = log.rows(prefix=name, limit=_LOOKED_AT) if name else []
+    if found and len(found) < _LOOKED_AT and len({_chain(row) for row in found}) == 1:
         return found[0]
     if found:
         names = "".join(f"\n  {row.run_id}" for row in found[:_SHOWN])
@@ -38,6 +39,10 @@ def pick(log: Log, name: str) -> RunRow:
             hint="give more of the id",
         )
     raise _unknown(log, name)
+
+
+def _chain(row: RunRow) -> str:
+    return row.run_id if row.imported else row.chain
 
 
 def _last(log: Log) -> RunRow:

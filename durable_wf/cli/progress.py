@@ -13,6 +13,7 @@ import sys
 import time
 from typing import IO, Any, Protocol, Self
 
+from durable_wf.cli.asked import what_words
 from durable_wf.cli.render import row_counts_text
 from durable_wf.cli.states import MARKS
 from durable_wf.cli.terminal import Look, look_at, one_line, shorten
@@ -86,13 +87,20 @@ def names_text(progress: Progress) -> str:
     return f"{shown} and {more} more" if shown and more > 0 else shown
 
 
+def waiting_text(progress: Progress) -> str:
+    """What somebody has to answer: `waits for an approval (review)`."""
+    asked = [f"{what_words(one)} ({one.task})" for one in progress.waiting]
+    more = f" and {len(asked) - _NAMES} more" if len(asked) > _NAMES else ""
+    return one_line(f"waits for {', '.join(asked[:_NAMES])}{more}") if asked else ""
+
+
 class Lines:
     """One line for each change of the state or of failures, else less and less often."""
 
     def __init__(self, stream: IO[str], look: Look) -> None:
         self._stream = stream
         self._look = look
-        self._last: tuple[RunStatus, int] | None = None
+        self._last: tuple[object, ...] = ()
         self._done = -1
         self._due = 0.0
         self._every = _FIRST_S
@@ -100,7 +108,8 @@ class Lines:
     def __call__(self, progress: Progress) -> None:
         """Say it, if it is time."""
         now = time.monotonic()
-        key = (progress.status, progress.counts.failed)
+        waiting = tuple(one.task for one in progress.waiting)
+        key = (progress.status, progress.counts.failed, waiting)
         if key == self._last and (now < self._due or done_of(progress) == self._done):
             return
         if key == self._last:
@@ -119,6 +128,8 @@ class Lines:
         ]
         if names := names_text(progress):
             parts.append(f"now {names}")
+        if waiting := waiting_text(progress):
+            parts.append(waiting)
         return "; ".join(part for part in parts if part)
 
     def __enter__(self) -> Self:
@@ -205,4 +216,6 @@ def bar_lines(progress: Progress, elapsed_us: float, look: Look, width: int) -> 
     if names := names_text(progress):
         now = shorten(f"now {names}", width - 1, symbols=look.symbols)
         lines.append(look.paint(now, "dim"))
+    if waiting := waiting_text(progress):
+        lines.append(look.paint(shorten(waiting, width - 1, symbols=look.symbols), "yellow"))
     return lines

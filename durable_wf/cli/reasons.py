@@ -13,6 +13,7 @@ from typing import Any, assert_never
 import attrs
 
 from durable_wf.cli.documents import Document
+from durable_wf.cli.states import MARKS, shown_task
 from durable_wf.cli.terminal import one_line
 from durable_wf.cli.times import clock, iso, local, span
 from durable_wf.core.lacking import Lack
@@ -36,6 +37,9 @@ def _clause(reason: Reason, now: int | None) -> str:
         case Cause.BEGUN:
             worker = f" in worker {reason.actor}" if reason.actor else ""
             return f"it has begun: attempt {reason.attempt} runs{worker}{_when(reason)}"
+        case Cause.IN_DOUBT:
+            words = f"attempt {reason.attempt} had begun{_when(reason)} when its engine ended"
+            return f"it is in doubt: {words}"
         case Cause.FAULTED:
             attempt = f"attempt {reason.attempt}" if reason.attempt else "it"
             return f"{attempt} failed ({reason.text}), not decided yet"
@@ -72,6 +76,14 @@ def _clause(reason: Reason, now: int | None) -> str:
             assert_never(reason.cause)
 
 
+def shown_status(status: TaskStatus | None, reasons: Iterable[Reason]) -> str:
+    """What to call a task: one that was running under an engine that is gone is interrupted."""
+    if status is None:
+        return "unknown"
+    alive = all(reason.cause is not Cause.IN_DOUBT for reason in reasons)
+    return MARKS[shown_task(status, alive=alive)].word
+
+
 def _ending(reason: Reason) -> str:
     assert reason.status is not None
     match reason.status:
@@ -93,7 +105,7 @@ def _ending(reason: Reason) -> str:
 
 def _of_upstream(reason: Reason, now: int | None) -> str:
     """The state of a task that is waited for, and why it has not ended."""
-    state = reason.status.value if reason.status else "unknown"
+    state = shown_status(reason.status, reason.because)
     waits = [one.task for one in reason.because if one.cause is Cause.UPSTREAM]
     words = [_clause(one, now) for one in reason.because if one.cause is not Cause.UPSTREAM]
     if waits:
@@ -168,7 +180,8 @@ def answer_document(answer: Answer) -> Document:
     since = answer.since
     return {
         "task": answer.task,
-        "status": answer.status.value,
+        "status": shown_status(answer.status, answer.reasons),
+        "recorded_status": answer.status.value,
         "may_start": not answer.reasons,
         "reasons": [_reason_document(reason) for reason in answer.reasons],
         "roots": [_reason_document(root) for root in answer.roots],
@@ -185,7 +198,7 @@ def _reason_document(reason: Reason) -> Document:
     if reason.n:
         document |= {"n": reason.n, "at": iso(reason.at)}
     if reason.status is not None:
-        document["status"] = reason.status.value
+        document["status"] = shown_status(reason.status, reason.because)
     for name in _TEXTS:
         if value := getattr(reason, name):
             document[name] = value

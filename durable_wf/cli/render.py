@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from durable_wf.cli.asked import until_words, what_words
 from durable_wf.cli.beating import heartbeat_line
 from durable_wf.cli.facts import RunFacts, TaskFacts, counted
 from durable_wf.cli.names import stem
@@ -95,6 +96,9 @@ def _took(task: TaskFacts, now: int) -> str:
 def _why(task: TaskFacts, now: int) -> str:
     if task.running is not None and (beat := heartbeat_line(task, now)):
         return beat
+    if task.awaited is not None and task.awaited.is_asked:
+        ends = until_words(task.awaited, now)
+        return what_words(task.awaited) + f", {ends}" * bool(ends)
     if task.held is not None:
         return held_line(task.held, now)
     if task.fault is not None:

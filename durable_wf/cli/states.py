@@ -1,7 +1,8 @@
 """How each state looks: word, symbol, colour and shape, so that no state is told by colour alone.
 
-Owns: the mark of every state, and INTERRUPTED, the one state that is shown but never recorded: the
-log says running, but no engine is alive to run it.
+Owns: the mark of every state, and the two states of runs that are shown but never recorded:
+INTERRUPTED (the log says running, but no engine is alive to run it) and WAITING (nothing of it
+runs: it waits for people, signals or time).
 Must never: decide what a state means.
 Read next: `facts.py`.
 """
@@ -14,18 +15,21 @@ from enum import Enum
 import attrs
 
 from durable_wf.core.status import RunStatus, TaskStatus
+from durable_wf.core.summary import RunRow
 
 
-class Interrupted(Enum):
-    """What is shown of a run, or a task of it, that is recorded as running under a dead engine."""
+class OnlyShown(Enum):
+    """What is shown of a run, or a task of it, that is recorded as running but is not."""
 
     INTERRUPTED = "interrupted"
+    WAITING = "waiting"
 
 
-INTERRUPTED = Interrupted.INTERRUPTED
+INTERRUPTED = OnlyShown.INTERRUPTED
+WAITING = OnlyShown.WAITING
 
-RunShown = RunStatus | Interrupted
-TaskShown = TaskStatus | Interrupted
+RunShown = RunStatus | OnlyShown
+TaskShown = TaskStatus | OnlyShown
 
 
 @attrs.frozen
@@ -54,6 +58,7 @@ _INTERRUPTED = Mark("interrupted", "!", "!", "yellow", "#ffe2c2", "#8a3b00", "sl
 
 MARKS: Mapping[RunShown | TaskShown, Mark] = {
     INTERRUPTED: _INTERRUPTED,
+    WAITING: _WAITING,
     RunStatus.PENDING: _PENDING,
     RunStatus.RUNNING: _RUNNING,
     RunStatus.PAUSED: attrs.evolve(_WAITING, word="paused", symbol="‖", plain="="),
@@ -86,13 +91,21 @@ WEIGHT: Mapping[TaskShown, int] = {s: weight for weight, s in enumerate(_LIGHT_T
 """Which state stands for a group of tasks: the one with the highest weight among them."""
 
 
-def shown_run(status: RunStatus, *, alive: bool) -> RunShown:
+_WORKING = frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.DRAINING})
+
+
+def shown_run(row: RunRow, *, alive: bool) -> RunShown:
     """What to call a run, given what is recorded and whether its engine lives.
 
-    Paused stays paused: nothing would start with an engine either.
+    Paused stays paused: nothing would start with an engine either. A run of which nothing runs
+    waits; without an engine only where none would bring what it waits for, which a timer does.
     """
-    working = {RunStatus.PENDING, RunStatus.RUNNING, RunStatus.DRAINING}
-    return INTERRUPTED if status in working and not alive else status
+    if row.status not in _WORKING:
+        return row.status
+    waits = row.counts.waiting > 0 and row.counts.running == 0
+    if waits and (alive or row.wake_at is None):
+        return WAITING
+    return row.status if alive else INTERRUPTED
 
 
 def shown_task(status: TaskStatus, *, alive: bool) -> TaskShown:

@@ -14,6 +14,7 @@ from durable_wf.cli.beating import note_heartbeats
 from durable_wf.cli.breaking import note_held
 from durable_wf.cli.facts import RunFacts, Story
 from durable_wf.cli.stores import alive_in
+from durable_wf.core.definition import Workflow
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.view import load_definition
@@ -23,10 +24,11 @@ from durable_wf.store.opening import Store
 class Watched:
     """One run that is looked at again and again: each look reads only what is new."""
 
-    def __init__(self, store: Store, run_id: str, names: tuple[str, ...]) -> None:
+    def __init__(self, store: Store, run_id: str, workflow: Workflow) -> None:
         self._store = store
         self._run_id = run_id
-        self._story = Story(names)
+        waits = {task.name: task.wait for task in workflow.tasks if task.wait is not None}
+        self._story = Story((task.name for task in workflow.tasks), waits)
 
     def look(self) -> RunFacts:
         """The run as it is now."""
@@ -47,7 +49,7 @@ class Watched:
 def facts_of(store: Store, row: RunRow) -> RunFacts:
     """The run as it is now, with its tasks."""
     workflow = load_definition(store.log, row)
-    facts = Watched(store, row.run_id, tuple(task.name for task in workflow.tasks)).look()
-    if facts.shown is RunStatus.RUNNING:
+    facts = Watched(store, row.run_id, workflow).look()
+    if facts.alive and facts.row.status is RunStatus.RUNNING:
         note_held(store, workflow, facts.tasks, time.time_ns() // 1000)
     return facts

@@ -51,17 +51,24 @@ class Awaited:
 
 def awaited(state: RunState) -> Iterator[Awaited]:
     """What the tasks of a run wait for, in the order of the definition."""
-    for index in sorted(state.waits.keys() | state.waiting.keys()):
-        name, attempt = state.graph.names[index], state.attempts[index]
-        waits = state.waits.get(index)
-        if waits is None:
-            past = state.past.get(index)
-            since = past.attempts[-1].ended_at if past and past.attempts else state.at
-            yield Awaited(name, RETRY, since, state.waiting[index], attempt=attempt)
-            continue
-        ends = waits.until is not None and waits.what is not WaitKind.SLEEP
-        yield Awaited(
-            name, waits.what.value, waits.since, waits.until,
-            waits.on_timeout.value if ends else "",
-            waits.question, waits.whom, waits.signal, attempt,
-        )  # fmt: skip
+    return (_of(state, index) for index in sorted(state.waits.keys() | state.waiting.keys()))
+
+
+def asked(state: RunState) -> Iterator[Awaited]:
+    """Those that somebody outside has to answer, or to send something."""
+    return (one for index in sorted(state.waits) if (one := _of(state, index)).is_asked)
+
+
+def _of(state: RunState, index: int) -> Awaited:
+    name, attempt = state.graph.names[index], state.attempts[index]
+    waits = state.waits.get(index)
+    if waits is None:
+        past = state.past.get(index)
+        since = past.attempts[-1].ended_at if past and past.attempts else state.at
+        return Awaited(name, RETRY, since, state.waiting[index], attempt=attempt)
+    ends = waits.until is not None and waits.what is not WaitKind.SLEEP
+    return Awaited(
+        name, waits.what.value, waits.since, waits.until,
+        waits.on_timeout.value if ends else "",
+        waits.question, waits.whom, waits.signal, attempt,
+    )  # fmt: skip

@@ -10,26 +10,33 @@ Garcia-Molina and Salem, "Sagas" (SIGMOD 1987).
 
 from __future__ import annotations
 
-from durable_wf.core.definition import FunctionRef, Task
+from collections.abc import Callable
+
+import attrs
+
+from durable_wf.core.definition import FunctionRef, Task, Workflow
 from durable_wf.core.state import RunState
 
 SUFFIX = "~undo"
 """What the name of a compensation ends with; the task's own name stands before it."""
 
+Added = tuple[tuple[str, str], ...]
+"""Compensations in the order in which they run: (name, name of the task that it takes back)."""
 
-def to_add(state: RunState) -> tuple[tuple[str, str], ...]:
+
+def to_add(state: RunState) -> Added:
     """The compensations that a draining run needs: their names, and those of their tasks."""
     names = [state.graph.names[index] for index in reversed(state.completed)]
     return tuple((f"{name}{SUFFIX}", name) for name in names)
 
 
-def compensations(state: RunState, added: tuple[tuple[str, str], ...]) -> list[Task]:
-    """Their definitions. Raises KeyError or ValueError, naming a task that is not there or declares
-    none.
+def compensations(task_of: Callable[[str], Task], added: Added) -> list[Task]:
+    """Their definitions; `task_of` gives the run's own tasks by name. Raises KeyError or
+    ValueError, naming a task that is not there or declares none.
     """
     tasks: list[Task] = []
     for name, of in added:
-        task = state.task(state.graph.index[of])
+        task = task_of(of)
         if task.undo is None:
             raise ValueError(of)
         before = (tasks[-1].name,) if tasks else ()
@@ -46,3 +53,18 @@ def compensations(state: RunState, added: tuple[tuple[str, str], ...]) -> list[T
             )
         )
     return tasks
+
+
+def added_to(state: RunState) -> Added:
+    """The compensations that a run has, in their order, with the tasks that they take back."""
+    names = state.graph.names[state.forward :]
+    return tuple((name, name.removesuffix(SUFFIX)) for name in names)
+
+
+def with_added(workflow: Workflow, added: Added) -> Workflow:
+    """`workflow` as a run has it that has these compensations. Raises as `compensations` does."""
+    if not added:
+        return workflow
+    by_name = {task.name: task for task in workflow.tasks}
+    more = compensations(by_name.__getitem__, added)
+    return attrs.evolve(workflow, tasks=(*workflow.tasks, *more))

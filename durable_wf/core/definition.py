@@ -37,8 +37,8 @@ class Workflow:
     is present only where the definition was built, not where it was read back from JSON. The same
     holds for `recovery`, the recovery rules by task, those for all tasks under ""; `rules` and
     `Task.rules` are their names and versions, which the JSON keeps. `companions` are the functions
-    that stand beside a task's own (probes, compensations), by task and label. A run that has not
-    ended after `deadline_s` fails.
+    that stand beside a task's own, by place and label: probes by the name of their task,
+    compensations by their own. A run that has not ended after `deadline_s` fails.
     """
 
     name: str

@@ -15,12 +15,14 @@ import hashlib
 from collections.abc import Iterable
 from operator import itemgetter
 
-from durable_wf.core.definition import Literal, Source, Task, Workflow
+import attrs
+
+from durable_wf.core.definition import Literal, Source, Task, Undo, Workflow
 
 
 def structure_digest(workflow: Workflow) -> str:
     """Names, dependencies, which argument comes from where, which tasks are optional, which of them
-    wait for an approval, for time, or for which signal.
+    wait for an approval, for time, or for which signal, which of them can be taken back.
     """
     return _digest([workflow.name], map(_structure, workflow.tasks))
 
@@ -55,13 +57,23 @@ def _structure(task: Task) -> str:
     """One line of ASCII, whatever is in the names: what sorts and joins without doubt. It is what
     `ascii` says of a tuple, put together by hand in half of the time.
     """
+    undo = task.undo
+    if undo is not None:
+        own = attrs.evolve(task, undo=None)
+        return f"{_structure(own)} undo ({_arguments(undo)})"
     if task.wait is not None:
         waits = (task.wait.kind.value, task.wait.name)
         return ascii((task.name, sorted(task.upstream), waits, task.optional))
     upstream = ascii(sorted(task.upstream)) if task.upstream else "[]"
-    args = ", ".join([_shape(source) for source in task.args]) if task.args else ""
-    kwargs = ", ".join([f"({name!a}, {_shape(source)})" for name, source in _by_name(task.kwargs)])
-    return f"({task.name!a}, {upstream}, [{args}], [{kwargs}], {task.optional})"
+    return f"({task.name!a}, {upstream}, {_arguments(task)}, {task.optional})"
+
+
+def _arguments(called: Task | Undo) -> str:
+    args = ", ".join([_shape(source) for source in called.args]) if called.args else ""
+    kwargs = ", ".join(
+        [f"({name!a}, {_shape(source)})" for name, source in _by_name(called.kwargs)]
+    )
+    return f"[{args}], [{kwargs}]"
 
 
 def _by_name(kwargs: tuple[tuple[str, Source], ...]) -> Iterable[tuple[str, Source]]:
@@ -77,9 +89,16 @@ def _shape(source: Source) -> str:
 
 
 def _inputs(task: Task) -> str:
-    given: list[tuple[object, str]] = []
-    if task.args:
-        given += [(i, arg.value) for i, arg in enumerate(task.args) if isinstance(arg, Literal)]
-    if task.kwargs:
-        given += sorted([(k, arg.value) for k, arg in task.kwargs if isinstance(arg, Literal)])
+    given = _given(task)
+    if task.undo is not None and (more := _given(task.undo)):
+        return ascii((task.name, given, more))
     return f"({task.name!a}, {given!a})" if given else ""
+
+
+def _given(called: Task | Undo) -> list[tuple[object, str]]:
+    given: list[tuple[object, str]] = []
+    if called.args:
+        given += [(i, arg.value) for i, arg in enumerate(called.args) if isinstance(arg, Literal)]
+    if called.kwargs:
+        given += sorted([(k, arg.value) for k, arg in called.kwargs if isinstance(arg, Literal)])
+    return given

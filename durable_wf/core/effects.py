@@ -65,10 +65,15 @@ def _attempt_succeeded(
         state.values[index] = event.value
         _release(state, children)
     if index in state.undoable:
-        past = state.past.get(index)
-        if past is None or not past.fallback:  # a fallback's effect is not what is taken back
-            state.values[index] = event.value
-            state.completed.append(index)
+        _has_effect(state, index, event.value)
+
+
+def _has_effect(state: RunState, index: int, value: Value) -> None:
+    """The task has done what its compensation takes back, unless it was a fallback that did it."""
+    past = state.past.get(index)
+    if past is None or not past.fallback:
+        state.values[index] = value
+        state.completed.append(index)
 
 
 def _attempt_failed(state: RunState, index: int, event: e.AttemptFailed, at: Recorded) -> None:
@@ -145,8 +150,7 @@ def _task_fell_back(state: RunState, index: int, event: e.TaskFellBack, _: Recor
 def _task_imported(state: RunState, index: int, event: e.TaskImported, _: Recorded) -> None:
     _succeed(state, index, event.stored)
     if index in state.undoable and not event.fallback:
-        state.values[index] = event.stored
-        state.completed.append(index)
+        _has_effect(state, index, event.stored)
 
 
 def _fallback_scheduled(
@@ -194,6 +198,8 @@ def _task_completed(state: RunState, index: int, event: e.TaskCompleted, at: Rec
             raise illegal(state, at, f"no signal {event.signal!r} is there to be taken")
         kept.pop(0)
     _succeed(state, index, event.value)
+    if index in state.undoable:  # who gives the result of a task says that it was done
+        _has_effect(state, index, event.value)
 
 
 def _task_woken(state: RunState, index: int, _: e.TaskWoken, __: Recorded) -> None:

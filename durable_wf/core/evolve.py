@@ -185,7 +185,7 @@ def _add_tasks(state: RunState, event: e.TasksAdded, recorded: Recorded) -> None
     if state.compensating:
         raise illegal(state, recorded, "its compensations are there already")
     try:
-        added = compensations(state, event.tasks)
+        added = compensations(lambda of: state.task(state.graph.index[of]), event.tasks)
     except (KeyError, ValueError) as error:
         raise illegal(state, recorded, f"nothing has to be taken back for {error}") from error
     state.workflow = attrs.evolve(state.workflow, tasks=(*state.workflow.tasks, *added))

@@ -84,3 +84,4 @@ class Past:
         """From now on another function is called."""
         self.fallback = function
         self.fallbacks += 1
+        self.probe = ""

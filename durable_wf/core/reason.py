@@ -21,6 +21,7 @@ class Cause(Enum):
 
     ENDED = "ended"
     BEGUN = "begun"
+    IN_DOUBT = "in_doubt"
     FAULTED = "faulted"
     TIMER = "timer"
     SLEEP = "sleep"

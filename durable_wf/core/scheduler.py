@@ -24,6 +24,7 @@ import attrs
 from durable_wf.core.definition import Task
 from durable_wf.core.hot import hot
 from durable_wf.core.resources import DEFAULT_RESOURCES, Capacity, Grant, Ledger
+from durable_wf.core.status import InDoubt
 
 BATCH_US = 5_000
 """Estimated work that may wait in one seat."""
@@ -119,7 +120,8 @@ _FEW = 256
 
 def is_tiny(task: Task, estimate_us: int) -> bool:
     """Whether a task may queue behind others in one worker. None with a breaker: it might begin
-    after the circuit has opened.
+    after the circuit has opened. None that says what becomes of it in doubt: the death of a worker
+    would put those into doubt that only waited in it.
     """
     return (
         0 < estimate_us <= TINY_US
@@ -129,7 +131,12 @@ def is_tiny(task: Task, estimate_us: int) -> bool:
         and task.breaker is None
         and task.deadline_s is None
         and task.heartbeat_s is None
+        and task.in_doubt is _RERUN
     )
+
+
+_RERUN = InDoubt.RERUN
+"""Bound once: reading a member from its enum is a slow call."""
 
 
 class TaskScheduler(Generic[S]):

@@ -34,10 +34,14 @@ def why(witness: Witness, index: int, around: Around = _NOTHING) -> Answer:
     """Why task `index` may not start, or has ended or begun, at the event that was read last."""
     state = witness.state
     name, status = state.graph.names[index], state.tasks[index]
-    reasons = [*_own(witness, index), *_of_run(witness, index)]
+    gone = around.alive is False or not state.engine
+    reasons = [
+        *_own(witness, index, gone=gone),
+        *_of_run(witness, index),
+        *_of_engine(witness, index, around),
+    ]
     if status is TaskStatus.PENDING:
-        reasons += [_upstream(witness, one) for one in unmet(state, index)]
-    reasons += _of_engine(witness, index, around)
+        reasons += [_upstream(witness, one, gone=gone) for one in unmet(state, index)]
     if not reasons and (barred := around.barred) is not None:
         reasons.append(Reason(Cause.BREAKER, name=barred.key, until=barred.until, text=barred.text))
     if not reasons and around.stock is not None:
@@ -46,7 +50,7 @@ def why(witness: Witness, index: int, around: Around = _NOTHING) -> Answer:
             Reason(Cause.RESOURCE, lack=lack)
             for lack in lacks(state.task(index).resources, around.stock, taken)
         ]
-    roots = _roots(witness, index)
+    roots = _roots(witness, index, gone=gone)
     if reasons:
         return Answer(name, status, tuple(reasons), roots)
     return Answer(name, status, since=_since(witness, index), ahead=_ahead(state, index))
@@ -74,8 +78,10 @@ def _releases(state: RunState, index: int) -> bool:
 # --- the task itself, its upstream ---------------------------------------------------------------
 
 
-def _own(witness: Witness, index: int) -> Iterator[Reason]:
-    """What the task's own state says against its start."""
+def _own(witness: Witness, index: int, *, gone: bool) -> Iterator[Reason]:
+    """What the task's own state says against its start. What is recorded as running does not run
+    when its engine is `gone`.
+    """
     state = witness.state
     status = state.tasks[index]
     found = witness.of_task(index)
@@ -86,7 +92,7 @@ def _own(witness: Witness, index: int) -> Iterator[Reason]:
             open_attempt = state.running[index]
             started = open_attempt.started
             yield Reason(
-                Cause.BEGUN, open_attempt.n, open_attempt.at,
+                Cause.IN_DOUBT if gone else Cause.BEGUN, open_attempt.n, open_attempt.at,
                 actor=started.worker, attempt=started.attempt,
             )  # fmt: skip
         case TaskStatus.FAULTED:
@@ -143,10 +149,10 @@ def _said(cause: Cause, found: Recorded | None) -> Reason:
     )  # fmt: skip
 
 
-def _upstream(witness: Witness, index: int) -> Reason:
+def _upstream(witness: Witness, index: int, *, gone: bool) -> Reason:
     """A task that is waited for, and why it has not ended: one level."""
     state = witness.state
-    own = [*_own(witness, index)]
+    own = [*_own(witness, index, gone=gone)]
     if state.tasks[index] is TaskStatus.PENDING:
         own += [
             Reason(Cause.UPSTREAM, task=state.graph.names[one], status=state.tasks[one])
@@ -163,15 +169,16 @@ def _upstream(witness: Witness, index: int) -> Reason:
     )
 
 
-def _roots(witness: Witness, index: int) -> tuple[Reason, ...]:
+def _roots(witness: Witness, index: int, *, gone: bool) -> tuple[Reason, ...]:
     """The tasks at the bottom of it, in the order of the definition."""
     state = witness.state
     if state.tasks[index] is TaskStatus.PENDING:
-        return tuple(_upstream(witness, one) for one in sorted(_bottom(state, index)))
+        return tuple(_upstream(witness, one, gone=gone) for one in sorted(_bottom(state, index)))
     if state.tasks[index] in TASK_FINAL:
-        causes = {reason.task for reason in (*_own(witness, index), *_of_run(witness, index))}
+        found = (*_own(witness, index, gone=gone), *_of_run(witness, index))
+        causes = {reason.task for reason in found}
         known = sorted(state.graph.index[task] for task in causes if task in state.graph.index)
-        return tuple(_upstream(witness, one) for one in known if one != index)
+        return tuple(_upstream(witness, one, gone=gone) for one in known if one != index)
     return ()
 
 

@@ -12,11 +12,14 @@ the values of its run: those stay, and what the script would give instead is sai
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import attrs
 
-from durable_wf.core.definition import Literal, Source, Task, Workflow
+from durable_wf.core.definition import Literal, Source, Task, Undo, Workflow
 from durable_wf.core.digests import structure_digest
+
+Called = TypeVar("Called", Task, Undo)
 
 
 @attrs.frozen
@@ -49,6 +52,7 @@ def renewed(recorded: Workflow, whole: Workflow, today: Workflow | None) -> Rene
     workflow = attrs.evolve(
         today, tasks=tuple(tasks), functions={**today.functions, **whole.functions},
         recovery=today.recovery or whole.recovery,
+        companions={**whole.companions, **today.companions},
     )  # fmt: skip
     if structure_digest(workflow) == structure_digest(recorded):
         workflow = in_order_of(recorded, workflow)
@@ -76,7 +80,16 @@ def with_stored_code_of(recorded: Workflow, given: Workflow) -> Workflow:
 
 
 def _with_values_of(old: Task, new: Task) -> Task:
-    """The new task with the values of the old one, where both are given one."""
+    """The new task with the values of the old one, where both are given one; so its compensation,
+    which takes back what was done with these.
+    """
+    undo = new.undo
+    if old.undo is not None and undo is not None:
+        undo = _given_as(old.undo, undo)
+    return attrs.evolve(_given_as(old, new), undo=undo)
+
+
+def _given_as(old: Called, new: Called) -> Called:
     recorded = dict(old.kwargs)
     kwargs = tuple((name, _value(recorded.get(name), source)) for name, source in new.kwargs)
     args = tuple(

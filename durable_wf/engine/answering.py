@@ -64,6 +64,8 @@ def decide_alone(log: Log, row: RunRow, command: Command) -> Answer | None:
     Raises WrongState; nothing is written then.
     """
     state = replayed(log, row, load_definition(log, row))
+    if state.n != row.n:
+        return None
     claimed = Claimed(state)
     claimed.give(i.Due(), command.at)
     late = state.n > row.n
@@ -112,7 +114,8 @@ def with_who_came_first(log: Log, row: RunRow, command: Command, error: WrongSta
     decided = said.event
     assert isinstance(decided, e.OperatorDecided)
     at = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(said.at / 1e6))
-    comment = f": {decided.comment}" if decided.comment else ""
+    words = " ".join(decided.comment.split())
+    comment = f": {words:.200}" if words else ""
     return WrongState(
         f"{error.message} (answered by {decided.actor} at {at}: {decided.verdict.value}{comment})",
         hint=error.hint,

@@ -28,6 +28,8 @@ from durable_wf.core.events import RunCreated
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL
 from durable_wf.core.values import TABLE_MAX
+from durable_wf.engine.companions import are_changed, places, with_companions_of
+from durable_wf.engine.judging import rules_named
 from durable_wf.engine.session import Session
 from durable_wf.errors import CodeChanged, NotFound, NotSendable, NotTrusted
 from durable_wf.execute import bundle
@@ -119,15 +121,20 @@ def with_stored_code(
         for task, function in zip(workflow.tasks, functions, strict=True)
         if function is not None and _is_homeless(task.function)
     }
-    if not homeless:
+    refs = (task.function for task in workflow.tasks if task.name in homeless)
+    if all(ref.by_value for ref in refs):  # none, or a run is made from one that has stored them
         return workflow
     numbers: dict[int, int] = {}
     distinct: list[Function] = []
-    for function in homeless.values():
+    names: list[str] = []
+    for name, function in homeless.items():
         if id(function) not in numbers:
             numbers[id(function)] = len(distinct)
             distinct.append(function)
-    names = list(homeless)
+            names.append(name)
+    for place in places(workflow):  # after the tasks' own, in their order, known or not
+        distinct.append(workflow.companions.get(place, _unknown))
+        names.append(place[0])
     code = RunCode(0, "", workflow.name, "", distinct, names)
     packed = bundle.pack(code)
     data = _signature(packed) + packed
@@ -152,6 +159,10 @@ def with_stored_code(
     return attrs.evolve(workflow, tasks=tasks)
 
 
+def _unknown() -> None:
+    """Stands for a companion that is not at hand when code is stored."""
+
+
 def _signature(packed: bytes) -> bytes:
     return hmac.digest(trust.signing_key(), b"code" + packed, "sha256")
 
@@ -160,9 +171,17 @@ def _python() -> str:
     return ".".join(platform.python_version_tuple()[:2])
 
 
-def _stored(recorded: Workflow, log: Log) -> dict[str, Function]:
-    """Functions that were stored by value, by task name."""
+@attrs.frozen
+class _Stored:
+    """What was stored by value: functions by task name, and companions by place and label."""
+
+    functions: dict[str, Function]
+    companions: dict[tuple[str, str], Function]
+
+
+def _stored(recorded: Workflow, log: Log) -> _Stored:
     unpacked: dict[str, list[Function]] = {}
+    own: dict[str, int] = {}
     found: dict[str, Function] = {}
     for task in recorded.tasks:
         ref = task.function
@@ -185,7 +204,14 @@ def _stored(recorded: Workflow, log: Log) -> dict[str, Function]:
                 )
             unpacked[digest] = bundle.unpack(packed)
         found[task.name] = unpacked[digest][int(number)]
-    return found
+        own[digest] = max(own.get(digest, 0), int(number) + 1)
+    companions = {
+        place: function
+        for digest, functions in unpacked.items()
+        for place, function in zip(places(recorded), functions[own[digest] :], strict=False)
+        if function is not _unknown
+    }
+    return _Stored(found, companions)
 
 
 # --- code of a run that exists ------------------------------------------------------------------
@@ -219,18 +245,21 @@ def load_anew(recorded: Workflow, state: RunState, log: Log) -> tuple[Workflow, 
     """The same; and the workflow of this name as its script or target makes it today, None where
     the functions came from elsewhere.
     """
-    functions = _stored(recorded, log)
+    stored = _stored(recorded, log)
+    functions = stored.functions
     created = state.created
     assert created is not None
     _make_importable(created)
     fresh: dict[str, FunctionRef] = {}
     recovery: dict[str, tuple[Any, ...]] = {}
+    sources = []
     today = None
     for loaded in _loaded(recorded, functions, created):
         today = loaded if loaded.name == recorded.name else today
         functions = {**loaded.functions, **functions}
         recovery |= loaded.recovery
         fresh.update((task.name, task.function) for task in loaded.tasks)
+        sources.append(loaded)
     for task in recorded.tasks:
         if task.function.module and task.name not in functions:
             functions[task.name] = _imported(task)
@@ -238,26 +267,28 @@ def load_anew(recorded: Workflow, state: RunState, log: Log) -> tuple[Workflow, 
     tasks = tuple(
         attrs.evolve(task, function=fresh.get(task.name, task.function)) for task in recorded.tasks
     )
-    if not recovery and _names_rules(recorded):
-        recovery |= _rules_of_modules(recorded)
-    whole = attrs.evolve(recorded, tasks=tasks, functions=functions, recovery=recovery)
-    return whole, today
+    if not sources and (rules_named(recorded) or any(places(recorded))):
+        sources += _in_modules(recorded)
+        recovery |= sources[0].recovery if sources else {}
+    whole = attrs.evolve(
+        recorded, tasks=tasks, functions=functions, recovery=recovery,
+        companions=stored.companions,
+    )  # fmt: skip
+    return with_companions_of(whole, sources), today
 
 
-def _names_rules(recorded: Workflow) -> bool:
-    return bool(recorded.rules) or any(task.rules for task in recorded.tasks)
-
-
-def _rules_of_modules(recorded: Workflow) -> dict[str, tuple[Any, ...]]:
-    """The rules of the workflow of this name that a module of its tasks has."""
+def _in_modules(recorded: Workflow) -> list[Workflow]:
+    """The workflow of this name that a module of its tasks has, if one has its rules and
+    companions.
+    """
     for name in dict.fromkeys(task.function.module for task in recorded.tasks):
         module = sys.modules.get(name)
         if not name or module is None:
             continue
         for _, workflow in loading.module_level(module):
-            if workflow.name == recorded.name and workflow.recovery:
-                return dict(workflow.recovery)
-    return {}
+            if workflow.name == recorded.name and (workflow.recovery or workflow.companions):
+                return [workflow]
+    return []
 
 
 def _make_importable(created: RunCreated) -> None:
@@ -282,6 +313,8 @@ def _loaded(
         for task in recorded.tasks
         if task.name not in stored and not task.function.module and task.wait is None
     )
+    if created.script and any(label.startswith(_OF_SCRIPT) for _, label in places(recorded)):
+        scripts[created.script] = None
     for script in scripts:
         own = script == created.script
         main, captured = loading.execute(
@@ -293,6 +326,10 @@ def _loaded(
         )
         others = [workflow for _, workflow in loading.module_level(main, skip=captured)]
         yield _wanted(recorded, captured + others, script, captured)
+
+
+_OF_SCRIPT = "__main__:"
+"""How the labels of companions begin that only the script itself gives."""
 
 
 def _wanted(
@@ -324,14 +361,21 @@ def _wanted(
 
 
 def changed_tasks(state: RunState, recorded: Workflow, given: Workflow) -> list[str]:
-    """Unfinished tasks whose code is not what the run was created with (or last accepted)."""
+    """Unfinished tasks whose code is not what the run was created with (or last accepted), and
+    tasks with another probe or compensation.
+    """
     fresh = {task.name: task.function.fingerprint for task in given.tasks}
-    return [
+    changed = [
         task.name
-        for task, status in zip(recorded.tasks, state.tasks, strict=True)
+        for task, status in zip(recorded.tasks, state.tasks[: state.forward], strict=True)
         if status not in TASK_FINAL
         and fresh.get(task.name, task.function.fingerprint) != task.function.fingerprint
     ]
+    old = {task.name: task for task in recorded.tasks if task.probe or task.undo}
+    beside = (task.name for task in given.tasks if task.name in old)
+    by_name = {task.name: task for task in given.tasks} if old else {}
+    changed += (name for name in beside if are_changed(old[name], by_name[name]))
+    return list(dict.fromkeys(changed))
 
 
 def refuse_changes(run_id: str, changed: Iterable[str], *, accepted: bool) -> None:

@@ -26,6 +26,7 @@ from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine import chains, code, differences, entering, origin
 from durable_wf.engine.anew import Renewed, renewed, with_stored_code_of
+from durable_wf.engine.companions import are_changed
 from durable_wf.engine.entering import Canceller, Options
 from durable_wf.engine.given import Changed, with_values
 from durable_wf.engine.result import RunHandle
@@ -39,9 +40,10 @@ from durable_wf.errors import (
     RunConflict,
     WrongState,
 )
+from durable_wf.store.opening import Store
 from durable_wf.store.port import Log
 
-log = logging.getLogger("durable_wf.engine")
+logger = logging.getLogger("durable_wf.engine")
 
 
 class Kind(Enum):
@@ -87,6 +89,7 @@ class Plan:
     their code has changed.
     """
 
+    wish: Wish
     old: Old
     new_id: str
     descent: Descent
@@ -100,15 +103,15 @@ class Plan:
 # --- the old run ----------------------------------------------------------------------------------
 
 
-def read(store: Log, wish: Wish, is_alive: Callable[[RunRow], bool]) -> Old:
+def read(log: Log, wish: Wish, is_alive: Callable[[RunRow], bool]) -> Old:
     """The run that is meant: of a retry the newest of its chain.
 
     Raises NotFound, WrongState for a retry of a run that has not ended, CallerError for an event
     that is not there, PayloadMissing where the definition is lost, HistoryError.
     """
-    row = row_or_raise(store, wish.run_id)
+    row = row_or_raise(log, wish.run_id)
     if wish.kind is Kind.RETRY:
-        row = _retried(chains.newest(store, row), is_alive)
+        row = _retried(chains.newest(log, row), is_alive)
     at = row.n if wish.at is None else wish.at
     if not 1 <= at <= row.n:
         raise CallerError(
@@ -120,12 +123,12 @@ def read(store: Log, wish: Wish, is_alive: Callable[[RunRow], bool]) -> Old:
             f"run {row.run_id} came from another store; the code that it names is not loaded",
             hint="say where the code is: --code file.py:name (or workflow=)",
         )
-    workflow = load_definition(store, row)
-    ancestor = ancestor_of(row.run_id, workflow, store.history(row.run), at)
+    workflow = load_definition(log, row)
+    ancestor = ancestor_of(row.run_id, workflow, log.history(row.run), at)
     if ancestor.state.definition != row.definition:  # changed code was accepted after that event
-        text = store.payload(ancestor.state.definition).decode()
+        text = log.payload(ancestor.state.definition).decode()
         ancestor = attrs.evolve(ancestor, workflow=Workflow.from_json(text))
-    return Old(row, at, ancestor, _lost(store, ancestor))
+    return Old(row, at, ancestor, _lost(log, ancestor))
 
 
 def _retried(row: RunRow, is_alive: Callable[[RunRow], bool]) -> RunRow:
@@ -154,7 +157,7 @@ def _retried(row: RunRow, is_alive: Callable[[RunRow], bool]) -> RunRow:
     )
 
 
-def _lost(store: Log, ancestor: Ancestor) -> dict[str, str]:
+def _lost(log: Log, ancestor: Ancestor) -> dict[str, str]:
     """Results that are missing or damaged: the same payload is looked at once."""
     looked: dict[str, str] = {}
     lost: dict[str, str] = {}
@@ -163,15 +166,15 @@ def _lost(store: Log, ancestor: Ancestor) -> dict[str, str]:
         if not isinstance(stored, PayloadRef):
             continue
         if stored.digest not in looked:
-            looked[stored.digest] = _damage(store, stored.digest)
+            looked[stored.digest] = _damage(log, stored.digest)
         if looked[stored.digest]:
             lost[task] = looked[stored.digest]
     return lost
 
 
-def _damage(store: Log, digest: str) -> str:
+def _damage(log: Log, digest: str) -> str:
     try:
-        store.payload(digest)
+        log.payload(digest)
     except PayloadMissing as error:
         return error.message
     return ""
@@ -180,13 +183,13 @@ def _damage(store: Log, digest: str) -> str:
 # --- the plan -------------------------------------------------------------------------------------
 
 
-def loaded(old: Old, store: Log) -> Renewed:
+def loaded(old: Old, log: Log) -> Renewed:
     """The workflow to run, its code loaded as the old run names it. The caller trusts the store."""
     recorded = old.ancestor.workflow
-    return renewed(recorded, *code.load_anew(recorded, old.ancestor.state, store))
+    return renewed(recorded, *code.load_anew(recorded, old.ancestor.state, log))
 
 
-def plan(store: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
+def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
     """What the new run would be. Raises NotFound and CallerError for names and values that cannot
     be, RunConflict for an id that is taken.
     """
@@ -201,18 +204,20 @@ def plan(store: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
         old.ancestor, workflow, asked=frozenset(wish.asked), given=given, lost=old.lost
     )
     new_id = origin.check_run_id(
-        chains.retry_id(store, old.row, wish.new_id)
+        chains.retry_id(log, old.row, wish.new_id)
         if wish.kind is Kind.RETRY
-        else chains.fork_id(store, old.row, wish.new_id)
+        else chains.fork_id(log, old.row, wish.new_id)
     )
-    other = _other_code(recorded, workflow)
+    other = _other_code(recorded, before)
+    undoes = _other_companions(recorded, before)
     return Plan(
+        wish=wish,
         old=old,
         new_id=new_id,
         descent=descent,
         values=values,
         kept=tuple(name for name in found.kept if name not in {str(c.place) for c in values}),
-        changed=tuple(name for name in other if name in descent.again),
+        changed=tuple(dict.fromkeys([*(n for n in other if n in descent.again), *undoes])),
         stale=tuple(name for name in other if name not in descent.again),
         differences=_differences(recorded, before),
     )
@@ -233,6 +238,12 @@ def _other_code(recorded: Workflow, workflow: Workflow) -> list[str]:
     old = {task.name: task.function.fingerprint for task in recorded.tasks}
     return [t.name for t in workflow.tasks if old.get(t.name, t.function.fingerprint)
             != t.function.fingerprint]  # fmt: skip
+
+
+def _other_companions(recorded: Workflow, workflow: Workflow) -> list[str]:
+    """Tasks with another probe or compensation: that of a finished one may still be called."""
+    old = {task.name: task for task in recorded.tasks if task.probe or task.undo}
+    return [t.name for t in workflow.tasks if t.name in old and are_changed(old[t.name], t)]
 
 
 def _differences(recorded: Workflow, workflow: Workflow) -> tuple[str, ...]:
@@ -264,6 +275,31 @@ def refuse(wish: Wish, found: Plan, *, accept_changes: bool) -> None:
         )
 
 
+def rehearse(
+    store: Store,
+    wish: Wish,
+    is_alive: Callable[[RunRow], bool],
+    *,
+    trusted: bool,
+    accept_changes: bool,
+) -> tuple[Plan, tuple[str, ...]]:
+    """What would be done, and why it would be refused. Writes nothing. Raises what `read` and
+    `plan` raise, NotTrusted, and what loading raises.
+    """
+    old = read(store.log, wish, is_alive)
+    if wish.workflow is None:
+        code.refuse_foreign(store, trusted=trusted)
+        found = loaded(old, store.log)
+    else:
+        found = Renewed(wish.workflow)
+    made = plan(store.log, wish, old, found)
+    try:
+        refuse(wish, made, accept_changes=accept_changes)
+    except CallerError as error:
+        return made, (error.message,)
+    return made, ()
+
+
 # --- the new run ----------------------------------------------------------------------------------
 
 
@@ -279,21 +315,21 @@ def enter(
 
     Raises what `plan` and `refuse` raise, NotTrusted, NotSendable, and what loading raises.
     """
-    store = session.store.log
+    log = session.store.log
     if wish.workflow is None:
         code.refuse_foreign(session.store, trusted=session.store.writable)
-        found = loaded(old, store)
+        found = loaded(old, log)
     else:
         found = Renewed(wish.workflow)
-    if wish.kind is Kind.RETRY and chains.newest(store, old.row).run_id != old.row.run_id:
+    if wish.kind is Kind.RETRY and _is_retried(session, old.row):
         raise WrongState(
             f"run {old.row.run_id} is being retried already", hint=f"dwf show {old.row.run_id}"
         )
-    made = plan(store, wish, old, found)
+    made = plan(log, wish, old, found)
     refuse(wish, made, accept_changes=options.accept_changes)
     for task, why in old.lost.items():
         if made.descent.again.get(task) is Again.LOST:
-            log.warning(
+            logger.warning(
                 "run %s: the result of task %r is lost, so it runs again: %s",
                 made.new_id,
                 task,
@@ -306,6 +342,14 @@ def enter(
     if on_plan is not None:
         on_plan(made)
     return handle
+
+
+def _is_retried(session: Session, row: RunRow) -> bool:
+    """Whether somebody has been quicker, perhaps in a commit that this engine has yet to make."""
+    if chains.newest(session.store.log, row).run_id != row.run_id:
+        return True
+    made = (live.state.created for live in session.loop.runs())
+    return any(one is not None and one.root and one.origin == row.run_id for one in made)
 
 
 def _options(wish: Wish, old: Old, workflow: Workflow, options: Options, made: Plan) -> Options:

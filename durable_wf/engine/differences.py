@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import attrs
 
-from durable_wf.core.definition import Literal, Task, WaitFor, Workflow
+from durable_wf.core.compensation import SUFFIX
+from durable_wf.core.definition import Literal, Task, Undo, WaitFor, Workflow
 
 _SHOWN = 8
 
@@ -43,6 +44,8 @@ def _of_task(old: Task, new: Task) -> list[str]:
             continue
         if field.name == "kwargs":
             found += _of_arguments(new.name, dict(before), dict(after))
+        elif field.name == "undo":
+            found += _of_undo(new.name, before, after)
         elif field.name == "wait":
             words = f"it waited for {_awaited(before)} and waits for {_awaited(after)}"
             found.append(f"task {new.name!r}: {words}")
@@ -57,6 +60,16 @@ def _of_arguments(task: str, old: dict[str, object], new: dict[str, object]) -> 
         before, after = old.get(name), new.get(name)
         if before != after:
             found.append(f"task {task!r}: {name} was {_shown(before)} and is {_shown(after)}")
+    return found
+
+
+def _of_undo(task: str, old: Undo | None, new: Undo | None) -> list[str]:
+    if old is None or new is None:
+        before, after = (undo.function if undo else "none" for undo in (old, new))
+        return [f"task {task!r}: its compensation was {before} and is {after}"]
+    found = _of_arguments(f"{task}{SUFFIX}", dict(old.kwargs), dict(new.kwargs))
+    if old.args != new.args:
+        found.append(f"task {task!r}: its compensation is given other positional arguments")
     return found
 
 

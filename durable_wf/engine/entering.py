@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core import inputs as i
+from durable_wf.core.compensation import added_to, with_added
 from durable_wf.core.definition import Workflow
 from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
 from durable_wf.core.events import RunCreated
@@ -27,6 +28,7 @@ from durable_wf.core.values import TABLE_MAX
 from durable_wf.engine import chains, code, differences, origin
 from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
+from durable_wf.engine.companions import companions_of, refuse_lost
 from durable_wf.engine.durations import Durations, earlier_durations
 from durable_wf.engine.fitting import refuse_misfits
 from durable_wf.engine.judging import (
@@ -221,7 +223,7 @@ def continue_run(
         workflow = code.with_stored_code(workflow, functions, session)
     else:
         workflow = _with_code_of(recorded, workflow)
-    state.workflow = workflow
+    state.workflow = with_added(workflow, added_to(state))
     assert state.created is not None
     live = _live(session, state, state.created, functions, options, cancel)
     live.run, live.committed_n = row.run, row.n
@@ -375,8 +377,12 @@ def _live(
     rules = Rules.of(workflow.recovery, session.rules)
     fallbacks = fallbacks_of(workflow, rules)
     refuse_lost_fallbacks(state, fallbacks)
+    companions = companions_of(workflow)
+    refuse_lost(state, companions)
     warn_of_lost_rules(state.run_id, workflow)
-    run, function_of, fallback_of = run_code(key, state.run_id, workflow, functions, fallbacks)
+    run, function_of, fallback_of, companion_of = run_code(
+        key, state.run_id, workflow, functions, fallbacks, companions
+    )
     run = attrs.evolve(run, cwd=_folder_of(created), key_base=created.root or state.run_id)
     kinds = _executors_of(workflow, options.executor)
     for kind in kinds:
@@ -402,6 +408,7 @@ def _live(
         on_progress=options.on_progress,
         judge=Judge(rules, session.clock.monotonic_s, session.loop.breakers.recent),
         fallback_of=fallback_of,
+        companion_of=companion_of,
         wait_s=options.wait_s,
         leaves=options.leaves,
     )

@@ -167,11 +167,9 @@ class WorkflowEngine(People, Retrying):
         options = attrs.evolve(options, leaves=False)
         session = self._open(options.executor)
         session.driver.run_in_background()
-        handle = session.driver.call(
+        return session.driver.call(
             lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
         )
-        handle.people = self
-        return handle
 
     def resume(
         self,

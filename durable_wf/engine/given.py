@@ -15,10 +15,12 @@ from typing import Any, Final, NoReturn
 import attrs
 
 from durable_wf.authoring.signature import Shape, shape_of
+from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Literal, Source, Task, Workflow
 from durable_wf.core.resolver import nearest
 from durable_wf.core.values import Classes, classes_of, decode, encode
 from durable_wf.core.values_standard import TAG
+from durable_wf.engine.companions import companions_of
 from durable_wf.errors import CallerError, DurableWorkflowError
 
 _TEXTS: Final = frozenset(
@@ -80,7 +82,8 @@ def with_values(
             problems.append(str(problem))
             continue
         if change.before != change.after:
-            tasks[place.task] = _changed(tasks[place.task], place, change.after)
+            changed = _changed(tasks[place.task], place, change.after)
+            tasks[place.task] = _with_undo(changed, place.name, change.after, workflow)
             changes.append(change)
     if problems:
         raise CallerError(
@@ -206,6 +209,27 @@ def _read(text: str, before: str, classes: Classes) -> object:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _with_undo(task: Task, name: str, text: str, workflow: Workflow) -> Task:
+    """The task, whose compensation takes back what is done with this value."""
+    undo = task.undo
+    if undo is None:
+        return task
+    literal = Literal(text)
+    names: tuple[str, ...] = ()
+    if undo.args:  # whose names only the function tells
+        function = companions_of(workflow).get((task.name + SUFFIX, undo.function))
+        names = shape_of(function).positional if function is not None else ()
+    args = tuple(
+        literal if names[at : at + 1] == (name,) and isinstance(source, Literal) else source
+        for at, source in enumerate(undo.args)
+    )
+    kwargs = tuple(
+        (key, literal if key == name and isinstance(source, Literal) else source)
+        for key, source in undo.kwargs
+    )
+    return attrs.evolve(task, undo=attrs.evolve(undo, args=args, kwargs=kwargs))
 
 
 def _changed(task: Task, place: Place, text: str) -> Task:

@@ -15,6 +15,7 @@ import attrs
 
 from durable_wf.core import inputs as i
 from durable_wf.core.circuit import Outcome
+from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Workflow
 from durable_wf.core.judge import declared, judge
 from durable_wf.core.state import RunState
@@ -107,6 +108,7 @@ def fallbacks_of(workflow: Workflow, rules: Rules) -> Fallbacks:
         for function in rule.functions:
             found.setdefault(("", label_of(function)), function)
     names = {task.name for task in workflow.tasks} | {""}
+    names |= {task.name + SUFFIX for task in workflow.tasks if task.undo is not None}
     return {place: function for place, function in found.items() if place[0] in names}
 
 
@@ -123,9 +125,15 @@ def refuse_lost_fallbacks(state: RunState, known: Fallbacks) -> None:
             )
 
 
+def rules_named(workflow: Workflow) -> set[str]:
+    """The names and versions of all rules that a definition names."""
+    named = {label for task in workflow.tasks for label in task.rules} | set(workflow.rules)
+    return named | {label for task in workflow.tasks if task.undo for label in task.undo.rules}
+
+
 def warn_of_lost_rules(run_id: str, workflow: Workflow) -> None:
     """Say it when the definition names rules that did not come with its code."""
-    named = {label for task in workflow.tasks for label in task.rules} | set(workflow.rules)
+    named = rules_named(workflow)
     if named and not workflow.recovery:
         log.warning(
             "run %s: its recovery rules (%s) are not at hand, so the default decides; they come "

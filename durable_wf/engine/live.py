@@ -9,19 +9,22 @@ Read next: `loop.py`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from durable_wf.core.definition import Literal, PayloadRef, Source, Task, Workflow
 from durable_wf.core.events import Recorded
+from durable_wf.core.graph import DEFAULT_ESTIMATE_S
 from durable_wf.core.scheduler import Pick, Question
 from durable_wf.core.state import RunState, row_since
 from durable_wf.core.status import TASK_FINAL, RunStatus, TaskStatus
+from durable_wf.engine.companions import Companions
 from durable_wf.engine.judging import Fallbacks, Judge
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle
+from durable_wf.errors import OwnedElsewhere
 from durable_wf.execute.port import (
     NO_LIMITS,
     Absent,
@@ -52,8 +55,9 @@ class LiveRun:
     `durations_us` are those of an earlier run by task index, empty where there was none.
     `details` holds the last heartbeat's detail by task index, for tasks that have sent any.
     `judge` decides about faults; `fallback_of` gives the index of a fallback function by task
-    (or "") and name. `wait_s` is how long the caller waits for timers; None: for ever. `leaves`
-    says whether it goes when the run waits for people or signals alone.
+    (or "") and name, `companion_of` that of a probe or compensation by place and label. `wait_s` is
+    how long the caller waits for timers; None: for ever. `leaves` says whether it goes when the run
+    waits for people or signals alone.
     """
 
     key: int
@@ -65,6 +69,7 @@ class LiveRun:
     remaining: array[float]
     judge: Judge
     fallback_of: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
+    companion_of: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     wait_s: float | None = None
     leaves: bool = False
     run: int = 0
@@ -84,6 +89,14 @@ class LiveRun:
         return self.state.run_id
 
     @property
+    def workflow(self) -> Workflow:
+        """The definition, without the compensations that the run has come to have."""
+        state = self.state
+        if not state.compensating:
+            return state.workflow
+        return attrs.evolve(state.workflow, tasks=state.workflow.tasks[: state.forward])
+
+    @property
     def settled(self) -> bool:
         """Whether nothing will happen until somebody acts: ended, or paused and at rest."""
         state = self.state
@@ -97,16 +110,27 @@ class LiveRun:
         state = self.state
         return None if state.status is RunStatus.PAUSED else state.wake_at
 
-    def rests(self, now: int) -> bool:
-        """Whether nothing will happen for longer than the caller waits."""
+    def rests(self, now: int, aside: Container[int] = ()) -> bool:
+        """Whether nothing will happen for longer than the caller waits. `aside` are tasks that
+        could start and are kept aside for longer.
+        """
         if self.state.running:
             return False
         wake_at = self.wake_at
         if wake_at is None:
-            patient = not self.leaves
+            patient = not (self.leaves or aside)
         else:
             patient = self.wait_s is None or wake_at - now <= self.wait_s * 1e6
-        return not patient and not self.state.all_ready()
+        return not patient and all(index in aside for index in self.state.all_ready())
+
+    def grow(self) -> None:
+        """Follow the state where the run has come to have more tasks: its compensations."""
+        state = self.state
+        for index in range(len(self.function_of), len(state.tasks)):
+            task = state.task(index)
+            self.function_of.append(self.companion_of[task.name, task.function.qualname])
+            # They run one after the other, the last one added last.
+            self.remaining.append((len(state.tasks) - index) * DEFAULT_ESTIMATE_S)
 
     # --- commits ----------------------------------------------------------------------------------
 
@@ -188,11 +212,13 @@ class LiveRun:
         return attrs.evolve(limits, timeout_s=left_s, timeout_text=f"ran into {text}")
 
     def _function(self, index: int) -> int:
-        """The function that the task calls: its own, or the one it has fallen back to."""
+        """The function that the task calls: its own, its probe, or what it has fallen back to."""
         past = self.state.past.get(index)
-        if past is None or not past.fallback:
+        if past is None or not (past.fallback or past.probe):
             return self.function_of[index]
         name = self.state.graph.names[index]
+        if past.probe:
+            return self.companion_of[name, self.state.task(index).probe or past.probe]
         found = self.fallback_of.get((name, past.fallback))
         return self.fallback_of["", past.fallback] if found is None else found
 
@@ -211,6 +237,22 @@ class LiveRun:
             payload = fetch(value.digest)
         producer = self._function(upstream) if self.state.past else self.function_of[upstream]
         return Given(value, source.path, producer, payload, source.task)
+
+
+def lost_to_another(live: LiveRun) -> OwnedElsewhere:
+    """What is said of a run that another engine has written to."""
+    run_id = live.run_id
+    if live.committed_n:
+        return OwnedElsewhere(
+            f"run {run_id}: another engine has written to it; this one has let go",
+            hint=f"dwf show {run_id}",
+        )
+    created = live.state.created
+    retried = created.origin if created is not None and created.root else ""
+    what = f"has just retried run {retried}" if retried else "has just made a run of this id"
+    return OwnedElsewhere(
+        f"run {run_id} was not made: another engine {what}", hint=f"dwf show {retried or run_id}"
+    )
 
 
 def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:
@@ -238,30 +280,31 @@ def run_code(
     workflow: Workflow,
     functions: Sequence[Callable[..., Any] | None],
     fallbacks: Fallbacks,
-) -> tuple[RunCode, array[int], dict[tuple[str, str], int]]:
-    """The distinct functions of a run, for each task the index of its own, and those of fallbacks.
+    companions: Companions,
+) -> tuple[RunCode, array[int], dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    """The distinct functions of a run, for each task the index of its own, those of fallbacks, and
+    those of companions.
 
     `functions` holds one callable for each task, in the order of the definition; None, which gets
-    the index -1, for one that calls nothing.
+    the index -1, for one that calls nothing. Compensations follow in a run that has them; they are
+    found among the companions (see `LiveRun.grow`).
     """
     seen: dict[int, int] = {}
     distinct: list[Callable[..., Any]] = []
     names: list[str] = []
     function_of = array("i")
-    for task, function in zip(workflow.tasks, functions, strict=True):
-        if function is None:
-            function_of.append(-1)
-            continue
+
+    def number_of(function: Callable[..., Any], name: str) -> int:
         number = seen.get(id(function))
         if number is None:
             number = seen[id(function)] = len(distinct)
             distinct.append(function)
-            names.append(task.name)
-        function_of.append(number)
-    fallback_of: dict[tuple[str, str], int] = {}
-    for place, function in fallbacks.items():
-        fallback_of[place] = len(distinct)
-        distinct.append(function)
-        names.append(place[0] or place[1])
+            names.append(name)
+        return number
+
+    for task, function in zip(workflow.tasks, functions, strict=False):
+        function_of.append(-1 if function is None else number_of(function, task.name))
+    fallback_of = {at: number_of(found, at[0] or at[1]) for at, found in fallbacks.items()}
+    companion_of = {at: number_of(found, at[0]) for at, found in companions.items()}
     code = RunCode(key, run_id, workflow.name, run_id, distinct, names)
-    return code, function_of, fallback_of
+    return code, function_of, fallback_of, companion_of

@@ -30,11 +30,11 @@ from durable_wf.engine.commands import accepted, command_input
 from durable_wf.engine.drafting import Draft
 from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.inbox import POLL_S, Inbox
-from durable_wf.engine.live import LiveRun, TooLate
+from durable_wf.engine.live import LiveRun, TooLate, lost_to_another
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.timers import Timers
-from durable_wf.errors import CallerError, DiskFull, OwnedElsewhere, PayloadMissing, StoreBusy
+from durable_wf.errors import CallerError, DiskFull, PayloadMissing, StoreBusy
 from durable_wf.execute.port import Executor, Seat
 from durable_wf.store.port import Answer, Appended, Batch, Command, Log
 
@@ -124,6 +124,7 @@ class Loop:
 
     def adopt(self, live: LiveRun) -> None:
         """Take over a run whose first events (creation or claim) are decided but not committed."""
+        live.grow()
         self._runs[live.key] = live
         self._by_id[live.run_id] = live
         self._changed[live.key] = live
@@ -146,6 +147,8 @@ class Loop:
         if decided.events:
             live.pending += decided.events
             self._changed[live.key] = live
+            if len(live.function_of) != len(live.state.tasks):
+                live.grow()
         for index in decided.judge:
             self.give(live, live.judge(live.state, index), at)
         if live.state.ready:
@@ -376,12 +379,7 @@ class Loop:
                 if bench is not None:
                     bench.executor.cancel(live.key, index, attempt.started.attempt, 0.0)
             self.forget(live)
-            live.handle.settle(
-                OwnedElsewhere(
-                    f"run {run_id}: another engine has written to it; this one has let go",
-                    hint=f"dwf show {run_id}",
-                )
-            )
+            live.handle.settle(lost_to_another(live))
 
     def _act(self) -> None:
         """After the commit: answer, stop what must stop, tell onlookers, let go of what ended."""
@@ -400,15 +398,23 @@ class Loop:
                 continue
             live.pending = []
             self._timers.plan(live.key, live.wake_at)
+            at_rest = live.settled or self._rests(live)
             if live.on_progress is not None:
-                self._tell(live)
-            if live.settled or (live.wait_s is not None and live.rests(self._clock.now_us())):
+                self._tell(live, at_once=at_rest)
+            if at_rest:
                 self._settle(live)
             if live.state.final or live.let_go:
                 self.forget(live)
         if self._untold:
             for live in [*self._untold.values()]:
-                self._tell(live)
+                self._tell(live, at_once=False)
+
+    def _rests(self, live: LiveRun) -> bool:
+        """Whether nothing will happen to it for longer than its caller waits."""
+        if live.state.running:
+            return False
+        aside = () if live.wait_s is None else self.breakers.aside(live, live.wait_s)
+        return live.rests(self._clock.now_us(), aside)
 
     def forget(self, live: LiveRun) -> None:
         """Let go of a run, ended or lost."""
@@ -423,11 +429,11 @@ class Loop:
 
     # --- odds and ends --------------------------------------------------------------------------
 
-    def _tell(self, live: LiveRun) -> None:
+    def _tell(self, live: LiveRun, *, at_once: bool) -> None:
         if live.on_progress is None:
             return
         now = self._clock.monotonic_s()
-        if now < live.told_at + INTERVAL_S and not live.settled:
+        if now < live.told_at + INTERVAL_S and not at_once:
             self._untold[live.key] = live
             return
         self._untold.pop(live.key, None)

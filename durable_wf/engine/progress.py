@@ -8,9 +8,11 @@ Read next: `loop.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 import attrs
 
+from durable_wf.core.awaited import Awaited, asked
 from durable_wf.core.state import RunState, row_of
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import Counts
@@ -24,7 +26,8 @@ _NAMES = 8
 @attrs.frozen
 class Progress:
     """A run at one moment. `running` names up to eight running tasks, longest first; `eta_s` is
-    what is left by the durations of an earlier run, None where there was none.
+    what is left by the durations of an earlier run, None where there was none. `waiting` has up to
+    eight tasks that wait for an answer or a signal.
     """
 
     run_id: str
@@ -34,6 +37,7 @@ class Progress:
     total: int
     running: tuple[str, ...]
     eta_s: float | None = None
+    waiting: tuple[Awaited, ...] = ()
 
 
 OnProgress = Callable[[Progress], None]
@@ -51,4 +55,5 @@ def progress_of(state: RunState, eta_s: float | None) -> Progress:
         total=row.total,
         running=tuple(attempt.started.task for attempt in oldest),
         eta_s=eta_s,
+        waiting=tuple(islice(asked(state), _NAMES)),
     )

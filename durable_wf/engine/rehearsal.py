@@ -16,6 +16,7 @@ import attrs
 
 from durable_wf.core import inputs as i
 from durable_wf.core.circuit import endings
+from durable_wf.core.compensation import added_to, with_added
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import AttemptReturned, Fault, Recorded, TaskFailed
 from durable_wf.core.judge import declared
@@ -24,8 +25,9 @@ from durable_wf.core.status import InDoubt, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import RunRow
 from durable_wf.engine import code
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
+from durable_wf.engine.companions import companions_of, refuse_lost
 from durable_wf.engine.fitting import misfits
-from durable_wf.engine.judging import Judge, fallbacks_of, refuse_lost_fallbacks
+from durable_wf.engine.judging import Judge, fallbacks_of, refuse_lost_fallbacks, rules_named
 from durable_wf.engine.settings import ExecutorType, Settings
 from durable_wf.engine.view import load_definition
 from durable_wf.errors import DurableWorkflowError
@@ -138,11 +140,12 @@ def rehearse(
     changed = code.changed_tasks(state, recorded, workflow)
     if changed and not accept_changes:
         refused.append(f"the code of {len(changed)} unfinished tasks has changed")
-    state.workflow = workflow
+    state.workflow = with_added(workflow, added_to(state))
     chain = Rules.of(workflow.recovery, rules)
     if not no_code:
         try:
             refuse_lost_fallbacks(state, fallbacks_of(workflow, chain))
+            refuse_lost(state, companions_of(workflow))
         except DurableWorkflowError as error:
             refused.append(error.message)
     if settings is not None:
@@ -282,6 +285,6 @@ def _left(attempts: Iterable[OpenAttempt], locks: Path) -> Iterator[str]:
 
 def _other_rules(recorded: Workflow, workflow: Workflow) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Rules that the run was recorded with and are gone, and those that it did not have."""
-    old = {label for task in recorded.tasks for label in task.rules} | set(recorded.rules)
+    old = rules_named(recorded)
     new = {rule.label for chain in workflow.recovery.values() for rule in chain}
     return tuple(sorted(old - new)), tuple(sorted(new - old))

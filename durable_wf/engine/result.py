@@ -18,11 +18,13 @@ import attrs
 from durable_wf.core import events as e
 from durable_wf.core.awaited import Awaited
 from durable_wf.core.codec import decode
+from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Value, Workflow
 from durable_wf.core.events import Fault, Recorded
 from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.core.summary import RunRow
+from durable_wf.core.tables import TASK
 from durable_wf.core.values import NO_CLASSES, Missing, classes_of
 from durable_wf.engine.people import People
 from durable_wf.errors import NotFound, WrongState
@@ -81,8 +83,9 @@ class RunResult:
 
     def __getitem__(self, task: str) -> Any:
         """The value of a task. Raises NotFound for an unknown task, WrongState for one without."""
-        names = [t.name for t in self.workflow.tasks]
-        if task not in names:
+        tasks = {t.name: t for t in self.workflow.tasks}
+        if task not in tasks and task not in self:
+            names = [*tasks, *self._load()]
             guess = nearest(task, names)
             raise NotFound(
                 f"run {self.run_id} has no task {task!r}",
@@ -98,7 +101,7 @@ class RunResult:
             return outcome
         if not isinstance(outcome, Fault):
             return self._decode(task, outcome)
-        if not self.workflow.tasks[names.index(task)].optional:
+        if task not in tasks or not tasks[task].optional:
             raise WrongState(
                 f"run {self.run_id}: task {task!r} failed: {outcome.message}",
                 hint=f"dwf show {self.run_id}   (or result.failures())",
@@ -121,6 +124,16 @@ class RunResult:
     def failures(self) -> dict[str, Fault]:
         """The fault of each task that failed, by task."""
         return {name: o for name, o in self._load().items() if isinstance(o, Fault)}
+
+    def compensations(self) -> dict[str, TaskStatus]:
+        """How it stands with what the run takes back: the state of each compensation, by the task
+        that it takes back, in the order in which they run. Empty where nothing is taken back.
+        """
+        log = self._reader()
+        try:
+            return compensations(log, self.row.run, self.row.n)
+        finally:
+            log.close()
 
     def history(self) -> list[Recorded]:
         """All events of the run, in order."""
@@ -203,12 +216,29 @@ def outcomes(log: Log, run: int, n: int) -> dict[str, Outcome]:
     return found
 
 
+def compensations(log: Log, run: int, n: int) -> dict[str, TaskStatus]:
+    """The state of each compensation by event `n`, by the task that it takes back, in order."""
+    states: dict[str, TaskStatus] = {}
+    for stored in log.stored(run):
+        if stored.n > n:
+            break
+        if not stored.kind.startswith("TasksAdded") and stored.task not in states:
+            continue
+        event = decode(stored.kind, stored.task, stored.attempt, stored.body)
+        if isinstance(event, e.TasksAdded):
+            states.update((name, TaskStatus.PENDING) for name, _ in event.tasks)
+        else:
+            states[stored.task] = TASK[states[stored.task]][type(event)]
+    return {name.removesuffix(SUFFIX): state for name, state in states.items()}
+
+
 class RunHandle:
     """A submitted run. `await handle` and `handle.result()` both wait for its outcome."""
 
     def __init__(self, run_id: str, cancel: Callable[[str, str], None]) -> None:
         self.run_id = run_id
-        self.people: People | None = None
+        engine = getattr(cancel, "__self__", None)
+        self._people = engine if isinstance(engine, People) else None
         self._cancel = cancel
         self.future: Future[RunResult] = Future()
         self.future.set_running_or_notify_cancel()  # who gives up waiting does not end the run
@@ -251,8 +281,8 @@ class RunHandle:
 
     @property
     def _engine(self) -> People:
-        assert self.people is not None, "set by the engine that gave this handle"
-        return self.people
+        assert self._people is not None, "an engine gave this handle"
+        return self._people
 
     def __await__(self) -> Generator[Any, None, RunResult]:
         # Heavy (25 ms), and loaded already by whoever awaits.

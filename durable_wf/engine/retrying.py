@@ -20,7 +20,7 @@ from durable_wf.core.definition import Workflow
 from durable_wf.core.units import Duration
 from durable_wf.engine import descending
 from durable_wf.engine.descending import Kind, Plan, Wish
-from durable_wf.engine.entering import Options
+from durable_wf.engine.entering import OnRefused, Options
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.session import Session
@@ -108,14 +108,16 @@ class Retrying:
         set: Mapping[str, object] = _NOTHING,  # noqa: A002
         executor_type: str | None = None,
         accept_changes: bool = False,
+        wait: Duration | None = None,
         on_progress: OnProgress | None = None,
         on_plan: OnPlan | None = None,
+        on_refused: OnRefused | None = None,
     ) -> list[RunResult]:
         """Retry several runs side by side, and wait for all of them. One that cannot be retried is
-        skipped with a warning.
+        skipped with a warning, or told to `on_refused`.
         """
         options = self._options(
-            None, executor_type, (), None, on_progress, accept_changes=accept_changes
+            None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
         begun = []
         for run_id in run_ids:
@@ -123,7 +125,10 @@ class Retrying:
             try:
                 begun.append(self._descend(wish, options, on_plan))
             except DurableWorkflowError as error:
-                log.warning("run %s is not retried: %s", run_id, error)
+                if on_refused is None:
+                    log.warning("run %s is not retried: %s", run_id, error)
+                else:
+                    on_refused(run_id, error)
         return [self._wait(session, handle, check=False) for session, handle in begun]
 
     def fork(

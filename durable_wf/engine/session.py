@@ -109,7 +109,7 @@ class Session:
         row = self.store.log.row(live.run_id)
         assert row is not None
         waiting = () if live.state.final else tuple(awaited(live.state))
-        return RunResult(row, live.state.workflow, self.reader, waiting=waiting)
+        return RunResult(row, live.workflow, self.reader, waiting=waiting)
 
     def close(self, why: str) -> None:
         """Let go of everything. Idempotent."""

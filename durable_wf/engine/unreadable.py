@@ -13,7 +13,7 @@ from durable_wf.core.definition import PayloadRef
 from durable_wf.core.fault import Fault
 from durable_wf.core.reports import Failed
 from durable_wf.core.state import RunState
-from durable_wf.core.status import FaultKind
+from durable_wf.core.status import FaultKind, RunStatus
 from durable_wf.errors import PayloadMissing
 
 ACTOR = "engine"
@@ -34,15 +34,17 @@ def cause_of(state: RunState, report: Failed) -> str:
     Arguments are read before the task's code is called, so a failure that names one of them says
     that the code never began.
     """
-    if report.fault.exception != _EXCEPTION:
-        return ""
+    if report.fault.exception != _EXCEPTION or state.status is RunStatus.DRAINING:
+        return (
+            ""  # a draining run cannot be paused; what it takes back fails, and a person is asked
+        )
     for upstream, value in _arguments(state, report.index):
         if value.digest in report.fault.message:
             task = state.graph.names[report.index]
             return (
                 f"the result of task {upstream!r}, which task {task!r} needs, is lost: "
-                f"{report.fault.message}; put it back and resume, "
-                f"or run again from task {upstream!r}"
+                f"{report.fault.message}; put it back and resume, or make it again: "
+                f"dwf cancel {state.run_id}, then dwf retry {state.run_id}"
             )
     return ""
 

@@ -12,10 +12,12 @@ from engine_rig import kinds
 import durable_wf as wf
 from durable_wf.core.events import AttemptSucceeded, RunCreated, TaskImported
 from durable_wf.core.status import RunStatus
+from durable_wf.engine import entering
 from durable_wf.errors import (
     CallerError,
     CodeChanged,
     NotFound,
+    OwnedElsewhere,
     RunConflict,
     RunFailed,
     WrongState,
@@ -328,3 +330,88 @@ def test_a_lost_result_is_made_again_and_that_is_said(damaged, caplog):
         assert len(result["double"]) == 3000
         # What was made again is what had been lost.
         assert check(open_store(damaged, readonly=True)) == []
+
+
+# --- what was taken back --------------------------------------------------------------------------
+
+
+def book(hotel: str, nights: int = 1) -> str:
+    mark(hotel, nights)
+    return f"booked {hotel}"
+
+
+def cancel_booking(hotel: str, nights: int, result: str) -> None:
+    mark("undone", hotel, nights, result)
+
+
+def pay(book: str) -> str:
+    mark()
+    if BROKEN.exists():
+        raise ValueError("no money")
+    return f"paid for {book}"
+
+
+def trip() -> wf.Workflow:
+    return (
+        wf.WorkflowBuilder("trip")
+        .add_task("look", lambda: mark()).add_task("book", book, parameters={"hotel": "A"})
+        .compensate(cancel_booking).after("look")
+        .add_task("pay", pay).depends_on("book")
+        .build()
+    )  # fmt: skip
+
+
+def test_a_task_whose_effect_was_taken_back_runs_again(engine):
+    BROKEN.touch()
+    engine.run(trip(), run_id="r", check=False)
+    assert ran() == ["look", "book", "pay", "book~undo"]
+    BROKEN.unlink()
+    result = engine.retry("r", workflow=trip())
+    assert result["pay"] == "paid for booked A"
+    assert imports(result) == [("look", "r")]
+    assert ran()[4:] == ["book", "pay"]
+    assert len(keys("book")) == 1
+
+
+def test_what_was_taken_over_is_taken_back_when_the_retry_fails(engine):
+    """And with what it was given: also where that is other than it was at first."""
+    BROKEN.touch()
+    engine.run(trip(), run_id="r", check=False)
+    fork = engine.fork("r", at=10, workflow=trip(), check=False)
+    assert imports(fork) == [("look", "r"), ("book", "r")]
+    assert ran()[4:] == ["pay", "book~undo"]
+    engine.retry("r", set={"hotel": "B", "nights": 3}, workflow=trip(), check=False)
+    assert Path("marks").read_text().splitlines()[-1].endswith("undone B 3 booked B")
+
+
+# --- who comes first ------------------------------------------------------------------------------
+
+
+def test_a_run_is_retried_by_one_only(failed):
+    """Also within one engine, before anything of the first retry is in the log."""
+    first = failed.submit_retry("nightly", workflow=flow())
+    with pytest.raises(WrongState, match="is being retried already|is running|would run again"):
+        failed.retry("nightly", new_id="mine", workflow=flow())
+    assert first.result(30).status is RunStatus.SUCCEEDED
+    assert ran().count("load") == 2
+
+
+def test_of_two_engines_that_retry_a_run_one_is_refused(failed, folder):
+    """However they interleave: the second one has read the run before the first had written."""
+    with wf.WorkflowEngine(folder / "s", executor_type="sequential") as other:
+        session = other._open()
+        before = entering.create
+
+        def late(*args):
+            made = before(*args)
+            if args[2] == "theirs":  # the other engine is just about to commit
+                assert failed.retry("nightly", workflow=flow()).run_id == "nightly.2"
+            return made
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(entering, "create", late)
+            with pytest.raises(OwnedElsewhere, match="another engine has just retried run nightly"):
+                other.retry("nightly", new_id="theirs", workflow=flow())
+        assert session.store.log.row("theirs") is None
+    assert ran() == ["extract", "double", "load", "load", "report"]
+    assert check(open_store(folder / "s", readonly=True)) == []

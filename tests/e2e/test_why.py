@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 
+import attrs
 import histories_of as h
 import pytest
 import strategies
@@ -73,7 +75,7 @@ def test_each_event_of_the_past_can_be_asked_about(store, living, ask):
         for n in range(1, 9)
     }
     assert said == {
-        1: ["run_not_begun", "upstream", "no_engine"],
+        1: ["run_not_begun", "no_engine", "upstream"],
         2: ["run_not_begun", "upstream"],
         3: ["upstream"],
         4: ["run_paused", "upstream"],
@@ -108,12 +110,35 @@ def test_who_has_to_answer_is_told_what_to_type(store, living, ask):
     assert "next" not in ask("r", "a", "--at", 3).output
 
 
+def test_of_many_reasons_the_first_are_shown_and_all_are_in_the_json(store, ask):
+    names = [f"t{k:02}" for k in range(30)]
+    workflow = strategies.workflow(
+        *map(strategies.task, names), strategies.task("z", *names), name="w"
+    )
+    put(store.log, *BEGUN, workflow=workflow)
+    shown = ask("r", "z").output
+    assert "its engine e-1 does not run any more" in shown
+    assert "and 21 more (--json)" in shown
+    assert len(shown.splitlines()) < 25
+    assert len(document(ask("r", "z", "--json"))["reasons"]) == 31
+
+
+def test_a_run_that_cannot_be_read_is_passed_over(store, living, ask):
+    put(store.log, *BEGUN, h.begun(), run_id="s")
+    put(store.log, *BEGUN, workflow=attrs.evolve(h.A_THEN_B, name="other"))
+    with sqlite3.connect(store.folder.db) as connection:
+        connection.execute("UPDATE runs SET definition = 'gone' WHERE run_id = 's'")
+    connection.close()
+    assert document(ask("r", "a", "--json"))["may_start"]
+    assert ask("s", "a").exit_code == 5
+
+
 def test_when_an_engine_had_died_is_known_from_the_claim_that_followed(store, ask):
     taken = h.CLAIMED.__class__("e-2", "recover")
     row, _ = put(store.log, *BEGUN, h.begun(), taken, h.broke())
     assert [lived(store, row, n) for n in range(1, 6)] == [False, True, True, False, True]
     document_then = document(ask("r", "a", "--at", 4, "--json"))
-    assert [r["cause"] for r in document_then["reasons"]] == ["begun", "no_engine"]
+    assert [r["cause"] for r in document_then["reasons"]] == ["in_doubt", "no_engine"]
 
 
 @pytest.mark.parametrize(

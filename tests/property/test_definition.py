@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+import attrs
 import cattrs
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,29 +144,37 @@ def plain_digests(workflow):
             return ("value",)
         return ("task", source.task, *source.path)
 
+    def arguments(called):
+        named = sorted((name, shape(source)) for name, source in called.kwargs)
+        return [shape(source) for source in called.args], named
+
     def structure(task):
+        if task.undo is not None:
+            own = structure(attrs.evolve(task, undo=None))
+            return f"{own} undo {arguments(task.undo)!a}"
         if task.wait is not None:
             waits = (task.wait.kind.value, task.wait.name)
-            return (task.name, sorted(task.upstream), waits, task.optional)
-        named = sorted((name, shape(source)) for name, source in task.kwargs)
-        args = [shape(source) for source in task.args]
-        return (task.name, sorted(task.upstream), args, named, task.optional)
+            return ascii((task.name, sorted(task.upstream), waits, task.optional))
+        return ascii((task.name, sorted(task.upstream), *arguments(task), task.optional))
+
+    def given(called):
+        named = sorted((k, arg.value) for k, arg in called.kwargs if isinstance(arg, Literal))
+        return [(k, a.value) for k, a in enumerate(called.args) if isinstance(a, Literal)] + named
 
     def inputs(task):
-        named = sorted((k, arg.value) for k, arg in task.kwargs if isinstance(arg, Literal))
-        numbered = enumerate(task.args)
-        return [(k, arg.value) for k, arg in numbered if isinstance(arg, Literal)] + named
+        undone = given(task.undo) if task.undo is not None else []
+        if undone:
+            return ascii((task.name, given(task), undone))
+        return ascii((task.name, given(task))) if given(task) else ""
 
     def digest(head, lines):
-        text = "\n".join([*head, *sorted(map(ascii, lines))])
+        text = "\n".join([*head, *sorted(lines)])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    given = [(task.name, inputs(task)) for task in workflow.tasks if inputs(task)]
-    code = [(task.name, code_of(task)) for task in workflow.tasks]
     return (
         digest([workflow.name], map(structure, workflow.tasks)),
-        digest([], given),
-        digest([], code),
+        digest([], filter(None, map(inputs, workflow.tasks))),
+        digest([], (ascii((task.name, code_of(task))) for task in workflow.tasks)),
     )
 
 

@@ -72,6 +72,8 @@ def expected(reading: oracles.Reading, name: str) -> set[Cause]:
     """Every cause that a reader of the events would name."""
     status = reading.tasks[name]
     causes = {ASKED[reading.asked[name]]} if name in reading.asked else set(OWN[status])
+    if status == "running" and not reading.notes.get("engine"):
+        causes = {Cause.IN_DOUBT}  # nobody runs it
     if status not in oracles.ENDED:
         causes |= set() if name in reading.undone else OF_RUN[reading.run]
         if not reading.notes.get("engine") and (reading.run != "paused" or status == "running"):

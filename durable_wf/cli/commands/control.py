@@ -25,7 +25,7 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.picking import pick
-from durable_wf.cli.states import INTERRUPTED, RunShown
+from durable_wf.cli.states import INTERRUPTED, OnlyShown, RunShown
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.engine.control import send, send_all
 from durable_wf.engine.origin import person
@@ -38,8 +38,8 @@ reason_option = click.option(
 )
 
 CHANGES: dict[Verb, frozenset[RunShown]] = {
-    Verb.CANCEL: (frozenset(RunStatus) - RUN_FINAL) | {INTERRUPTED},
-    Verb.PAUSE: frozenset({RunStatus.PENDING, RunStatus.RUNNING, INTERRUPTED}),
+    Verb.CANCEL: (frozenset(RunStatus) - RUN_FINAL) | set(OnlyShown),
+    Verb.PAUSE: frozenset({RunStatus.PENDING, RunStatus.RUNNING, *OnlyShown}),
     Verb.RESUME: frozenset({RunStatus.PAUSED, INTERRUPTED}),
 }
 """The states of runs in which a verb changes something."""

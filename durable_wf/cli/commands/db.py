@@ -87,7 +87,7 @@ def _info(store: Store, path: Path) -> Document:
     engines = set()
     for row in store.log.rows():
         alive = alive_in(store, row)
-        states[shown_run(row.status, alive=alive).value] += 1
+        states[shown_run(row, alive=alive).value] += 1
         if alive and row.status not in RUN_FINAL:
             engines.add(row.engine)
     return {

@@ -27,10 +27,11 @@ from durable_wf.cli.context import (
     say,
 )
 from durable_wf.cli.documents import dumps, event_document
+from durable_wf.cli.kin import note_newer
 from durable_wf.cli.picking import pick
 from durable_wf.cli.stores import alive_in
 from durable_wf.cli.terminal import Look, cells, one_line, pad, shorten
-from durable_wf.cli.times import clock
+from durable_wf.cli.times import clock, local
 from durable_wf.core.events import KINDS
 from durable_wf.core.status import RUN_FINAL
 from durable_wf.store.opening import Store
@@ -40,7 +41,8 @@ STORE_STREAM = "@store"
 _POLL_S = 0.1
 _WIDE = 100
 _BAD = frozenset({"AttemptFailed", "TaskFailed", "RunFailed", "TaskCancelled", "RunCancelled"})
-_GOOD = frozenset({"AttemptSucceeded", "TaskFellBack", "RunSucceeded"})
+_GOOD = frozenset({"AttemptSucceeded", "TaskCompleted", "TaskFellBack", "RunSucceeded"})
+_TIMES = frozenset({"until", "deadline_at"})
 
 
 @click.command(
@@ -88,6 +90,7 @@ def events(
         number, run_id = (0, STORE_STREAM)
         if run != STORE_STREAM:
             row = pick(store.log, run)
+            note_newer(store.log, row)
             number, run_id = row.run, row.run_id
         chosen = _Chosen(frozenset(task), frozenset(kind))
         past = (event for event in store.log.stored(number) if chosen(event))
@@ -163,6 +166,8 @@ def _words(event: Stored) -> str:
     if isinstance(fault, dict):
         words.append(f"{fault.get('kind', '')}: {fault.get('message', '')}")
     for key, value in body.items():
+        if key in _TIMES and type(value) is int:
+            value = local(value)  # noqa: PLW2901
         text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
         if text not in {"", "[]", "{}"}:
             words.append(f"{key}={text}")

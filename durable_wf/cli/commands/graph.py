@@ -22,6 +22,7 @@ from durable_wf.cli.picking import pick
 from durable_wf.cli.states import MARKS, TaskShown
 from durable_wf.cli.terminal import Look
 from durable_wf.cli.watched import facts_of
+from durable_wf.core.compensation import with_added
 from durable_wf.core.definition import Workflow
 from durable_wf.engine.view import load_definition
 
@@ -103,6 +104,7 @@ def _subject(settings: Settings, what: str) -> tuple[Workflow, Mapping[str, Task
         row = pick(store.log, what)
         workflow = load_definition(store.log, row)
         facts = facts_of(store, row)
+    workflow = with_added(workflow, facts.added)
     states = {name: facts.task_shown(task) for name, task in facts.tasks.items()}
     return workflow, states, f"{row.run_id}: {MARKS[facts.shown].word}"
 

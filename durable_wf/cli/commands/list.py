@@ -24,6 +24,7 @@ from durable_wf.cli.context import (
     say,
 )
 from durable_wf.cli.documents import dumps, run_document
+from durable_wf.cli.kin import origin_text
 from durable_wf.cli.render import state_cell
 from durable_wf.cli.states import INTERRUPTED, RunShown, shown_run
 from durable_wf.cli.tables import Column, table
@@ -40,6 +41,7 @@ _COLUMNS = (
     Column("CREATED", right=True),
     Column("TOOK", right=True),
 )
+_ORIGIN = Column("ORIGIN", flexible=True)
 
 
 @click.command(
@@ -100,7 +102,7 @@ def _lines(shown: list[tuple[RunRow, bool]], now: int) -> list[str]:
     for row, alive in shown:
         counts = row.counts
         done = counts.succeeded + counts.failed + counts.skipped + counts.cancelled
-        state = shown_run(row.status, alive=alive)
+        state = shown_run(row, alive=alive)
         took = ""
         if row.started_at is not None and (row.ended_at is not None or state is not INTERRUPTED):
             took = span((row.ended_at or now) - row.started_at)
@@ -113,6 +115,9 @@ def _lines(shown: list[tuple[RunRow, bool]], now: int) -> list[str]:
                 f"{done}/{row.total}",
                 created,
                 took,
+                origin_text(row),
             )
         )
-    return table(_COLUMNS, rows, look)
+    if any(row.origin for row, _ in shown):
+        return table((*_COLUMNS, _ORIGIN), rows, look)
+    return table(_COLUMNS, [row[:-1] for row in rows], look)

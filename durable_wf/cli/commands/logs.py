@@ -28,6 +28,7 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.facts import RunFacts, TaskFacts
+from durable_wf.cli.kin import note_newer
 from durable_wf.cli.picking import pick
 from durable_wf.cli.terminal import Look
 from durable_wf.cli.watched import Watched
@@ -77,13 +78,15 @@ def logs(
     """
     with settings.reading() as store:
         row = pick(store.log, run)
-        names = tuple(one.name for one in load_definition(store.log, row).tasks)
+        note_newer(store.log, row)
+        workflow = load_definition(store.log, row)
+        names = tuple(one.name for one in workflow.tasks)
         for name in task:
             if name not in names:
                 raise NotFound(
                     f"run {row.run_id} has no task {name!r}", hint=f"dwf show {row.run_id}"
                 )
-        watched = Watched(store, row.run_id, names)
+        watched = Watched(store, row.run_id, workflow)
         printer = _Printer(store, out(), as_json=as_json, single=len(task) == 1)
         wanted = frozenset(task)
         while True:
@@ -97,6 +100,14 @@ def logs(
             time.sleep(_POLL_S)
         if not printer.printed and not as_json:
             note("nothing was printed")
+        for origin in _origins(facts, wanted):
+            note(f"what its tasks printed in run {origin}, whose results it has: dwf logs {origin}")
+
+
+def _origins(facts: RunFacts, wanted: frozenset[str]) -> list[str]:
+    """The runs that results of these tasks (none: of all) were taken over from."""
+    tasks = [task for name, task in facts.tasks.items() if not wanted or name in wanted]
+    return sorted({task.origin for task in tasks if task.origin})
 
 
 def pieces(store: Store, facts: RunFacts) -> Iterator[Piece]:

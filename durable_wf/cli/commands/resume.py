@@ -25,6 +25,7 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.dry_run import dry_run, dry_run_option
 from durable_wf.cli.exits import Exit
+from durable_wf.cli.kin import newest_of
 from durable_wf.cli.limits import Capacity, Limits, capacity, recorded_limits
 from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.picking import pick
@@ -65,6 +66,7 @@ def resume(
     executor: str,
     workers: int | None,
     accept_changes: bool,
+    wait: float | None,
     trust: bool,
     as_json: bool,
     quiet: bool,
@@ -72,19 +74,20 @@ def resume(
 ) -> int:
     """Continue interrupted or paused runs, in this process, until they end.
 
-    Finished tasks are not run again. The code is loaded from the file or module that the run
-    names; if the code of unfinished tasks has changed since, this says which, and asks for
-    --accept-changes. A paused run whose engine is alive goes on there. Cores, memory, devices and
-    pools are those that the run was given at first, unless they are given here. More than one run,
-    or a filter, is asked about first.
+    Or until they wait for people or signals alone; see dwf inbox. Finished tasks are not run again.
+    The code is loaded from the file or module that the run names; if the code of unfinished tasks
+    has changed since, this says which, and asks for --accept-changes. A paused run whose engine is
+    alive goes on there. Cores, memory, devices and pools are those that the run was given at first,
+    unless they are given here. More than one run, or a filter, is asked about first.
 
-    Exit code: 0 succeeded, 1 failed, 4 cannot be resumed, 7 paused, 8 cancelled, 130 interrupted.
+    Exit code: 0 succeeded, 1 failed, 4 cannot be resumed, 7 waiting or paused, 8 cancelled, 130
+    interrupted.
     Of many runs: 4 if one cannot be resumed, else that of the worst outcome.
     """
     wanted = wanted_of(options)
     with settings.reading() as store:
         if wanted.is_one:
-            row = pick(store.log, wanted.names[0])
+            row = newest_of(store.log, pick(store.log, wanted.names[0]))
             chosen = [(row, alive_in(store, row))]
         else:
             asked = attrs.evolve(wanted, yes=wanted.yes or rehearse)
@@ -115,8 +118,9 @@ def resume(
         WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust, **use) as engine,
     ):
         results = engine.recover(
-            here, accept_changes=accept_changes, on_progress=on_progress, on_refused=on_refused
-        )
+            here, accept_changes=accept_changes, wait=wait, on_progress=on_progress,
+            on_refused=on_refused,
+        )  # fmt: skip
     codes |= {tell_outcome(result, out(), as_json=as_json) for result in results}
     codes.add(report("resume", refused, as_json=as_json))
     return next((code for code in _REFUSED_FIRST if code in codes), Exit.OK)
@@ -152,6 +156,7 @@ def recover(
     executor: str,
     workers: int | None,
     accept_changes: bool,
+    wait: float | None,
     trust: bool,
     as_json: bool,
     quiet: bool,
@@ -159,11 +164,12 @@ def recover(
 ) -> int:
     """Continue every run whose engine is gone, until all have ended.
 
-    Paused runs stay paused. A run that cannot be continued (its code is gone or has changed) is
-    named, and the others go on. Cores, memory, devices and pools are those that the runs were given
-    at first, unless they are given here.
+    Or until they wait for people or signals alone; see dwf inbox. Paused runs stay paused. A run
+    that cannot be continued (its code is gone or has changed) is named, and the others go on.
+    Cores, memory, devices and pools are those that the runs were given at first, unless they are
+    given here.
 
-    Exit code: that of the worst outcome: 1 failed, 4 not continued, 8 cancelled, 7 paused, 0.
+    Exit code: that of the worst outcome: 1 failed, 4 not continued, 8 cancelled, 7 waiting, 0.
     """
     with settings.reading() as store:
         path = store.folder.path
@@ -171,7 +177,7 @@ def recover(
         use = capacity(limits, [recorded_limits(store.log, row) for row in rows])
         if rehearse:
             like = _engine_like(executor, workers, use, trust=trust)
-            rows = [row for row in rows if _is_interrupted(store, row)]
+            rows = [row for row in rows if _is_unowned(store, row)]
             if not rows:
                 note("no run was interrupted")
             given = {"accept_changes": accept_changes, "as_json": as_json}
@@ -180,9 +186,10 @@ def recover(
         teller(quiet=as_json or quiet) as on_progress,
         WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust, **use) as engine,
     ):
-        results = engine.recover(accept_changes=accept_changes, on_progress=on_progress)
+        results = engine.recover(accept_changes=accept_changes, wait=wait, on_progress=on_progress)
     codes = {tell_outcome(result, out(), as_json=as_json) for result in results}
-    left = _interrupted(path)
+    waiting = {result.run_id for result in results}
+    left = [run_id for run_id in _interrupted(path) if run_id not in waiting]
     if left:
         codes.add(Exit.WRONG_STATE)
         note(f"not continued: {', '.join(left)}\nto see why: dwf resume {left[0]}")
@@ -213,5 +220,10 @@ def _unfinished(store: Store) -> list[RunRow]:
 
 
 def _is_interrupted(store: Store, row: RunRow) -> bool:
-    shown = shown_run(row.status, alive=alive_in(store, row))
+    shown = shown_run(row, alive=alive_in(store, row))
     return not row.imported and shown is INTERRUPTED
+
+
+def _is_unowned(store: Store, row: RunRow) -> bool:
+    """Whether recovering would take it: it is not paused, and its engine is gone."""
+    return row.status is not RunStatus.PAUSED and not (row.imported or alive_in(store, row))

@@ -24,6 +24,7 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.decisions import conclusion_words
 from durable_wf.cli.documents import Document, dumps
+from durable_wf.cli.kin import note_newer
 from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
 from durable_wf.cli.terminal import one_line
@@ -110,6 +111,7 @@ def explain(settings: Settings, *, run: str, task: str, as_json: bool) -> None:
     """
     with settings.reading() as store:
         row = pick(store.log, run)
+        note_newer(store.log, row)
         history = list(store.log.history(row.run))
         task_or_raise(row.run_id, task, _names(load_definition(store.log, row), history))
         told = list(explained(history, task))

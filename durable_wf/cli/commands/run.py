@@ -29,7 +29,7 @@ from durable_wf.cli.limits import Limits, capacity, limit_options
 from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.progress import teller
 from durable_wf.core.definition import Workflow
-from durable_wf.core.units import parse_limit
+from durable_wf.core.units import parse_duration, parse_limit
 from durable_wf.engine.facade import WorkflowEngine
 from durable_wf.engine.origin import started_by
 from durable_wf.engine.settings import ExecutorType, machine_memory, usable_cpus
@@ -37,6 +37,13 @@ from durable_wf.errors import DefinitionError
 from durable_wf.store.folder import default_store, find_store
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _time(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else 0.0 if value == "0" else parse_duration(value)
+    except DefinitionError as error:
+        raise click.BadParameter(error.message) from None
 
 
 def engine_options(command: F) -> F:
@@ -62,6 +69,13 @@ def engine_options(command: F) -> F:
             "--accept-changes",
             is_flag=True,
             help="Go on although the code of unfinished tasks has changed.",
+        ),
+        click.option(
+            "--wait",
+            metavar="TIME",
+            callback=_time,
+            help="Go when nothing runs and no timer is due within this time, as in 0 or 10m. "
+            "Default: wait for any timer; not for people or signals.",
         ),
         trust_option,
         json_option("Print one JSON document at the end, and no progress."),
@@ -129,6 +143,7 @@ def run(
     executor: str,
     workers: int | None,
     accept_changes: bool,
+    wait: float | None,
     trust: bool,
     as_json: bool,
     quiet: bool,
@@ -136,13 +151,15 @@ def run(
 ) -> int:
     """Run a workflow and show its progress until it ends.
 
+    Or until it waits for people or signals alone; then the lines to type that answer it are shown.
+
     TARGET is file.py:name, module:name, or a .json file: a definition, or a recorded execution in
     WfFormat. The name may be a workflow, a builder, or a function that returns one.
 
     Every step is recorded first, so the run survives whatever happens to this process: dwf resume
     continues it. Ctrl-C lets running tasks finish for some seconds; a second one kills them.
 
-    Exit code: 0 succeeded, 1 failed, 7 paused, 8 cancelled, 130 interrupted.
+    Exit code: 0 succeeded, 1 failed, 7 waiting or paused, 8 cancelled, 130 interrupted.
     """
     memory = limits["memory"] or machine_memory()
     workflow = load_target(target, time_scale, work, limits["cpus"] or workers, memory)
@@ -166,6 +183,7 @@ def run(
             check=False,
             deadline=deadline,
             accept_changes=accept_changes,
+            wait=wait,
             tags=tag,
             on_progress=on_progress,
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from durable_wf.cli.asked import asked_lines
 from durable_wf.cli.beating import heartbeat_line
 from durable_wf.cli.context import (
     Settings,
@@ -25,7 +26,8 @@ from durable_wf.cli.context import (
     say,
 )
 from durable_wf.cli.documents import dumps, facts_document
-from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, why
+from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, taken_back, why
+from durable_wf.cli.kin import Kin, kin_document, kin_lines, kin_of
 from durable_wf.cli.picking import pick
 from durable_wf.cli.render import fault_line, held_line, row_counts_text, state_text, task_table
 from durable_wf.cli.states import INTERRUPTED, MARKS
@@ -57,27 +59,32 @@ def show(settings: Settings, *, run: str, task: str | None, as_json: bool) -> No
 
     More than 40 tasks are shown in groups by name. With --json: run_id, workflow, status,
     recorded_status, created_at, started_at, ended_at, tasks {total, by_status}, task_states {name:
-    {status, attempts, started_at, ended_at, fault, heartbeat, breaker}} and more; times are
-    ISO-8601 in UTC.
+    {status, attempts, started_at, ended_at, fault, heartbeat, breaker, waits_for}} and more; times
+    are ISO-8601 in UTC.
     """
     with settings.reading() as store:
         facts = facts_of(store, pick(store.log, run))
+        kin = kin_of(store, facts.row)
         output = store.folder.output
     if as_json:
-        say(dumps(facts_document(facts)))
+        say(dumps(facts_document(facts) | kin_document(kin)))
         return
     look = out()
     now = time.time_ns() // 1000
-    lines = _task_screen(facts, task, look, now) if task else _screen(facts, output, look, now)
+    lines = _task_screen(facts, task, look, now) if task else _screen(facts, kin, output, look, now)
     for line in lines:
         say(line)
 
 
-def _screen(facts: RunFacts, output: Path, look: Look, now: int) -> list[str]:
-    head = _head(facts, look, now)
+def _screen(facts: RunFacts, kin: Kin, output: Path, look: Look, now: int) -> list[str]:
+    head = _head(facts, kin, look, now)
     wide = max(len(name) for name, _ in head)
     lines = [f"{look.paint(f'{name:{wide}}', 'dim')}  {text}" for name, text in head]
     lines += ["", *task_table(facts, look, now)]
+    if facts.awaited and facts.row.ended_at is None:
+        store = Settings.named_store()
+        asked = asked_lines(facts.row.run_id, facts.awaited, look, now, store)
+        lines += ["", look.paint("Waits", "bold"), *asked]
     failed = [(name, task) for name, task in facts.tasks.items() if task.fault is not None]
     failed.sort(key=lambda pair: pair[1].ended_at or 0)
     if failed:
@@ -88,12 +95,16 @@ def _screen(facts: RunFacts, output: Path, look: Look, now: int) -> list[str]:
             lines.append(f"  and {len(failed) - _FAILURES} more: dwf show RUN --json")
     if any(task.outputs for task in facts.tasks.values()):
         lines += ["", f"{look.paint('output', 'dim')}  {output}   (dwf logs {facts.row.run_id})"]
-    if step := next_step(facts):
+    if kin.retries:
+        step = f"dwf show {kin.retries[-1][0]}   (the newest retry)"
+    else:
+        step = next_step(facts)
+    if step:
         lines += ["", f"{look.paint('next', 'bold')}    {step}"]
     return lines
 
 
-def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
+def _head(facts: RunFacts, kin: Kin, look: Look, now: int) -> list[tuple[str, str]]:
     row, shown = facts.row, facts.shown
     mark = MARKS[shown]
     state = look.paint(state_text(shown, look), mark.colour, "bold")
@@ -118,6 +129,9 @@ def _head(facts: RunFacts, look: Look, now: int) -> list[tuple[str, str]]:
     if deadline is not None and row.ended_at is None:
         away = f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} ago"
         head.append(("deadline", f"{local(deadline)} ({away})"))
+    if text := taken_back(facts):
+        head.append(("taken back", one_line(text)))
+    head += kin_lines(row, kin)
     if row.tags:
         head.append(("tags", one_line(", ".join(row.tags))))
     for key, value in facts.created.metadata:
@@ -157,6 +171,9 @@ def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
     if task.started_at is not None:
         took = f", took {span(task.wall_us)}" if task.wall_us else ""
         lines.append(f"{look.paint('began', 'dim')}     {local(task.started_at)}{took}")
+    if task.awaited is not None:
+        run_id, store = facts.row.run_id, Settings.named_store()
+        lines += ["", *asked_lines(run_id, [task.awaited], look, now, store)]
     if task.beaten is not None:
         of = f" (attempt {task.beaten.attempt})" * (task.beaten.attempt != task.attempts)
         lines.append(f"{look.paint('last', 'dim')}      {heartbeat_line(task, now)}{of}")

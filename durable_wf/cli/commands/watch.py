@@ -26,6 +26,7 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps, run_document
 from durable_wf.cli.exits import code_of_run
 from durable_wf.cli.facts import RunFacts, next_step, why
+from durable_wf.cli.kin import note_newer
 from durable_wf.cli.picking import LAST, pick
 from durable_wf.cli.progress import Lines, bar_lines
 from durable_wf.cli.render import state_text, task_table
@@ -60,8 +61,8 @@ def watch(settings: Settings, *, run: str, as_json: bool) -> int:
     """
     with settings.reading() as store:
         row = pick(store.log, run)
-        names = tuple(task.name for task in load_definition(store.log, row).tasks)
-        watched = Watched(store, row.run_id, names)
+        note_newer(store.log, row)
+        watched = Watched(store, row.run_id, load_definition(store.log, row))
         look = look_at(sys.stdout)
         if as_json:
             return code_of_run(_documents(watched).shown)
@@ -148,4 +149,7 @@ def _progress(facts: RunFacts) -> Progress:
     ]
     row = facts.row
     names = tuple(name for _, name in sorted(running)[:_NAMES])
-    return Progress(row.run_id, row.workflow, row.status, row.counts, row.total, names)
+    asked = tuple(one for one in facts.awaited if one.is_asked)[:_NAMES]
+    return Progress(
+        row.run_id, row.workflow, row.status, row.counts, row.total, names, waiting=asked
+    )

@@ -25,9 +25,10 @@ from durable_wf.cli.context import (
     say,
 )
 from durable_wf.cli.documents import dumps
+from durable_wf.cli.kin import note_newer
 from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
-from durable_wf.cli.reasons import answer_document, sentence
+from durable_wf.cli.reasons import answer_document, sentence, shown_status
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import clock, iso
 from durable_wf.core.awaited import awaited
@@ -38,6 +39,7 @@ from durable_wf.core.witness import Witness
 from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
 
+_REASONS = 10
 _ROOTS = 5
 _STEPS = 6
 
@@ -69,6 +71,7 @@ def why(settings: Settings, *, run: str, task: str, at: int | None, as_json: boo
     """
     with settings.reading() as store:
         row = pick(store.log, run)
+        note_newer(store.log, row)
         answer, witness = _ask(store, row, task, at)
     if as_json:
         last = witness.last
@@ -99,19 +102,24 @@ def _screen(
     now = time.time_ns() // 1000 if state.n == row.n else None
     when = f" at event {state.n}, {clock(witness.last.at)}" if now is None and witness.last else ""
     task = one_line(answer.task)
-    verdict = "could start" if not answer.reasons else f"is {answer.status.value}"
+    state_word = shown_status(answer.status, answer.reasons)
+    verdict = "could start" if not answer.reasons else f"is {state_word}"
     yield look.paint(f"task {task} of run {row.run_id} {verdict}{when}", "bold")
     if not answer.reasons:
         yield from _may_start(answer)
-    for reason in answer.reasons:
+    for reason in answer.reasons[:_REASONS]:
         yield f"  - {sentence(reason, now)}"
+    if len(answer.reasons) > _REASONS:
+        yield f"  and {len(answer.reasons) - _REASONS} more (--json)"
     named = {reason.task for reason in answer.reasons if reason.cause is Cause.UPSTREAM}
     deeper = [root for root in answer.roots if root.task not in named]
     if deeper:
         yield look.paint("at the bottom of it", "bold")
     for root in deeper[:_ROOTS]:
-        words = "; ".join(sentence(one, now) for one in root.because) or "nothing holds it back"
-        status = root.status.value if root.status else "unknown"
+        words = (
+            "; ".join(sentence(one, now) for one in root.because) or "it waits for no other task"
+        )
+        status = shown_status(root.status, root.because)
         yield f"  - {one_line(root.task)} is {status}: {words}"
     if len(deeper) > _ROOTS:
         yield f"  and {len(deeper) - _ROOTS} more (--json)"

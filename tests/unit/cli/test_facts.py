@@ -15,10 +15,12 @@ from strategies import random_workflow
 
 from durable_wf.cli.documents import event_document, facts_document, run_document
 from durable_wf.cli.facts import Story, fold, next_step, why
-from durable_wf.cli.states import INTERRUPTED, MARKS, shown_run, shown_task
+from durable_wf.cli.states import INTERRUPTED, MARKS, WAITING, shown_run, shown_task
 from durable_wf.core import events as e
+from durable_wf.core.awaited import RETRY, awaited
 from durable_wf.core.state import row_of
 from durable_wf.core.status import RUN_FINAL, RunStatus, TaskStatus
+from durable_wf.core.summary import Counts, RunRow
 from durable_wf.errors import HistoryError
 from durable_wf.store.port import Stored
 
@@ -39,6 +41,25 @@ def test_the_states_of_tasks_are_those_of_the_core(seed):
     assert [task.attempts for task in known.tasks.values()] == list(state.attempts)
     running = {state.graph.names[index] for index in state.running}
     assert {name for name, task in known.tasks.items() if task.running} == running
+
+
+@given(st.integers(0, 10_000))
+def test_what_tasks_wait_for_is_what_the_core_waits_for(seed):
+    """Read from the events, and from the state that the engine has. When a back-off began is as
+    good as when its task failed; a clock that was set back may put them in another order.
+    """
+
+    def told(found):
+        return [attrs.evolve(one, since=0) if one.what == RETRY else one for one in found]
+
+    rng = Random(seed)
+    walk = walks.walked(rng, random_workflow(rng))
+    workflow = walk.state.workflow
+    waits = {task.name: task.wait for task in workflow.tasks if task.wait is not None}
+    names = [task.name for task in workflow.tasks[: walk.state.forward]]
+    known = fold(row_of(walk.state), names, walk.events, alive=True, waits=waits)
+    assert list(known.tasks) == list(walk.state.graph.names)
+    assert told(known.awaited) == told(awaited(walk.state))
 
 
 @given(st.integers(0, 10_000), st.booleans())
@@ -70,11 +91,27 @@ def test_a_run_whose_engine_is_dead_is_interrupted():
     assert why(dead)
 
 
+def row(status, wake_at=None, **counts):
+    return RunRow("r", "w", status, 1, 2, Counts(**counts), 1, wake_at=wake_at)
+
+
 @pytest.mark.parametrize("status", RunStatus)
 def test_only_a_living_engine_makes_a_run_run(status):
     kept = status in RUN_FINAL or status is RunStatus.PAUSED
-    assert shown_run(status, alive=True) is status
-    assert shown_run(status, alive=False) is (status if kept else INTERRUPTED)
+    busy = row(status, running=1, waiting=1)
+    assert shown_run(busy, alive=True) is status
+    assert shown_run(busy, alive=False) is (status if kept else INTERRUPTED)
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_a_run_of_which_nothing_runs_waits(status):
+    """For people it does so without an engine, too; what a timer brings needs one."""
+    kept = status in RUN_FINAL or status is RunStatus.PAUSED
+    asks, sleeps = row(status, waiting=1, pending=1), row(status, 90, waiting=1)
+    assert shown_run(asks, alive=True) is (status if kept else WAITING)
+    assert shown_run(asks, alive=False) is (status if kept else WAITING)
+    assert shown_run(sleeps, alive=True) is (status if kept else WAITING)
+    assert shown_run(sleeps, alive=False) is (status if kept else INTERRUPTED)
 
 
 def test_every_state_has_a_word_and_symbols_of_its_own():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conformance.batches import create
 
 from durable_wf.cli.picking import pick
 from durable_wf.core.events import Recorded, RunCreated
@@ -47,6 +48,29 @@ def test_many_candidates_are_cut_short():
         pick(log, "run")
     assert caught.value.message.count("run-") <= 9
     assert caught.value.message.endswith("...")
+
+
+def test_retries_of_one_another_count_as_one_and_the_newest_is_meant():
+    log = MemoryLog()
+    runs = (
+        create("etl", created_at=1),
+        create("etl.2", origin="etl", root="etl"),
+        create("etl.3", origin="etl.2", root="etl"),
+        create("load"),
+        create("load.f1", origin="load", origin_n=3),
+    )
+    log.append(Batch(appends=runs))
+    assert pick(log, "et").run_id == "etl.3"
+    assert pick(log, "etl").run_id == "etl"
+    with pytest.raises(NotFound, match="the beginning of several runs"):
+        pick(log, "lo")
+
+
+def test_a_run_from_elsewhere_belongs_to_no_chain_here():
+    log = MemoryLog()
+    log.append(Batch([create("etl"), create("etl.2", origin="etl", root="etl", imported=True)]))
+    with pytest.raises(NotFound, match="the beginning of several runs"):
+        pick(log, "et")
 
 
 def test_a_slip_of_the_finger_is_understood():

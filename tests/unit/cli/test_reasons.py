@@ -48,6 +48,12 @@ RULED = {"rule": "retry", "version": "2", "text": "why not"}
          "it failed (breaker: breaker 'api' is open), not decided yet"),
         (Reason(Cause.BEGUN, 4, AT, actor="w-1-0", attempt=1),
          "it has begun: attempt 1 runs in worker w-1-0 (event 4, 22:13:20.000)"),
+        (Reason(Cause.IN_DOUBT, 4, AT, attempt=2),
+         "it is in doubt: attempt 2 had begun (event 4, 22:13:20.000) when its engine ended"),
+        (Reason(Cause.UPSTREAM, task="a", status=TaskStatus.RUNNING,
+                because=(Reason(Cause.IN_DOUBT, attempt=1),)),
+         ("it waits for a, which is interrupted: it is in doubt: attempt 1 had begun when its "
+          "engine ended")),
         (Reason(Cause.FAULTED, attempt=1, text="error: boom"),
          "attempt 1 failed (error: boom), not decided yet"),
         (Reason(Cause.UPSTREAM, task="a", status=TaskStatus.RUNNING,
@@ -130,6 +136,18 @@ def test_the_document_has_what_each_reason_knows_and_nothing_empty():
         "until": "1970-01-01T00:00:00.000050Z", "n": 6, "at": "1970-01-01T00:00:00.000060Z",
     }  # fmt: skip
     assert [root["task"] for root in document["roots"]] == ["a"]
+
+
+def test_nothing_is_said_to_run_whose_engine_is_dead():
+    witness = Witness.of("r", h.A_THEN_B, h.recorded(h.CREATED, h.CLAIMED, h.STARTED, h.begun()))
+    for index in (0, 1):
+        told = json.dumps(answer_document(why(witness, index, Around(alive=False))))
+        assert "interrupted" in told
+        assert '"status": "running"' not in told
+        assert "runs" not in told
+        assert '"status": "interrupted"' not in json.dumps(
+            answer_document(why(witness, index, Around(alive=True)))
+        )
 
 
 def test_a_task_that_may_start_says_since_when():

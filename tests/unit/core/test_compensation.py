@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import strategies
 from histories_of import CANCELLING, CREATED, STARTED, begun, broke, closed, done, state_after
 
 from durable_wf.core import events as e
-from durable_wf.core.compensation import compensations, to_add
+from durable_wf.core.compensation import added_to, compensations, to_add, with_added
 from durable_wf.core.definition import Literal, Undo, Upstream
 from durable_wf.errors import HistoryError
 
@@ -33,7 +34,8 @@ def test_the_last_that_was_done_is_the_first_to_be_taken_back():
 def test_a_compensation_is_a_task_with_the_arguments_and_rules_that_were_declared():
     """It follows its own task, and the compensation before it."""
     state = state_after(*DONE, workflow=BOTH)
-    second, first = compensations(state, to_add(state))
+    by_name = {one.name: one for one in BOTH.tasks}
+    second, first = compensations(by_name.__getitem__, to_add(state))
     assert (second.name, second.upstream, second.function.qualname) == (
         "b~undo", ("b",), "jobs:refund",
     )  # fmt: skip
@@ -72,3 +74,12 @@ def test_compensations_are_added_once():
     assert state_after(*history, added, workflow=BOTH).compensating
     with pytest.raises(HistoryError, match="its compensations are there already"):
         state_after(*history, added, added, workflow=BOTH)
+
+
+def test_a_workflow_is_given_the_compensations_that_a_run_of_it_has():
+    added = e.TasksAdded((("b~undo", "b"), ("a~undo", "a")), "compensate")
+    draining = attrs.evolve(CANCELLING, compensate=True)
+    state = state_after(*DONE, draining, added, workflow=BOTH)
+    assert added_to(state) == added.tasks
+    assert with_added(BOTH, added_to(state)) == state.workflow
+    assert with_added(BOTH, ()) is BOTH

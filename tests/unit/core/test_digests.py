@@ -5,7 +5,15 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from durable_wf.core.definition import FunctionRef, Literal, Task, Upstream, WaitFor, Workflow
+from durable_wf.core.definition import (
+    FunctionRef,
+    Literal,
+    Task,
+    Undo,
+    Upstream,
+    WaitFor,
+    Workflow,
+)
 from durable_wf.core.digests import code_digest, fingerprints, inputs_digest, structure_digest
 from durable_wf.core.resources import Resources
 from durable_wf.core.status import Otherwise, WaitKind
@@ -43,6 +51,8 @@ def of(*tasks: Task) -> Workflow:
         (of(A, attrs.evolve(B, function=OTHER_CODE)), {"code"}),
         (of(A, attrs.evolve(B, name="c")), {"structure", "code"}),
         (of(A), {"structure", "code"}),
+        (of(attrs.evolve(A, undo=Undo("m:f")), B), {"structure"}),
+        (of(attrs.evolve(A, undo=Undo("m:f", (Literal("1"),))), B), {"structure", "inputs"}),
     ],
 )
 def test_a_difference_shows_in_the_digests_it_belongs_to(workflow, expected):
@@ -74,6 +84,17 @@ def test_a_value_cannot_pass_for_another_one_by_its_place():
 def test_code_without_fingerprint_is_told_by_its_name():
     nameless = of(Task("a", FunctionRef("f", "mod")), Task("b", FunctionRef("g", "mod")))
     assert fingerprints(nameless) == {"a": "mod:f", "b": "mod:g"}
+
+
+def test_compensations_are_told_apart_by_what_they_are_given_not_by_where_they_are():
+    a = of(attrs.evolve(A, undo=Undo("m:f", (Literal("1"),), (("x", Upstream("a")),))))
+    moved = of(attrs.evolve(A, undo=Undo("n:g", (Literal("1"),), (("x", Upstream("a")),), ("r",))))
+    others = of(attrs.evolve(A, undo=Undo("m:f", (Literal("1"),), (("y", Upstream("a")),))))
+    value = of(attrs.evolve(A, undo=Undo("m:f", (Literal("2"),), (("x", Upstream("a")),))))
+    assert digests(a) == digests(moved)
+    assert structure_digest(a) != structure_digest(others)
+    assert (structure_digest(a), inputs_digest(a)) == (structure_digest(value), inputs_digest(a))
+    assert inputs_digest(a) != inputs_digest(value)
 
 
 ASKS = Task("b", FunctionRef("x"), ("a",), wait=WaitFor(WaitKind.APPROVAL, question="now?"))

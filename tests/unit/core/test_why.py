@@ -249,7 +249,13 @@ def test_a_dead_engine_is_a_reason_and_an_unknown_one_is_none():
     assert (only(dead).cause, only(dead).actor) == (Cause.NO_ENGINE, "e-1")
     assert asked(*BEGUN, around=Around()).reasons == ()
     in_doubt = asked(*BEGUN, h.begun(), h.PAUSED, around=Around(alive=False))
-    assert causes(in_doubt) == [Cause.BEGUN, Cause.PAUSED, Cause.NO_ENGINE]
+    assert causes(in_doubt) == [Cause.IN_DOUBT, Cause.PAUSED, Cause.NO_ENGINE]
+    (upstream,) = [
+        reason
+        for reason in asked(*BEGUN, h.begun(), task=B, around=Around(alive=False)).reasons
+        if reason.cause is Cause.UPSTREAM
+    ]
+    assert [one.cause for one in upstream.because] == [Cause.IN_DOUBT]
     ended = asked(*BEGUN, h.begun(), h.done(), around=Around(alive=False))
     assert causes(ended) == [Cause.ENDED]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 from strategies import task, workflow
 
-from durable_wf.core.definition import FunctionRef, Literal, Upstream
+from durable_wf.core.definition import FunctionRef, Literal, Undo, Upstream
 from durable_wf.engine.anew import renewed, with_stored_code_of
 
 
@@ -86,3 +86,25 @@ def test_code_that_is_stored_by_value_is_not_stored_again_while_it_is_the_same()
     assert with_stored_code_of(recorded, other) is not recorded
     assert with_stored_code_of(recorded, other) == other
     assert with_stored_code_of(recorded, in_file) == in_file
+
+
+def test_a_compensation_is_given_the_recorded_values_too():
+    """What is taken back was done with these."""
+    old, new = (
+        Undo("m:undo", (Literal(day),), (("day", Literal(day)), ("rows", Upstream("a"))))
+        for day in ('"monday"', '"tuesday"')
+    )
+    recorded = workflow(attrs.evolve(given("a", day='"monday"'), undo=old))
+    today = workflow(attrs.evolve(given("a", day='"tuesday"'), undo=new))
+    today = attrs.evolve(whole(today), companions={("a~undo", "m:undo"): len})
+    found = renewed(recorded, whole(recorded), today).workflow
+    assert found.tasks[0].undo == old
+    assert found.companions == {("a~undo", "m:undo"): len}
+
+
+def test_a_compensation_that_is_new_has_the_values_of_today():
+    undo = Undo("m:undo", (Literal('"tuesday"'),))
+    recorded = workflow(given("a", day='"monday"'))
+    today = workflow(attrs.evolve(given("a", day='"monday"'), undo=undo))
+    found = renewed(recorded, whole(recorded), whole(today)).workflow
+    assert found.tasks[0].undo == undo

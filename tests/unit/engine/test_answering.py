@@ -12,6 +12,7 @@ from strategies import task, workflow
 from durable_wf.core import events as e
 from durable_wf.core.definition import WaitFor
 from durable_wf.core.status import Otherwise, RunStatus, TaskStatus, Verdict, WaitKind
+from durable_wf.engine.answering import decide_alone
 from durable_wf.engine.commands import LONGEST_COMMENT, answer_body, check_comment, signal_body
 from durable_wf.engine.control import command_live, send
 from durable_wf.engine.view import load_state
@@ -117,6 +118,14 @@ def test_of_two_that_are_decided_at_the_same_moment_one_counts(store, monkeypatc
         say(store, YES, "ann")
     monkeypatch.undo()
     assert kinds(store).count("OperatorDecided") == 1
+
+
+def test_who_reads_the_run_while_another_writes_looks_again(store):
+    """What the other has decided is not taken for something that was due."""
+    row, _ = waiting(store)
+    assert say(store, NO, "bob").accepted
+    late = Command(0, "r", Verb.ANSWER, "ann", "", 1, json.dumps({"reason": "", **YES}))
+    assert decide_alone(store.log, row, late) is None
 
 
 def test_whose_time_was_up_is_not_answered_though_nobody_has_noticed(store):

@@ -213,6 +213,42 @@ def test_one_that_is_to_come_back_comes_back_and_is_asked_about_again():
     assert rig.log.kinds("s")[5:] == ["TaskWoken", "AttemptRefused", "TaskRetryScheduled"]
 
 
+def test_who_does_not_wait_that_long_is_told_that_the_run_rests():
+    rig = Rig(seats=2)
+    live = rig.enter(pays("a", "b", "c"))
+    live.wait_s = COOLDOWN_S - 1
+    rig.turn()
+    for name in ("a", "b"):
+        rig.executor.breaks(name)
+    rig.turn()
+    assert rig.settled == ["r"]
+    assert live.state.status is RunStatus.RUNNING
+
+
+@pytest.mark.parametrize("wait_s", [None, COOLDOWN_S + 1])
+def test_who_waits_longer_is_not(wait_s):
+    rig = Rig(seats=2)
+    rig.enter(pays("a", "b", "c")).wait_s = wait_s
+    rig.turn()
+    for name in ("a", "b"):
+        rig.executor.breaks(name)
+    rig.turn()
+    assert rig.settled == []
+
+
+def test_what_waits_of_another_run_says_nothing_about_this_one():
+    """Task 0 of this one waits for a seat, task 0 of that one for the breaker."""
+    rig = opened()
+    rig.enter(pays("w"), "s", 2)
+    rig.enter(workflow(task("x"), task("y")), "u", 3)
+    rig.turn()
+    live = rig.enter(workflow(task("z")), "v", 4)
+    live.wait_s = 1.0
+    rig.turn()
+    assert live.state.running == {}
+    assert "v" not in rig.settled
+
+
 # --- half-open ------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from strategies import task, workflow
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
 from durable_wf.core.breaker import Breaker
-from durable_wf.core.circuit import What, fold
+from durable_wf.core.circuit import KEPT, What, fold
 from durable_wf.core.status import FaultKind
 from durable_wf.engine.breakers import RETRY_S
 from durable_wf.engine.inbox import POLL_S
@@ -87,7 +87,7 @@ def test_who_gets_the_lease_after_another_s_failed_probe_looks_again_and_waits()
     two.log.version = lambda: 0
     one.executor.breaks("c")
     one.turn()
-    two.loop.breakers._version = 0
+    two.loop.breakers._circuits._version = 0
     taken = []
     before = two.log.append
 
@@ -281,6 +281,19 @@ def test_the_rows_are_read_once_until_another_process_changes_something():
     assert counting.asked.count("outcomes") == 1
 
 
+def test_an_engine_that_runs_for_long_keeps_no_more_rows_than_the_store():
+    rig = Rig()
+    live = rig.enter(pays("a"))
+    rig.turn()
+    for _ in range(3 * KEPT):
+        rig.loop.breakers.note(live, i.Succeeded(1, 0, 1, "1", 5, 5), 5)
+    assert len(rig.loop.breakers.recent("pay")) == KEPT
+    assert len(rig.loop.breakers._circuits._rows["pay"]) <= 2 * KEPT
+    rig.executor.ends("a")
+    rig.turn()
+    assert len(rig.log.outcomes("pay")) == KEPT
+
+
 def test_what_waits_is_no_reason_to_look_at_the_store_all_the_time():
     rig, counting = opened(), Counting()
     rig.loop.inbox.look_no_more()
@@ -311,6 +324,22 @@ def test_tasks_of_a_run_that_is_held_no_more_are_dropped():
         rig.clock.pass_(RETRY_S)
     assert rig.executor.tasks() == ["a", "b"]
     assert rig.loop.breakers.wait_s() == float("inf")
+
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+def test_that_it_opens_and_that_it_closes_is_said_once_however_many_probes_fail(caplog):
+    rig = half_open()
+    rig.executor.breaks("c")
+    rig.turn()
+    rig.clock.pass_(COOLDOWN_S)
+    rig.turn()
+    rig.executor.ends("d")
+    rig.turn()
+    first, last = (record.message for record in caplog.records)
+    assert first.startswith("breaker 'pay' is open until 1970-01-01 00:00:31 UTC: 2 failures")
+    assert last == "breaker 'pay' is closed again"
 
 
 # --- for rules ------------------------------------------------------------------------------------

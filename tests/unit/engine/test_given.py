@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import durable_wf as wf
+from durable_wf.core.definition import Literal
 from durable_wf.core.values import classes_of, decode
 from durable_wf.engine.given import AsJson, with_values
 from durable_wf.errors import CallerError
@@ -143,3 +144,21 @@ def test_a_default_that_is_named_is_one():
     workflow, (change,) = given("limit", 100)
     assert (change.before, change.after) == ("", "100")
     assert workflow != FLOW
+
+
+def test_a_compensation_follows_the_values_of_its_task():
+    def undo(source, day, result, /, limit, hard=True):
+        pass
+
+    flow = (
+        wf.WorkflowBuilder("flow")
+        .add_task("a", extract, parameters={"source": "db"})
+        .compensate(undo)
+        .build()
+    )
+    before = flow.tasks[0].undo
+    changed, _ = with_values(flow, [extract], {"source": "web", "limit": 7})
+    after = changed.tasks[0].undo
+    assert after.args == (Literal('"web"'), *before.args[1:])
+    assert dict(after.kwargs) == {"limit": Literal("7")}
+    assert dict(before.kwargs) == {"limit": Literal("100")}

@@ -179,7 +179,7 @@ def test_a_fallback_has_time_of_its_own():
 
 def test_tasks_of_one_function_share_it():
     tasks = workflow(task("a"), task("b"), task("c"))
-    code, function_of, _ = run_code(3, "r", tasks, [len, max, len], {})
+    code, function_of, _, _ = run_code(3, "r", tasks, [len, max, len], {}, {})
     assert [*code.functions] == [len, max]
     assert [*code.names] == ["a", "b"]
     assert [*function_of] == [0, 1, 0]

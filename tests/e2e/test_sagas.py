@@ -1,0 +1,452 @@
+"""Sagas in whole engines: what is taken back, in which order, with what, and who sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from engine_rig import Gate, dwf, finish, run_python, script
+
+import durable_wf as wf
+from durable_wf.core.status import RunStatus, TaskStatus
+from durable_wf.errors import CodeChanged, NotFound, RunConflict
+
+
+@pytest.fixture(params=["sequential", "parallel"])
+def engine(request, tmp_path):
+    with wf.WorkflowEngine(tmp_path / "store", executor_type=request.param, workers=2) as made:
+        yield made
+
+
+@pytest.fixture
+def quick(tmp_path):
+    with wf.WorkflowEngine(tmp_path / "store", executor_type="sequential") as made:
+        yield made
+
+
+def note(path: Path, *words: object) -> None:
+    with path.open("a") as file:
+        file.write(" ".join(map(str, words)) + "\n")
+
+
+def noted(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def trip(path: Path, last=None, **options) -> wf.WorkflowBuilder:
+    """Three bookings, one after the other, each with its cancellation; then `last`."""
+
+    def book(what: str) -> dict:
+        return {"id": f"{what}-7"}
+
+    def cancel(what: str, result: dict) -> str:
+        note(path, "cancel", what, result["id"], wf.current().task)
+        return f"no more {what}"
+
+    def fails() -> None:
+        raise ValueError("no cars")
+
+    builder = wf.WorkflowBuilder("trip")
+    before: list[str] = []
+    for what in ("flight", "hotel", "dinner"):
+        builder.add_task(what, book, {"what": what}, compensate=cancel, **options).after(*before)
+        before = [what]
+    return builder.add_task("car", last or fails).after("dinner")
+
+
+ALL_BACK = [
+    "cancel dinner dinner-7 dinner~undo",
+    "cancel hotel hotel-7 hotel~undo",
+    "cancel flight flight-7 flight~undo",
+]
+
+
+def test_a_failed_run_takes_back_what_it_did_the_last_first(engine, tmp_path):
+    result = engine.run(trip(tmp_path / "n").build(), check=False)
+    assert noted(tmp_path / "n") == ALL_BACK
+    assert result.status is RunStatus.FAILED
+    assert result.row.cause == "task 'car' failed: no cars"
+
+
+def test_the_result_tells_what_was_taken_back(engine, tmp_path):
+    workflow = trip(tmp_path / "n").build()
+    live = engine.run(workflow, run_id="r", check=False)
+    recorded = engine.run(workflow, run_id="r", check=False)
+    for result in (live, recorded):
+        assert result.compensations() == dict.fromkeys(
+            ("dinner", "hotel", "flight"), TaskStatus.SUCCEEDED
+        )
+        assert result["hotel~undo"] == "no more hotel"
+        assert list(result.values()) == ["flight", "hotel", "dinner"]
+        assert list(result.failures()) == ["car"]
+
+
+def test_a_run_that_succeeds_takes_nothing_back(engine, tmp_path):
+    result = engine.run(trip(tmp_path / "n", last=lambda: 5).build())
+    assert not noted(tmp_path / "n")
+    assert result.compensations() == {}
+    with pytest.raises(NotFound):
+        result["hotel~undo"]
+
+
+def test_a_cancelled_run_takes_back_what_it_did(tmp_path):
+    gate = Gate(tmp_path / "gate")
+    with wf.WorkflowEngine(tmp_path / "store", workers=1) as engine:
+        handle = engine.submit(trip(tmp_path / "n", last=gate.pass_through).build(), run_id="r")
+        gate.wait_for_one()
+        engine.cancel("r")
+        assert handle.result(30).status is RunStatus.CANCELLED
+    assert noted(tmp_path / "n") == ALL_BACK
+
+
+def test_only_what_was_completed_is_taken_back(quick, tmp_path):
+    """Neither what never started, nor what failed, nor what a fallback did in its place."""
+    undone = tmp_path / "n"
+    undo = lambda: note(undone, wf.current().task)
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    workflow = (
+        wf.WorkflowBuilder("w")
+        .add_task("done", lambda: 1, compensate=undo)
+        .add_task("stood in for", fails, fallback=lambda: 2, compensate=undo)
+        .after("done")
+        .add_task("given up", fails, optional=True, compensate=undo)
+        .after("stood in for")
+        .add_task("fails", fails, compensate=undo)
+        .after("given up")
+        .add_task("never", lambda: 3, compensate=undo)
+        .after("fails")
+        .build()
+    )
+    quick.run(workflow, check=False)
+    assert noted(undone) == ["done~undo"]
+
+
+def test_a_rule_may_have_a_failed_task_taken_back_too(quick, tmp_path):
+    """Its compensation receives a `Missing` for the result that there is not."""
+    undone = tmp_path / "n"
+
+    def fails() -> None:
+        raise ValueError("half done")
+
+    undo = lambda result: note(undone, wf.current().task, type(result).__name__, result.message)
+    builder = wf.WorkflowBuilder("w").add_task("a", fails, compensate=undo)
+    quick.run(builder.on_fault(wf.compensate("to be sure")).build(), check=False)
+    assert noted(undone) == ["a~undo Missing half done"]
+
+
+def test_a_compensation_is_tried_again_by_rules_of_its_own(engine, tmp_path):
+    """The rules of the workflow are not asked."""
+    calls = tmp_path / "n"
+
+    def undo() -> None:
+        note(calls, "undo", wf.current().attempt)
+        if wf.current().attempt < 3:
+            raise ConnectionError("not now")
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    workflow = (
+        wf.WorkflowBuilder("w", rules=[wf.fail_fast()])
+        .add_task("a", lambda: 1)
+        .compensate(undo, retry=wf.retry(3, wait=0.01))
+        .add_task("b", fails)
+        .after("a")
+        .build()
+    )
+    result = engine.run(workflow, check=False)
+    assert noted(calls) == ["undo 1", "undo 2", "undo 3"]
+    assert result.compensations() == {"a": TaskStatus.SUCCEEDED}
+
+
+def test_a_compensation_may_be_given_up_by_its_rules(quick, tmp_path):
+    """The next one runs all the same, and the result names the one that did not."""
+    undone = tmp_path / "n"
+
+    def undo(what: str) -> None:
+        if what == "hotel":
+            raise ValueError("no refund")
+        note(undone, what)
+
+    builder = wf.WorkflowBuilder("w")
+    for what in ("flight", "hotel"):
+        builder.add_task(what, lambda what: what, {"what": what}).compensate(
+            undo, on_fault=wf.skip("nobody pays")
+        )
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    builder.add_task("car", fails).after("flight", "hotel")
+    result = quick.run(builder.build(), run_id="r", check=False)
+    assert noted(undone) == ["flight"]
+    assert result.compensations() == {"hotel": TaskStatus.SKIPPED, "flight": TaskStatus.SUCCEEDED}
+    shown = dwf(tmp_path / "store", "show", "r")
+    assert "taken back  1 of 2 tasks; not hotel (skipped)" in shown.stdout
+
+
+def test_a_compensation_may_fall_back_to_another_function(quick, tmp_path):
+    undone = tmp_path / "n"
+
+    def undo(what: str) -> None:
+        raise ConnectionError("the hotel does not answer")
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    workflow = (
+        wf.WorkflowBuilder("w")
+        .add_task("hotel", lambda what: what, {"what": "hotel"})
+        .compensate(undo, on_fault=wf.fallback_to(lambda what: note(undone, "by mail", what)))
+        .add_task("car", fails)
+        .after("hotel")
+        .build()
+    )
+    quick.run(workflow, check=False)
+    assert noted(undone) == ["by mail hotel"]
+
+
+# --- as it is shown -------------------------------------------------------------------------------
+
+
+def test_every_view_knows_the_added_tasks(quick, tmp_path):
+    quick.run(trip(tmp_path / "n").build(), run_id="r", check=False)
+    store = tmp_path / "store"
+    document = json.loads(dwf(store, "show", "r", "--json").stdout)
+    assert document["tasks"]["total"] == 7
+    assert document["task_states"]["hotel~undo"]["status"] == "succeeded"
+    assert document["taken_back"] == dict.fromkeys(("dinner", "hotel", "flight"), "succeeded")
+    graph = json.loads(dwf(store, "graph", "r", "--json").stdout)
+    assert graph["tasks"][5] == {
+        "task": "hotel~undo", "upstream": ["hotel", "dinner~undo"], "status": "succeeded",
+    }  # fmt: skip
+    for words in (
+        ("graph", "r"), ("logs", "r"), ("watch", "r"), ("list",), ("why", "r", "hotel~undo"),
+        ("show", "r", "--task", "hotel~undo"), ("db", "check"), ("audit", "verify"),
+        ("rules", "explain", "r", "car"),
+    ):  # fmt: skip
+        shown = dwf(store, *words)
+        assert shown.returncode == (1 if words == ("watch", "r") else 0), (words, shown.stderr)
+        assert "Traceback" not in shown.stderr
+
+
+# --- continued ------------------------------------------------------------------------------------
+
+SAGA = """
+    import os, signal, sys
+    import durable_wf as wf
+
+    STORE, MARKS, DIE = sys.argv[1:4]
+
+    def note(*words):
+        with open(MARKS, "a") as file:
+            print(*words, file=file)
+
+    def book(what):
+        return what + "-7"
+
+    def fails():
+        raise ValueError("no cars")
+
+    def cancel(what, result):
+        note("cancel", what, result)
+        if what == DIE and not os.path.exists(MARKS + ".died"):
+            open(MARKS + ".died", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    workflow = (
+        wf.WorkflowBuilder("trip")
+        .add_task("flight", book, {"what": "flight"}).compensate(cancel, retry=2)
+        .add_task("hotel", book, {"what": "hotel"}).after("flight")
+        .compensate(lambda what, result: cancel(what, result))
+        .add_task("car", fails).after("hotel")
+        .build()
+    )
+    engine = wf.WorkflowEngine(STORE, executor_type="sequential")
+    engine.run(workflow, run_id="r", check=False)
+"""
+
+
+@pytest.mark.parametrize("die", ["hotel", "flight"])
+def test_a_run_killed_while_it_takes_back_goes_on_with_that_from_the_command_line(die, tmp_path):
+    """The functions, a lambda too, are those of the script that built the workflow."""
+    marks, store = tmp_path / "marks", tmp_path / "store"
+    with script(tmp_path, SAGA, store, marks, die) as process:
+        assert finish(process)[0] == -9
+    before = dwf(store, "show", "r")
+    assert "interrupted" in before.stdout
+    rehearsed = dwf(store, "resume", "r", "--dry-run")
+    assert rehearsed.returncode == 0, rehearsed.stderr
+    assert f"{die}~undo" in rehearsed.stdout
+    resumed = dwf(store, "resume", "r")
+    assert resumed.returncode == 1, resumed.stderr
+    assert "taken back: hotel, flight" in resumed.stdout
+    expected = ["cancel hotel hotel-7", "cancel flight flight-7"]
+    expected.insert(expected.index(f"cancel {die} {die}-7"), f"cancel {die} {die}-7")
+    assert noted(marks) == expected
+
+
+def test_a_run_whose_compensations_are_not_at_hand_is_not_continued(tmp_path):
+    """Its tasks are there, in a module; the script that has their compensations is gone."""
+    store = tmp_path / "store"
+    text = """
+        import os, sys
+        import durable_wf as wf
+        from chores import where
+
+        def undo(result):
+            pass
+        builder = wf.WorkflowBuilder("w").add_task("a", where)
+        builder.compensate(undo).add_task("b", where).after("a")
+        die = lambda progress: os.kill(os.getpid(), 9)
+        engine = wf.WorkflowEngine(sys.argv[1], executor_type="sequential")
+        engine.run(builder.build(), run_id="r", on_progress=die)
+    """
+    with script(tmp_path, text, store) as process:
+        assert finish(process)[0] == -9
+    (tmp_path / "script.py").unlink()
+    refused = dwf(store, "resume", "r")
+    assert refused.returncode == 3, refused.stderr
+    assert "script.py" in refused.stderr
+
+
+def interrupted(store: Path, workflow: wf.Workflow, gate: Gate) -> None:
+    """A run `r` of this workflow whose engine was closed while its last task ran."""
+    with wf.WorkflowEngine(store, workers=1, grace_s=0) as engine:
+        handle = engine.submit(workflow, run_id="r")
+        gate.wait_for_one()
+        engine.close()
+        assert handle.done()
+
+
+def test_a_run_continued_without_its_compensations_is_refused_in_words(tmp_path):
+    gate = Gate(tmp_path / "gate")
+    store, given = tmp_path / "store", trip(tmp_path / "n", last=gate.pass_through).build()
+    interrupted(store, given, gate)
+    with wf.WorkflowEngine(store, executor_type="sequential") as engine:
+        without = trip(tmp_path / "n", last=gate.pass_through)
+        for draft in without._drafts:
+            draft.options = {**draft.options, "compensate": None}
+        with pytest.raises(RunConflict, match="its compensation was .*cancel and is none"):
+            engine.run(without.build(), run_id="r")
+        json_only = wf.Workflow.from_json(given.to_json())
+        bare = wf.Workflow(json_only.name, json_only.tasks, functions=given.functions)
+        with pytest.raises(NotFound, match="the compensation of task 'flight', .* not at hand"):
+            engine.resume("r", workflow=bare)
+        gate.open()
+        assert engine.resume("r", workflow=given).status is RunStatus.SUCCEEDED
+
+
+def test_another_compensation_is_other_code_that_has_to_be_accepted(tmp_path):
+    gate = Gate(tmp_path / "gate")
+    store = tmp_path / "store"
+    undone = tmp_path / "n"
+
+    def flow(undo):
+        builder = wf.WorkflowBuilder("w").add_task("a", lambda: 1, compensate=undo)
+        return builder.add_task("b", fails).after("a").build()
+
+    def fails() -> None:
+        gate.pass_through()
+        raise ValueError("no")
+
+    def first(result: int) -> None:
+        note(undone, "first", result)
+
+    def second(result: int) -> None:
+        note(undone, "second", result)
+
+    interrupted(store, flow(first), gate)
+    with wf.WorkflowEngine(store, executor_type="sequential") as engine:
+        with pytest.raises(CodeChanged, match="has changed: a"):
+            engine.resume("r", workflow=flow(second))
+        gate.open()
+        engine.resume("r", workflow=flow(second), accept_changes=True, check=False)
+    assert noted(undone) == ["second 1"]
+
+
+def test_a_run_of_a_prompt_keeps_its_compensations_by_value(tmp_path):
+    """There is no file to load them from; they were stored with the tasks, and signed."""
+    store, marks = tmp_path / "store", tmp_path / "marks"
+    code = f"""
+import durable_wf as wf, os, time
+def note(*words):
+    with open({str(marks)!r}, "a") as file:
+        print(*words, file=file)
+def book(what):
+    return what + "-7"
+def cancel(what, result):
+    note("cancel", what, result)
+def car():
+    if not os.path.exists({str(marks)!r} + ".died"):
+        open({str(marks)!r} + ".died", "w").close()
+        os.kill(os.getpid(), 9)
+    raise ValueError("no cars")
+builder = wf.WorkflowBuilder("trip").add_task("hotel", book, {{"what": "hotel"}})
+workflow = builder.compensate(cancel).add_task("car", car).after("hotel").build()
+wf.WorkflowEngine({str(store)!r}, executor_type="sequential").run(workflow, run_id="r")
+"""
+    assert run_python("-c", code).returncode == -9
+    resumed = dwf(store, "resume", "r")
+    assert resumed.returncode == 1, resumed.stderr
+    assert noted(marks) == ["cancel hotel hotel-7"]
+
+
+# --- tried again ----------------------------------------------------------------------------------
+
+
+def test_a_retry_does_again_what_was_taken_back(quick, tmp_path):
+    """And takes it back again when it fails once more, each task once."""
+    notes, works = tmp_path / "n", tmp_path / "works"
+
+    def book(what: str) -> str:
+        note(notes, "book", what)
+        return what
+
+    def cancel(what: str, result: str) -> None:
+        note(notes, "cancel", what)
+
+    def car() -> None:
+        if not works.exists():
+            raise ValueError("no cars")
+
+    builder = wf.WorkflowBuilder("trip")
+    builder.add_task("flight", book, {"what": "flight"}, compensate=cancel)
+    builder.add_task("hotel", book, {"what": "hotel"}, compensate=cancel).after("flight")
+    workflow = builder.add_task("car", car).after("hotel").build()
+    saga = ["book flight", "book hotel", "cancel hotel", "cancel flight"]
+    quick.run(workflow, run_id="r", check=False)
+    assert noted(notes) == saga
+    assert quick.retry("r", workflow=workflow, check=False).status is RunStatus.FAILED
+    assert noted(notes) == saga + saga
+    works.touch()
+    assert quick.retry("r", workflow=workflow).status is RunStatus.SUCCEEDED
+    assert noted(notes) == saga + saga + saga[:2]
+
+
+def test_what_a_fork_has_taken_over_it_takes_back_with_the_values_it_was_done_with(quick, tmp_path):
+    notes = tmp_path / "n"
+
+    def book(what: str) -> str:
+        return what + "-7"
+
+    def cancel(what: str, result: str) -> None:
+        note(notes, "cancel", what, result)
+
+    def fails(limit: int) -> None:
+        raise ValueError("no")
+
+    def trip_of(what: str) -> wf.Workflow:
+        builder = wf.WorkflowBuilder("trip")
+        builder.add_task("hotel", book, {"what": what}, compensate=cancel)
+        return builder.add_task("car", fails, {"limit": 1}).after("hotel").build()
+
+    first = quick.run(trip_of("hotel"), run_id="r", check=False)
+    done = next(r.n for r in first.history() if getattr(r.event, "value", "") == '"hotel-7"')
+    forked = quick.fork("r", at=done, workflow=trip_of("hotel"), set={"limit": 2}, check=False)
+    assert forked.status is RunStatus.FAILED
+    assert noted(notes) == ["cancel hotel hotel-7"] * 2
