@@ -415,3 +415,38 @@ def test_of_two_engines_that_retry_a_run_one_is_refused(failed, folder):
         assert session.store.log.row("theirs") is None
     assert ran() == ["extract", "double", "load", "load", "report"]
     assert check(open_store(folder / "s", readonly=True)) == []
+
+
+# --- what the new run is given --------------------------------------------------------------------
+
+
+def test_what_the_old_run_was_given_holds_for_the_new_one(engine):
+    BROKEN.touch()
+    given = {"tags": ["a", "b"], "metadata": {"who": "ann", "why": "x"}, "deadline": "1h"}
+    engine.run(flow(), run_id="r", check=False, **given)
+    BROKEN.unlink()
+    result = engine.retry("r", workflow=flow(), tags=["b", "c"], metadata={"why": "again"})
+    created = result.history()[0].event
+    assert created.tags == ("a", "b", "c")
+    assert dict(created.metadata) == {"who": "ann", "why": "again"}
+    assert created.deadline_at - result.created_at == 3600 * 1_000_000
+    fork = engine.fork("r", at=3, workflow=flow(), deadline="2h")
+    assert fork.history()[0].event.deadline_at - fork.created_at == 7200 * 1_000_000
+
+
+def test_an_approval_that_was_given_is_not_asked_for_again(engine):
+    flow = (
+        wf.WorkflowBuilder("w")
+        .add_task("gate", wf.approval("go on?"))
+        .add_task("work", load, parameters={"double": [1], "table": "t"}).after("gate")
+        .build()
+    )  # fmt: skip
+    BROKEN.touch()
+    engine.run(flow, run_id="r")
+    engine.approve("r", "gate")
+    engine.run(flow, run_id="r", check=False)
+    BROKEN.unlink()
+    result = engine.retry("r", workflow=flow)
+    assert (result.status, imports(result)) == (RunStatus.SUCCEEDED, [("gate", "r")])
+    asked = engine.retry("r", workflow=flow, from_="gate")
+    assert asked.status is RunStatus.RUNNING
