@@ -65,9 +65,9 @@ class Pending:
     appended: Appended
     last_run: int
     beating: beats.Beating
-    hashes: list[bytes] = attrs.field(factory=list)
-    tips: dict[int, Tip] = attrs.field(factory=dict)
-    wrote: bool = False
+    hashes: list[bytes]
+    tips: dict[int, Tip]
+    wrote: bool
 
 
 class LogWriter:
@@ -88,8 +88,8 @@ class LogWriter:
         if batch.takes or batch.drops:
             self._settle_leases(connection, batch, conflicts)
         appended = Appended({}, {}, frozenset(conflicts))
-        pending = Pending(appended, self._last_run, self._beating)
-        pending.wrote = bool(batch.payloads or batch.takes or batch.drops)
+        wrote = bool(batch.payloads or batch.takes or batch.drops)
+        pending = Pending(appended, self._last_run, self._beating, [], {}, wrote)
         if batch.appends or batch.store_events:
             self._write_events(connection, batch, pending)
         if batch.answers:
