@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -427,3 +429,27 @@ def test_what_a_fork_has_taken_over_it_takes_back_with_the_values_it_was_done_wi
     forked = quick.fork("r", at=done, workflow=trip_of("hotel"), set={"limit": 2}, check=False)
     assert forked.status is RunStatus.FAILED
     assert noted(notes) == ["cancel hotel hotel-7"] * 2
+
+
+def test_a_compensation_that_is_lost_with_its_worker_is_asked_about_like_any_task(tmp_path):
+    """Its own rules forgive losses; without any, a person is asked."""
+    notes = tmp_path / "n"
+
+    def undo(what: str) -> None:
+        note(notes, what, wf.current().attempt)
+        if wf.current().attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    builder = wf.WorkflowBuilder("w")
+    for what, retry in (("asks", None), ("again", 1)):
+        builder.add_task(what, lambda what: what, {"what": what}).compensate(undo, retry=retry)
+    workflow = builder.add_task("car", fails).after("asks", "again").build()
+    with wf.WorkflowEngine(tmp_path / "store", workers=1) as engine:
+        result = engine.run(workflow, run_id="r")
+        assert result.status is RunStatus.DRAINING
+        engine.resolve("r", result.waiting[0].task, "retry")
+        assert engine.run(workflow, run_id="r", check=False).status is RunStatus.FAILED
+    assert sorted(noted(notes)) == ["again 1", "again 2", "asks 1", "asks 2"]
