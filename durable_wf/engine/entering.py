@@ -28,7 +28,7 @@ from durable_wf.core.values import TABLE_MAX
 from durable_wf.engine import chains, code, differences, origin
 from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
-from durable_wf.engine.companions import companions_of, refuse_lost
+from durable_wf.engine.companions import companions_of, given_as, refuse_lost
 from durable_wf.engine.durations import Durations, earlier_durations
 from durable_wf.engine.fitting import refuse_misfits
 from durable_wf.engine.judging import (
@@ -42,6 +42,7 @@ from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.session import Session
 from durable_wf.engine.settings import ExecutorType, executor_type
+from durable_wf.engine.suspects import in_crash_loop, say_paused
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.errors import DurableWorkflowError, RunConflict, WrongState
 from durable_wf.recovery.chain import Rules
@@ -51,7 +52,7 @@ from durable_wf.store.port import Log
 
 log = logging.getLogger("durable_wf.engine")
 
-Canceller = Callable[[str, str], None]
+Canceller = Callable[[str, str, bool], None]
 
 
 @attrs.frozen
@@ -86,15 +87,15 @@ def enter(session: Session, workflow: Workflow, options: Options, cancel: Cancel
         return create(session, workflow, run_id, options, cancel)
     if isinstance(found, LiveRun):
         live = found
-        _refuse_other(log, row_of(live.state), workflow, lambda: live.state.workflow)
-        return _go_on(session, live, options, cancel)
+        _refuse_other(log, row_of(live.state), workflow, lambda: live.workflow)
+        return _go_on(session, live, options, cancel, insists=False)
     row = found
     _refuse_other(log, row, workflow, lambda: load_definition(log, row))
     if row.ended_at is not None:
         handle = RunHandle(row.run_id, cancel)
         handle.settle(RunResult(row, workflow, session.reader))
         return handle
-    return continue_run(session, row, workflow, options, cancel, "resume")
+    return continue_run(session, row, workflow, options, cancel, "resume", insists=False)
 
 
 def _meant(session: Session, run_id: str) -> LiveRun | RunRow | None:
@@ -200,9 +201,13 @@ def continue_run(
     options: Options,
     cancel: Canceller,
     why: str,
+    *,
+    insists: bool = True,
 ) -> RunHandle:
     """Claim an unfinished run whose engine is gone, and go on with it.
 
+    A paused one goes on to be resumed; but one that is in a crash loop only where the caller
+    `insists`, or a script that is started again and again would never come to rest.
     `workflow` brings the code; None: it is loaded as the run's definition snapshot names it.
     Raises WrongState, OwnedElsewhere, CodeChanged and the errors of loading.
     """
@@ -229,9 +234,11 @@ def continue_run(
     live.run, live.committed_n = row.run, row.n
     live.details = last_details(log, row.run, state)
     at = session.clock.now_us()
+    limit = session.settings.crash_limit
     claimed = claim(
-        log, session.store.folder.locks, row, state, session.engine, why, at, live.judge
-    )
+        log, session.store.folder.locks, row, state, session.engine, why, at, live.judge,
+        crash_limit=limit,
+    )  # fmt: skip
     if claimed.survivors:
         claimed.give(i.Release(session.engine, "an old worker is alive"), at)
         live.let_go = True
@@ -240,8 +247,11 @@ def continue_run(
         definition = _store_definition(session, workflow)
         accept = i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
         claimed.give(accept, at)
-    if why == "resume" and state.status is RunStatus.PAUSED:
-        claimed.give(i.Resume(origin.person()), at)
+    if state.status is RunStatus.PAUSED:
+        if why == "resume" and (insists or not in_crash_loop(state, limit)):
+            claimed.give(i.Resume(origin.person()), at)
+        elif in_crash_loop(state, limit):
+            say_paused(state)
     return _adopt(session, live, claimed)
 
 
@@ -259,7 +269,9 @@ def _as_recorded(row: RunRow, recorded: Workflow, given: Workflow) -> Workflow:
             hint=f"dwf resume {row.run_id}",
         )
     tasks = tuple(
-        attrs.evolve(by_name[t.name], upstream=t.upstream, args=t.args, kwargs=t.kwargs)
+        attrs.evolve(
+            given_as(by_name[t.name], t.undo), upstream=t.upstream, args=t.args, kwargs=t.kwargs
+        )
         for t in recorded.tasks
     )
     return attrs.evolve(given, tasks=tasks)
@@ -298,10 +310,21 @@ def resume(
     return continue_run(session, found, workflow, options, cancel, "resume")
 
 
-def _go_on(session: Session, live: LiveRun, options: Options, cancel: Canceller) -> RunHandle:
-    """Go on with a run of this engine's own, paused or not. Raises WrongState."""
+def _go_on(
+    session: Session,
+    live: LiveRun,
+    options: Options,
+    cancel: Canceller,
+    *,
+    insists: bool = True,
+) -> RunHandle:
+    """Go on with a run of this engine's own, paused or not; see `continue_run`. Raises
+    WrongState.
+    """
     live.wait_s, live.leaves = options.wait_s, options.leaves
     if live.state.status is RunStatus.PAUSED:
+        if not insists and in_crash_loop(live.state, session.settings.crash_limit):
+            return live.handle
         decided = session.loop.give(live, i.Resume(origin.person()))
         if decided.refused:
             raise WrongState(decided.refused)

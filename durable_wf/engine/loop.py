@@ -33,6 +33,7 @@ from durable_wf.engine.inbox import POLL_S, Inbox
 from durable_wf.engine.live import LiveRun, TooLate, lost_to_another
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
+from durable_wf.engine.suspects import CRASH_LIMIT, Suspects
 from durable_wf.engine.timers import Timers
 from durable_wf.errors import CallerError, DiskFull, PayloadMissing, StoreBusy
 from durable_wf.execute.port import Executor, Seat
@@ -63,6 +64,7 @@ class Loop:
         engine: str,
         pools: Mapping[str, int],
         settle: Callable[[LiveRun], None],
+        crash_limit: int = CRASH_LIMIT,
     ) -> None:
         self._log = store
         self._pools = PoolLeases(store, engine, pools)
@@ -70,7 +72,8 @@ class Loop:
         self._settle = settle
         self._runs: dict[int, LiveRun] = {}
         self.breakers = Breakers(store, clock, engine, self._runs)
-        self._chooser = Chooser(clock, self._pools, self.breakers, self._runs)
+        suspects = Suspects(crash_limit)
+        self._chooser = Chooser(clock, self._pools, self.breakers, self._runs, suspects)
         self._benches = self._chooser.benches
         self.beats = Beats(clock, self._benches, self._runs)
         self._draft = Draft(self._pools, self.breakers, self.beats)
@@ -130,7 +133,7 @@ class Loop:
         self._changed[live.key] = live
         self.inbox.look_again()  # commands may wait for it that this engine has passed over
         live.state.ready = live.state.all_ready()
-        self._chooser.offer(live)
+        self._chooser.take(live)
 
     def announce(self, event: StoreEvent) -> None:
         """Put a fact that belongs to no run into the next commit."""
