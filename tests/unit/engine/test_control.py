@@ -13,6 +13,7 @@ from durable_wf.engine.control import command_if_live, command_live, send, send_
 from durable_wf.engine.view import load_state
 from durable_wf.errors import NotFound, NotTrusted, OwnedElsewhere, WrongState
 from durable_wf.store import locks
+from durable_wf.store.check import check
 from durable_wf.store.opening import open_store
 from durable_wf.store.port import Answer, Batch, RunAppend, Verb
 
@@ -70,6 +71,14 @@ def test_with_no_engine_alive_a_cancel_is_decided_alone(store):
     assert kinds(store) == ["RunClaimed", "RunDraining", "TasksClosed", "RunCancelled"]
     assert store.log.row("r").status is RunStatus.CANCELLED
     assert store.log.inbox() == []
+
+
+def test_a_reason_that_utf_8_cannot_hold_is_kept_with_escapes(store):
+    put(store.log, *BEGUN)
+    send(store, "r", Verb.CANCEL, "ann", "gone: \udcff\u00e9")
+    row = store.log.row("r")
+    assert (row.status, row.cause) == (RunStatus.CANCELLED, "gone: \\udcff\u00e9")
+    assert check(store) == []
 
 
 def test_with_no_engine_alive_a_pause_lets_go_of_the_run_again(store):
