@@ -91,9 +91,7 @@ class Suspects:
             if live.key in self.held:
                 self.held -= {live.key}
         before = self.held
-        self.held = held(
-            [_seen(live, aside(live)) for live in self._runs.values()], self._limit
-        )
+        self.held = held([_seen(live, aside(live)) for live in self._runs.values()], self._limit)
         for key in self.held - before:
             live = self._runs[key]
             log.warning(

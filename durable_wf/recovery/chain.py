@@ -40,8 +40,8 @@ _REASON_MAX = 2_000
 _FACTS_MAX = 32
 _FACT_MAX = 1 << 63
 _REFUSED_US = 1_000_000
-"""The least that a task waits that its breaker did not let through: no attempt of it runs that would
-take time, so a rule that says "at once" would have it refused again as fast as the disk can write.
+"""The least that a task waits that its breaker did not let through: no attempt of it runs, which
+would take time, so a rule that says "at once" has it refused again as fast as the disk can write.
 """
 _NAME_MAX = 200
 _WHOM_MAX = 200
