@@ -212,7 +212,7 @@ def row_of(state: RunState) -> RunRow:
         ended_at=state.ended_at,
         wake_at=wake_at,
         engine=state.engine,
-        cause=state.cause,
+        cause=_whole(state.cause),
         definition=state.definition,
         structure=created.structure,
         inputs=created.inputs,
@@ -222,6 +222,13 @@ def row_of(state: RunState) -> RunRow:
         origin_n=created.origin_n,
         root=created.root,
     )
+
+
+def _whole(text: str) -> str:
+    """Text that a column of a database can hold. What people and rules say may hold characters that
+    UTF-8 has no bytes for, as the names of files do; events escape them.
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def moved_of(state: RunState) -> Moved:
