@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,10 +29,10 @@ from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import Duration, parse_limit
-from durable_wf.engine import control, entering, origin
+from durable_wf.engine import control, entering, origin, waking
 from durable_wf.engine.commands import NOTHING_MORE, Body
 from durable_wf.engine.driver import closed
-from durable_wf.engine.entering import OnRefused, Options
+from durable_wf.engine.entering import Options
 from durable_wf.engine.interrupts import handled
 from durable_wf.engine.people import People
 from durable_wf.engine.progress import OnProgress
@@ -41,6 +42,7 @@ from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of, warm_up
 from durable_wf.engine.settings import ExecutorType, settings
 from durable_wf.engine.settings import executor_type as executor_named
 from durable_wf.engine.view import load_state, row_or_raise
+from durable_wf.engine.waking import OnRefused
 from durable_wf.errors import (
     CallerError,
     DefinitionError,
@@ -221,11 +223,19 @@ class WorkflowEngine(People, Retrying):
             None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
         chosen = None if run_ids is None else tuple(run_ids)
-        refused = on_refused or entering.warn_of_refusal
+        refused = on_refused or waking.warn_of_refusal
         session = self._open(options.executor)
-        handles = session.driver.call(
-            lambda: entering.recover(session, chosen, options, self._ask_to_cancel, refused)
-        )
+        call = session.driver.call
+        found = call(lambda: waking.interrupted(session)) if chosen is None else chosen
+        handles = []
+        for at in range(0, len(found), _AT_ONCE):
+            part = found[at : at + _AT_ONCE]
+            handles += call(
+                partial(
+                    waking.recover, session, part, options, self._ask_to_cancel, refused,
+                    paused=chosen is not None,
+                )
+            )  # fmt: skip
         return [self._wait(session, handle, check=False) for handle in handles]
 
     # --- people's wishes ------------------------------------------------------------------------
@@ -307,6 +317,7 @@ class WorkflowEngine(People, Retrying):
                 store.close()
                 raise control.not_trusted(store.folder.path)
             self._session = Session(store, self._settings, rules=self._rules)
+            waking.attach(self._session)
             _close_at_exit(self)
             return self._session
 
@@ -392,7 +403,7 @@ class WorkflowEngine(People, Retrying):
             return Answer(0, run_id, False, f"not done while a script is loaded: {verb.value}")
         session, person = self._session, origin.person()
         held = session is not None and not session.is_inherited
-        if session is not None and held and session.loop.run(run_id) is not None:
+        if session is not None and held and session.loop.holds(run_id):
             if session.driver.is_driving():
                 loop = session.loop
                 loop.request(
@@ -415,6 +426,9 @@ class WorkflowEngine(People, Retrying):
 
 
 log = logging.getLogger("durable_wf.engine")
+
+_AT_ONCE = 200
+"""So many runs are taken over in one transaction."""
 
 _inherited: list[Session] = []
 """Sessions of a parent process. Kept, since to take a connection apart would touch its files."""

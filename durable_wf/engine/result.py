@@ -239,7 +239,7 @@ class RunHandle:
         self.run_id = run_id
         engine = getattr(cancel, "__self__", None)
         self._people = engine if isinstance(engine, People) else None
-        self._cancel = cancel
+        self.canceller = cancel
         self.future: Future[RunResult] = Future()
         self.future.set_running_or_notify_cancel()  # who gives up waiting does not end the run
         self._lock = threading.Lock()
@@ -257,7 +257,7 @@ class RunHandle:
 
     def cancel(self, reason: str = "") -> None:
         """Ask for the run to be cancelled; the outcome tells whether it was."""
-        self._cancel(self.run_id, reason)
+        self.canceller(self.run_id, reason)
 
     def waiting(self) -> tuple[Awaited, ...]:
         """What the tasks of the run wait for now."""
