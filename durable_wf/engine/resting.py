@@ -186,6 +186,7 @@ class Rest:
                 sleeper.handle.settle(error)
             return None
         self._host.adopt(live)
+        self.note(live)  # nothing may come of it: then it rests again
         return live
 
     def _take(self, sleeper: Sleeper) -> None:
