@@ -241,6 +241,6 @@ def live_of(state: RunState, *, key: int = 1, **fields: object) -> LiveRun:
         key, state.run_id, state.workflow, functions, {}, companions
     )
     fields.setdefault("companion_of", companion_of)
-    handle = RunHandle(state.run_id, lambda run_id, reason: None)
+    handle = RunHandle(state.run_id, lambda *given: None)
     remaining = state.graph.remaining()
     return LiveRun(key, state, code, function_of, "fake", handle, remaining, judge=judge, **fields)

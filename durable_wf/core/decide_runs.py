@@ -38,7 +38,9 @@ def claim(state: RunState, given: i.Claim, at: int) -> Decided:
     if state.status is RunStatus.PENDING:
         emit(state, events, at, e.RunStarted())
     if 0 < given.crash_limit <= state.crashes and state.status is RunStatus.RUNNING:
+        open_tasks = ", ".join(state.graph.names[index] for index in sorted(state.running)[:3])
         cause = f"crash loop: {state.crashes} engines in a row have died while it ran"
+        cause += f" (last: {open_tasks})" * bool(open_tasks)
         emit(state, events, at, e.RunPaused("recovery", cause))
     stop = fail_late(state, events, at)
     return Decided(events, judge=_take_up(state, events, at), stop=stop)

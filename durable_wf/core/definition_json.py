@@ -48,8 +48,11 @@ _DEFAULTS = {
 _PLAIN_DEFAULTS = tuple(_DEFAULTS[name] for name in _PLAIN)
 _EMPTY: tuple[object, ...] = ("", (), None)
 _PARTS_DEFAULTS = tuple(_DEFAULTS[name] for name in _PARTS)
+_RARE = ("tags", "metadata", "rules", *_PLAIN, *_PARTS)
+_RARE_DEFAULTS = tuple(_DEFAULTS[name] for name in _RARE)
 _plain_of = attrgetter(*_PLAIN)
 _parts_of = attrgetter(*_PARTS)
+_rare_of = attrgetter(*_RARE)
 
 
 def write(own: Mapping[str, Any], tasks: tuple[Task, ...]) -> str:
@@ -141,7 +144,9 @@ def _write_rest(task: Task) -> dict[str, Any]:
     written: dict[str, Any] = {}
     if task.resources is not DEFAULT_RESOURCES and task.resources != DEFAULT_RESOURCES:
         written["resources"] = _write_flat(task.resources)
-    if (values := _plain_of(task)) != _PLAIN_DEFAULTS:  # all at once: most tasks have none
+    if _rare_of(task) == _RARE_DEFAULTS:  # all at once: most tasks have none of them
+        return written
+    if (values := _plain_of(task)) != _PLAIN_DEFAULTS:
         named = zip(_PLAIN, values, _PLAIN_DEFAULTS, strict=True)
         written |= {name: value for name, value, default in named if value != default}
     if task.tags:

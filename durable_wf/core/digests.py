@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from operator import itemgetter
 
 import attrs
 
@@ -33,7 +34,7 @@ def inputs_digest(workflow: Workflow) -> str:
 
 def code_digest(workflow: Workflow) -> str:
     """The code of all tasks."""
-    return _digest([], (ascii((task.name, code_of(task))) for task in workflow.tasks))
+    return _digest([], [f"({task.name!a}, {code_of(task)!a})" for task in workflow.tasks])
 
 
 def code_of(task: Task) -> str:
@@ -53,34 +54,45 @@ def _digest(head: list[str], parts: Iterable[str]) -> str:
 
 
 def _structure(task: Task) -> str:
-    """One line of ASCII, whatever is in the names: what sorts and joins without doubt."""
+    """One line of ASCII, whatever is in the names: what sorts and joins without doubt. It is what
+    `ascii` says of a tuple, put together by hand in half of the time.
+    """
     undo = task.undo
     if undo is not None:
         own = attrs.evolve(task, undo=None)
-        arguments = [_shape(source) for source in undo.args]
-        named = sorted((name, _shape(source)) for name, source in undo.kwargs)
-        return f"{_structure(own)} undo {(arguments, named)!a}"
+        return f"{_structure(own)} undo ({_arguments(undo)})"
     if task.wait is not None:
         waits = (task.wait.kind.value, task.wait.name)
         return ascii((task.name, sorted(task.upstream), waits, task.optional))
-    if not (task.upstream or task.args or task.kwargs):  # the same line, for a third of the time
-        return f"({task.name!a}, [], [], [], {task.optional})"
-    arguments = [_shape(source) for source in task.args]
-    named = [(name, _shape(source)) for name, source in task.kwargs]
-    return ascii((task.name, sorted(task.upstream), arguments, sorted(named), task.optional))
+    upstream = ascii(sorted(task.upstream)) if task.upstream else "[]"
+    return f"({task.name!a}, {upstream}, {_arguments(task)}, {task.optional})"
 
 
-def _shape(source: Source) -> tuple[object, ...]:
+def _arguments(called: Task | Undo) -> str:
+    args = ", ".join([_shape(source) for source in called.args]) if called.args else ""
+    kwargs = ", ".join(
+        [f"({name!a}, {_shape(source)})" for name, source in _by_name(called.kwargs)]
+    )
+    return f"[{args}], [{kwargs}]"
+
+
+def _by_name(kwargs: tuple[tuple[str, Source], ...]) -> Iterable[tuple[str, Source]]:
+    return kwargs if len(kwargs) < 2 else sorted(kwargs, key=itemgetter(0))
+
+
+def _shape(source: Source) -> str:
     if isinstance(source, Literal):
-        return ("value",)
-    return ("task", source.task, *source.path)
+        return "('value',)"
+    if not source.path:
+        return f"('task', {source.task!a})"
+    return ascii(("task", source.task, *source.path))
 
 
 def _inputs(task: Task) -> str:
-    if task.undo is not None and (more := _given(task.undo)):
-        return ascii((task.name, _given(task), more))
     given = _given(task)
-    return ascii((task.name, given)) if given else ""
+    if task.undo is not None and (more := _given(task.undo)):
+        return ascii((task.name, given, more))
+    return f"({task.name!a}, {given!a})" if given else ""
 
 
 def _given(called: Task | Undo) -> list[tuple[object, str]]:

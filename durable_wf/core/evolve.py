@@ -27,14 +27,14 @@ def evolve(state: RunState, recorded: Recorded) -> None:
 
     After an error the state is worth nothing and must be dropped.
     """
-    n = recorded.n
+    n, event = recorded.n, recorded.event
     if n != state.n + 1:
         raise illegal(state, recorded, f"number {state.n + 1} should come next")
-    rule = _TASK_RULES.get(type(recorded.event))
+    rule = _TASK_RULES.get(type(event))
     if rule is None:
         _evolve_run(state, recorded)
     else:
-        _evolve_task(state, recorded, rule)
+        _evolve_task(state, recorded, event, rule)
     state.n = n
     if recorded.at > state.at:  # noqa: PLR1730 - max() is a call, made for each event
         state.at = recorded.at
@@ -64,9 +64,8 @@ _TASK_RULES: dict[type, _Rule] = {
 """TASK and ADMITS turned around, event first."""
 
 
-def _evolve_task(state: RunState, recorded: Recorded, rule: _Rule) -> None:
+def _evolve_task(state: RunState, recorded: Recorded, event: Any, rule: _Rule) -> None:
     admits, steps, effect = rule
-    event: Any = recorded.event
     index = state.graph.index.get(event.task)
     if index is None:
         raise illegal(state, recorded, "the definition has no such task")
@@ -104,6 +103,8 @@ def _evolve_run(state: RunState, recorded: Recorded) -> None:
         raise illegal(state, recorded, f"{state.unfinished} task(s) have not ended")
     state.status = after
     state.run_n = recorded.n
+    if after is RunStatus.DRAINING or after in RUN_FINAL:
+        state.deadline_at = None
     if after in RUN_FINAL:
         state.ended_at = recorded.at
         state.engine = ""
@@ -156,6 +157,7 @@ def _created(state: RunState, event: e.RunCreated, recorded: Recorded) -> None:
         raise illegal(state, recorded, f"its definition has {len(state.graph)} tasks")
     state.created = event
     state.created_at = recorded.at
+    state.deadline_at = event.deadline_at
     state.definition = event.definition
     state.code = event.code
 

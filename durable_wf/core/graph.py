@@ -107,12 +107,14 @@ class Graph:
 
         `seconds` gives the duration of a task by index; by default its estimate.
         """
-        nodes = self.nodes
+        nodes, upstream = self.nodes, self.upstream
         length = array("d", bytes(8 * len(nodes)))
+        after = array("d", length)  # the longest path of any child
         for i in reversed(self.order):
             own = estimate_of(nodes[i]) if seconds is None else seconds(i)
-            children = self.children[i]
-            length[i] = own + (max([length[c] for c in children]) if children else 0.0)
+            length[i] = whole = own + after[i]
+            for j in upstream[i]:
+                after[j] = max(after[j], whole)
         return length
 
     def levels(self) -> list[list[int]]:

@@ -25,8 +25,11 @@ PROBES = 5
 """How often the machine may fail a task and its probe before a person is asked."""
 
 FAIL, ASK, PROBE = "in doubt: fail", "in doubt: ask", "in doubt: probe"
-DECLARED = frozenset({FAIL, ASK, PROBE})
-"""The names under which what a task declares is recorded, in place of a rule's."""
+CRASH_LOOP = "crash loop"
+DECLARED = frozenset({FAIL, ASK, PROBE, CRASH_LOOP})
+"""The names under which what a task declares is recorded, in place of a rule's; and that a
+compensation is given to people since engines die over it.
+"""
 
 
 def declared(state: RunState, index: int) -> Decision | None:

@@ -68,7 +68,8 @@ class RunState:
     `waiters` are the tasks that wait in place of calling a function, `undoable` those with a
     compensation, `completed` such of them as have succeeded, in that order. Tasks from index
     `forward` on are compensations. `crashes` counts engines in a row that died while the run had
-    open attempts and got nothing done.
+    open attempts and got nothing done. `deadline_at` is when the run fails if it has not ended,
+    None once that does not matter any more.
     """
 
     run_id: str
@@ -107,6 +108,7 @@ class RunState:
     created_at: int = 0
     started_at: int | None = None
     ended_at: int | None = None
+    deadline_at: int | None = None
     engine: str = ""
     verdict: RunStatus | None = None
     cause: str = ""
@@ -130,8 +132,8 @@ class RunState:
             attempts=array("i", bytes(4 * size)),
             counts=counts,
             unfinished=size,
-            waiters=frozenset(i for i, t in enumerate(workflow.tasks) if t.wait is not None),
-            undoable=frozenset(i for i, t in enumerate(workflow.tasks) if t.undo is not None),
+            waiters=frozenset([i for i, t in enumerate(workflow.tasks) if t.wait is not None]),
+            undoable=frozenset([i for i, t in enumerate(workflow.tasks) if t.undo is not None]),
             forward=size,
         )
 
@@ -184,18 +186,10 @@ class RunState:
     @property
     def wake_at(self) -> int | None:
         """When its next timer is due (UTC microseconds), the run's deadline among them."""
-        first = min(self.waiting.values()) if self.waiting else None
-        deadline = self.deadline_at
-        if deadline is None or (first is not None and first < deadline):
-            return first
-        return deadline
-
-    @property
-    def deadline_at(self) -> int | None:
-        """When the run fails if it has not ended; None once that does not matter any more."""
-        if self.created is None or self.status is _DRAINING or self.status in RUN_FINAL:
-            return None
-        return self.created.deadline_at
+        if not self.waiting:
+            return self.deadline_at
+        first = min(self.waiting.values())
+        return first if self.deadline_at is None else min(first, self.deadline_at)
 
 
 def row_of(state: RunState) -> RunRow:

@@ -1,7 +1,8 @@
 """Choosing: which ready tasks of all runs start now, on which executor.
 
 Owns: the executors with their schedulers, the runs with tasks that became ready, and the tasks that
-wait for a pool that other engines hold; those that wait for a breaker are `breakers.py`'s.
+wait for a pool that other engines hold; those that wait for a breaker are `breakers.py`'s, and runs
+that wait for their turn `suspects.py`'s.
 Must never: announce or start what it has chosen; the loop does, in this order.
 Read next: `loop.py`; `core/scheduler.py`, which orders and admits; `pools.py`.
 """
@@ -19,6 +20,7 @@ from durable_wf.engine.breakers import Breakers
 from durable_wf.engine.clock import Clock
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.pools import RETRY_S, PoolLeases
+from durable_wf.engine.suspects import Suspects
 from durable_wf.execute.port import Executor, Seat
 
 
@@ -53,12 +55,18 @@ class Chooser:
     """Fills the executors. `runs` are those that the loop holds, by key."""
 
     def __init__(
-        self, clock: Clock, pools: PoolLeases, breakers: Breakers, runs: Mapping[int, LiveRun]
+        self,
+        clock: Clock,
+        pools: PoolLeases,
+        breakers: Breakers,
+        runs: Mapping[int, LiveRun],
+        suspects: Suspects | None = None,
     ) -> None:
         self.benches: dict[str, Bench] = {}
         self._clock = clock
         self._pools = pools
         self._breakers = breakers
+        self._suspects = suspects or Suspects()
         self._runs = runs
         self._ready: dict[int, LiveRun] = {}
         self._later: list[tuple[float, int, int]] = []
@@ -71,6 +79,10 @@ class Chooser:
         """Where a task of a run is to run."""
         return self.benches[live.state.task(index).executor or live.executor]
 
+    def take(self, live: LiveRun) -> None:
+        """A run has come into the hands of this engine."""
+        self._suspects.take(live)
+
     def offer(self, live: LiveRun) -> None:
         """Tasks of this run became ready."""
         self._ready[live.key] = live
@@ -78,6 +90,7 @@ class Chooser:
     def forget(self, live: LiveRun) -> None:
         """The run is held no more."""
         self._ready.pop(live.key, None)
+        self._suspects.forget(live)
 
     @property
     def is_offered(self) -> bool:
@@ -88,6 +101,10 @@ class Chooser:
         """What starts now. Each pick must be started."""
         if self._later:
             self._queue_later()
+        if self._suspects.in_use:
+            for live in self._suspects.released():
+                live.state.ready = live.state.all_ready()
+                self.offer(live)
         if self._breakers.in_use:
             for run, index in self._breakers.released():
                 self._offer_again(run, index)
@@ -110,6 +127,8 @@ class Chooser:
         for live in waiting.values():
             ready = live.state.ready
             live.state.ready = []
+            if live.key in self._suspects.held or live.equip is not None:
+                continue  # it comes again when it is released, or has its code
             tasks = live.state.workflow.tasks
             for index in ready:
                 task = tasks[index]
@@ -159,7 +178,7 @@ class Chooser:
 
     def _question(self, run: int, index: int) -> Question | None:
         live = self._runs.get(run)
-        found = None if live is None else live.question(index)
+        found = None if live is None or run in self._suspects.held else live.question(index)
         if live is None or found is None or found.task.breaker is None:
             return found
         return found if self._breakers.admits(live, index) else None

@@ -22,6 +22,7 @@ from durable_wf.core.judge import judge
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import FaultKind
 from durable_wf.core.summary import RunRow
+from durable_wf.engine.suspects import ask_a_person
 from durable_wf.errors import OwnedElsewhere, WrongState
 from durable_wf.execute.clearing import clear_worker
 from durable_wf.execute.mark import read_beat, read_mark
@@ -91,16 +92,17 @@ def claim(
     at: int,
     judge: Callable[[RunState, int], i.Decision] = judge,
     *,
+    crash_limit: int = 0,
     kill: bool = True,
 ) -> Claimed:
     """Decide the claim of a run whose engine is gone, and the fate of its open attempts.
 
     Kills what is left of the old workers. Where one will not die, the run is paused with that
-    cause and its attempts stay open. Without `kill` this only tells what it would come to if all
-    of them died.
+    cause and its attempts stay open. A run over which `crash_limit` engines in a row have died is
+    paused too (0: never). Without `kill` this only tells what it would come to if all of them died.
     """
-    claimed = Claimed(state, judge=judge)
-    if refused := claimed.give(i.Claim(engine, why), at):
+    claimed = Claimed(state, judge=ask_a_person(judge, crash_limit))
+    if refused := claimed.give(i.Claim(engine, why, crash_limit), at):
         raise WrongState(refused)
     claimed.survivors = _clear(state.running.values(), locks) if kill else []
     if claimed.survivors:

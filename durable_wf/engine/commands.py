@@ -31,7 +31,8 @@ def command_input(command: Command) -> i.Command:
     """
     match command.verb:
         case Verb.CANCEL:
-            return i.Cancel(command.actor, command.reason)
+            compensate = json.loads(command.body).get("compensate") is not False
+            return i.Cancel(command.actor, command.reason, compensate=compensate)
         case Verb.PAUSE:
             return i.Pause(command.actor, command.reason)
         case Verb.RESUME:
@@ -70,6 +71,13 @@ def accepted(command: Command) -> str:
     """What the sender of a command is told whose wish is followed."""
     said = json.loads(command.body).get("verdict", "") if command.verb is Verb.ANSWER else ""
     return f"{said or command.verb.value} accepted"
+
+
+def cancel_body(*, compensate: bool) -> Body:
+    """The body of a cancel, but for its reason."""
+    if not isinstance(compensate, bool):
+        raise CallerError(f"compensate must be True or False, not {compensate!r:.60}")
+    return NOTHING_MORE if compensate else {"compensate": False}
 
 
 # --- what people say ------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import attrs
 
 from durable_wf.authoring import loading
 from durable_wf.core.compensation import SUFFIX
-from durable_wf.core.definition import Task, Workflow
+from durable_wf.core.definition import Task, Undo, Workflow
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL, RunStatus
 from durable_wf.errors import NotFound
@@ -96,6 +96,15 @@ def are_changed(recorded: Task, given: Task) -> bool:
         new.args,
         new.kwargs,
     )
+
+
+def given_as(task: Task, undo: Undo | None) -> Task:
+    """The task, its compensation called as in the recorded one: it takes back what was done with
+    these values.
+    """
+    if task.undo is None or undo is None:
+        return task
+    return attrs.evolve(task, undo=attrs.evolve(task.undo, args=undo.args, kwargs=undo.kwargs))
 
 
 def _name(label: str) -> str:

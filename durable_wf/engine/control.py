@@ -113,6 +113,7 @@ def send_all(
     actor: str,
     reason: str = "",
     wait_s: float = ANSWER_S,
+    more: Body = NOTHING_MORE,
 ) -> Iterator[tuple[str, Answer | DurableWorkflowError]]:
     """The same for many runs, and what became of each: its answer, or why it was refused.
 
@@ -124,7 +125,7 @@ def send_all(
         raise not_trusted(store.folder.path)
     posted: list[tuple[RunRow, Command, int | None]] = []
     for run_id in run_ids:
-        at, body = SystemClock().now_us(), _body(reason, NOTHING_MORE)
+        at, body = SystemClock().now_us(), _body(reason, more)
         command = Command(0, run_id, verb, actor, "", at, body)
         try:
             row = row_or_raise(store.log, run_id)
@@ -255,4 +256,10 @@ def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer:
         lock.path.unlink(missing_ok=True)
     if appended.conflicts:
         raise OwnedElsewhere(f"run {row.run_id} has just been taken by an engine", hint="try again")
-    return Answer(0, row.run_id, True, accepted(command))
+    text = accepted(command)
+    if state.compensating:
+        left = len(state.tasks) - state.forward
+        text += (
+            f"; {left} tasks are to be taken back, which an engine does: dwf resume {row.run_id}"
+        )
+    return Answer(0, row.run_id, True, text)

@@ -321,7 +321,7 @@ def enter(
         found = loaded(old, log)
     else:
         found = Renewed(wish.workflow)
-    if wish.kind is Kind.RETRY and chains.newest(log, old.row).run_id != old.row.run_id:
+    if wish.kind is Kind.RETRY and _is_retried(session, old.row):
         raise WrongState(
             f"run {old.row.run_id} is being retried already", hint=f"dwf show {old.row.run_id}"
         )
@@ -342,6 +342,14 @@ def enter(
     if on_plan is not None:
         on_plan(made)
     return handle
+
+
+def _is_retried(session: Session, row: RunRow) -> bool:
+    """Whether somebody has been quicker, perhaps in a commit that this engine has yet to make."""
+    if chains.newest(session.store.log, row).run_id != row.run_id:
+        return True
+    made = (live.state.created for live in session.loop.runs())
+    return any(one is not None and one.root and one.origin == row.run_id for one in made)
 
 
 def _options(wish: Wish, old: Old, workflow: Workflow, options: Options, made: Plan) -> Options:

@@ -28,7 +28,7 @@ from durable_wf.core.values import TABLE_MAX
 from durable_wf.engine import chains, code, differences, origin
 from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
-from durable_wf.engine.companions import companions_of, refuse_lost
+from durable_wf.engine.companions import companions_of, given_as, refuse_lost
 from durable_wf.engine.durations import Durations, earlier_durations
 from durable_wf.engine.fitting import refuse_misfits
 from durable_wf.engine.judging import (
@@ -42,6 +42,7 @@ from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.session import Session
 from durable_wf.engine.settings import ExecutorType, executor_type
+from durable_wf.engine.suspects import in_crash_loop, say_paused
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.errors import RunConflict, WrongState
 from durable_wf.recovery.chain import Rules
@@ -50,7 +51,7 @@ from durable_wf.store.port import Log
 
 log = logging.getLogger("durable_wf.engine")
 
-Canceller = Callable[[str, str], None]
+Canceller = Callable[[str, str, bool], None]
 
 
 @attrs.frozen
@@ -85,15 +86,15 @@ def enter(session: Session, workflow: Workflow, options: Options, cancel: Cancel
         return create(session, workflow, run_id, options, cancel)
     if isinstance(found, LiveRun):
         live = found
-        _refuse_other(log, row_of(live.state), workflow, lambda: live.state.workflow)
-        return _go_on(session, live, options, cancel)
+        _refuse_other(log, row_of(live.state), workflow, lambda: live.workflow)
+        return _go_on(session, live, options, cancel, insists=False)
     row = found
     _refuse_other(log, row, workflow, lambda: load_definition(log, row))
     if row.ended_at is not None:
         handle = RunHandle(row.run_id, cancel)
         handle.settle(RunResult(row, workflow, session.reader))
         return handle
-    return continue_run(session, row, workflow, options, cancel, "resume")
+    return continue_run(session, row, workflow, options, cancel, "resume", insists=False)
 
 
 def _meant(session: Session, run_id: str) -> LiveRun | RunRow | None:
@@ -200,9 +201,13 @@ def continue_run(
     options: Options,
     cancel: Canceller,
     why: str,
+    *,
+    insists: bool = True,
 ) -> RunHandle:
     """Claim an unfinished run whose engine is gone, and go on with it.
 
+    A paused one goes on to be resumed; but one that is in a crash loop only where the caller
+    `insists`, or a script that is started again and again would never come to rest.
     `workflow` brings the code; None: it is loaded as the run's definition snapshot names it.
     Raises WrongState, OwnedElsewhere, CodeChanged and the errors of loading.
     """
@@ -224,9 +229,11 @@ def continue_run(
     live.run, live.committed_n = row.run, row.n
     live.details = last_details(log, row.run, state)
     at = session.clock.now_us()
+    limit = session.settings.crash_limit
     claimed = claim(
-        log, session.store.folder.locks, row, state, session.engine, why, at, live.judge
-    )
+        log, session.store.folder.locks, row, state, session.engine, why, at, live.judge,
+        crash_limit=limit,
+    )  # fmt: skip
     if claimed.survivors:
         claimed.give(i.Release(session.engine, "an old worker is alive"), at)
         live.let_go = True
@@ -235,8 +242,11 @@ def continue_run(
         definition = store_definition(session, workflow)
         accept = i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
         claimed.give(accept, at)
-    if why == "resume" and state.status is RunStatus.PAUSED:
-        claimed.give(i.Resume(origin.person()), at)
+    if state.status is RunStatus.PAUSED:
+        if why == "resume" and (insists or not in_crash_loop(state, limit)):
+            claimed.give(i.Resume(origin.person()), at)
+        elif in_crash_loop(state, limit):
+            say_paused(state)
     return _adopt(session, live, claimed)
 
 
@@ -269,7 +279,9 @@ def _as_recorded(row: RunRow, recorded: Workflow, given: Workflow) -> Workflow:
             hint=f"dwf resume {row.run_id}",
         )
     tasks = tuple(
-        attrs.evolve(by_name[t.name], upstream=t.upstream, args=t.args, kwargs=t.kwargs)
+        attrs.evolve(
+            given_as(by_name[t.name], t.undo), upstream=t.upstream, args=t.args, kwargs=t.kwargs
+        )
         for t in recorded.tasks
     )
     return attrs.evolve(given, tasks=tasks)
@@ -308,22 +320,33 @@ def resume(
     return continue_run(session, found, workflow, options, cancel, "resume")
 
 
-def _go_on(session: Session, live: LiveRun, options: Options, cancel: Canceller) -> RunHandle:
-    """Go on with a run of this engine's own, paused or not. Raises WrongState."""
+def _go_on(
+    session: Session,
+    live: LiveRun,
+    options: Options,
+    cancel: Canceller,
+    *,
+    insists: bool = True,
+) -> RunHandle:
+    """Go on with a run of this engine's own, paused or not; see `continue_run`. Raises
+    WrongState.
+    """
     live.wait_s, live.leaves = options.wait_s, options.leaves
+    session.loop.after_commit(lambda: _settle_if_at_rest(session, live))
     if live.state.status is RunStatus.PAUSED:
+        if not insists and in_crash_loop(live.state, session.settings.crash_limit):
+            return live.handle
         decided = session.loop.give(live, i.Resume(origin.person()))
         if decided.refused:
             raise WrongState(decided.refused)
     if live.handle.done():  # it told of the pause, or of its rest; the outcome needs a new one
         live.handle = RunHandle(live.run_id, cancel)
-    session.loop.after_commit(lambda: _settle_if_at_rest(session, live))
     return live.handle
 
 
 def _settle_if_at_rest(session: Session, live: LiveRun) -> None:
     """Nothing may happen to the run that would have somebody told how it stands."""
-    if live.rests(session.clock.now_us()):
+    if live.settled or live.rests(session.clock.now_us()):
         session.settle(live)
 
 

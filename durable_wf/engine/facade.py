@@ -30,7 +30,7 @@ from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import Duration, parse_limit
 from durable_wf.engine import control, entering, origin, waking
-from durable_wf.engine.commands import NOTHING_MORE, Body
+from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body
 from durable_wf.engine.driver import closed
 from durable_wf.engine.entering import Options
 from durable_wf.engine.interrupts import handled
@@ -41,6 +41,7 @@ from durable_wf.engine.retrying import Retrying
 from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of, warm_up
 from durable_wf.engine.settings import ExecutorType, settings
 from durable_wf.engine.settings import executor_type as executor_named
+from durable_wf.engine.suspects import CRASH_LIMIT
 from durable_wf.engine.view import load_state, row_or_raise
 from durable_wf.engine.waking import OnRefused
 from durable_wf.errors import (
@@ -66,6 +67,8 @@ class WorkflowEngine(People, Retrying):
     "sequential" (the calling thread). `workers` processes share `cpus` cores, `memory` bytes,
     `gpus` devices and named `pools`. At the end, running attempts get `grace_s` seconds to finish.
     `rules` are asked about every task that failed, after the workflow's own.
+    A run over which `crash_limit` engines in a row have died is paused when it is taken up again
+    (0: never).
     `trust` lets a store that another user made be written and its code be imported.
 
     A context manager; `close` is also called when the interpreter exits.
@@ -84,6 +87,7 @@ class WorkflowEngine(People, Retrying):
         grace_s: float = 10.0,
         trust: bool = False,
         rules: Sequence[Rule] = (),
+        crash_limit: int = CRASH_LIMIT,
     ) -> None:
         path = Path(store) if store is not None else find_store() or default_store()
         self._path = path.absolute()
@@ -96,6 +100,7 @@ class WorkflowEngine(People, Retrying):
             pools=pools,
             grace_s=grace_s,
             trust=trust,
+            crash_limit=crash_limit,
         )
         self._rules = named_all(rules)
         self._session: Session | None = None
@@ -240,9 +245,11 @@ class WorkflowEngine(People, Retrying):
 
     # --- people's wishes ------------------------------------------------------------------------
 
-    def cancel(self, run_id: str, reason: str = "") -> Answer:
-        """End a run; what runs is stopped. Raises NotFound, WrongState."""
-        return self._command(run_id, Verb.CANCEL, reason)
+    def cancel(self, run_id: str, reason: str = "", *, compensate: bool = True) -> Answer:
+        """End a run; what runs is stopped, what has succeeded is taken back where tasks say how,
+        unless `compensate` is False. Raises NotFound, WrongState.
+        """
+        return self._command(run_id, Verb.CANCEL, reason, cancel_body(compensate=compensate))
 
     def pause(self, run_id: str, reason: str = "") -> Answer:
         """Start nothing more in a run; what runs may finish. Raises NotFound, WrongState."""
@@ -421,8 +428,8 @@ class WorkflowEngine(People, Retrying):
         finally:
             store.close()
 
-    def _ask_to_cancel(self, run_id: str, reason: str) -> None:
-        self.cancel(run_id, reason)
+    def _ask_to_cancel(self, run_id: str, reason: str, compensate: bool) -> None:
+        self.cancel(run_id, reason, compensate=compensate)
 
 
 log = logging.getLogger("durable_wf.engine")

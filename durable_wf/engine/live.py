@@ -25,6 +25,7 @@ from durable_wf.engine.companions import Companions
 from durable_wf.engine.judging import Fallbacks
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle
+from durable_wf.errors import OwnedElsewhere
 from durable_wf.execute.port import (
     NO_LIMITS,
     Absent,
@@ -253,6 +254,22 @@ class LiveRun:
             payload = fetch(value.digest)
         producer = self._function(upstream) if self.state.past else self.function_of[upstream]
         return Given(value, source.path, producer, payload, source.task)
+
+
+def lost_to_another(live: LiveRun) -> OwnedElsewhere:
+    """What is said of a run that another engine has written to."""
+    run_id = live.run_id
+    if live.committed_n:
+        return OwnedElsewhere(
+            f"run {run_id}: another engine has written to it; this one has let go",
+            hint=f"dwf show {run_id}",
+        )
+    created = live.state.created
+    retried = created.origin if created is not None and created.root else ""
+    what = f"has just retried run {retried}" if retried else "has just made a run of this id"
+    return OwnedElsewhere(
+        f"run {run_id} was not made: another engine {what}", hint=f"dwf show {retried or run_id}"
+    )
 
 
 def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:

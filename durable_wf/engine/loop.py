@@ -30,12 +30,13 @@ from durable_wf.engine.commands import accepted, command_input
 from durable_wf.engine.drafting import Draft
 from durable_wf.engine.fetching import PayloadCache
 from durable_wf.engine.inbox import POLL_S, Inbox
-from durable_wf.engine.live import LiveRun, TooLate
+from durable_wf.engine.live import LiveRun, TooLate, lost_to_another
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.resting import Rest
+from durable_wf.engine.suspects import CRASH_LIMIT, Suspects
 from durable_wf.engine.timers import Timers
-from durable_wf.errors import CallerError, DiskFull, OwnedElsewhere, PayloadMissing, StoreBusy
+from durable_wf.errors import CallerError, DiskFull, PayloadMissing, StoreBusy
 from durable_wf.execute.port import Executor, Seat
 from durable_wf.store.port import Answer, Appended, Batch, Command, Log
 
@@ -64,6 +65,7 @@ class Loop:
         engine: str,
         pools: Mapping[str, int],
         settle: Callable[[LiveRun], None],
+        crash_limit: int = CRASH_LIMIT,
     ) -> None:
         self._log = store
         self._pools = PoolLeases(store, engine, pools)
@@ -71,7 +73,8 @@ class Loop:
         self._settle = settle
         self._runs: dict[int, LiveRun] = {}
         self.breakers = Breakers(store, clock, engine, self._runs)
-        self._chooser = Chooser(clock, self._pools, self.breakers, self._runs)
+        suspects = Suspects(crash_limit)
+        self._chooser = Chooser(clock, self._pools, self.breakers, self._runs, suspects)
         self._benches = self._chooser.benches
         self.beats = Beats(clock, self._benches, self._runs)
         self._draft = Draft(self._pools, self.breakers, self.beats)
@@ -136,6 +139,7 @@ class Loop:
         self._changed[live.key] = live
         self.inbox.look_again()  # commands may wait for it that this engine has passed over
         live.state.ready = live.state.all_ready()
+        self._chooser.take(live)
         self.offer(live)
 
     def offer(self, live: LiveRun) -> None:
@@ -392,12 +396,7 @@ class Loop:
                 if bench is not None:
                     bench.executor.cancel(live.key, index, attempt.started.attempt, 0.0)
             self.forget(live)
-            live.handle.settle(
-                OwnedElsewhere(
-                    f"run {run_id}: another engine has written to it; this one has let go",
-                    hint=f"dwf show {run_id}",
-                )
-            )
+            live.handle.settle(lost_to_another(live))
 
     def _act(self) -> None:
         """After the commit: answer, stop what must stop, tell onlookers, let go of what ended."""

@@ -29,6 +29,7 @@ from durable_wf.engine.companions import companions_of, refuse_lost
 from durable_wf.engine.fitting import misfits
 from durable_wf.engine.judging import Judge, fallbacks_of, refuse_lost_fallbacks, rules_named
 from durable_wf.engine.settings import ExecutorType, Settings
+from durable_wf.engine.suspects import CRASH_LIMIT
 from durable_wf.engine.view import load_definition
 from durable_wf.errors import DurableWorkflowError
 from durable_wf.recovery.chain import Rules
@@ -151,7 +152,8 @@ def rehearse(
     if settings is not None:
         refused += misfits(workflow, settings.capacity, settings.executor, _enforces)
     judge = Judge(chain, time.monotonic, lambda key: endings(store.log.outcomes(key)))
-    acted = _act(store, row, state, why, at, judge)
+    limit = CRASH_LIMIT if settings is None else settings.crash_limit
+    acted = _act(store, row, state, why, at, judge, limit)
     lost, new = _other_rules(recorded, workflow)
     return attrs.evolve(
         acted, changed=tuple(changed), no_code=no_code, refused=tuple(refused),
@@ -188,7 +190,9 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
-def _act(store: Store, row: RunRow, state: RunState, why: str, at: int, judge: Judge) -> Rehearsal:
+def _act(
+    store: Store, row: RunRow, state: RunState, why: str, at: int, judge: Judge, crash_limit: int
+) -> Rehearsal:
     """Claim the run in memory, and see what comes of it."""
     before, locks = list(state.tasks), store.folder.locks
     open_before = dict(state.running)
@@ -199,7 +203,9 @@ def _act(store: Store, row: RunRow, state: RunState, why: str, at: int, judge: J
         judged.append(found)
         return found.decision
 
-    claimed = claim(store.log, locks, row, state, "rehearsal", why, at, ask, kill=False)
+    claimed = claim(
+        store.log, locks, row, state, "rehearsal", why, at, ask, crash_limit=crash_limit, kill=False
+    )
     events = (recorded.event for recorded in claimed.events)
     returned = [event.task for event in events if isinstance(event, AttemptReturned)]
     if why == "resume" and state.status is RunStatus.PAUSED:

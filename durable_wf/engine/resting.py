@@ -58,7 +58,7 @@ class Sleeper:
     wait_s: float | None
     leaves: bool
     accept_changes: bool
-    cancel: Callable[[str, str], None]
+    cancel: Callable[[str, str, bool], None]
     workflow: Workflow | None = None
     handle: RunHandle | None = None
     on_progress: OnProgress | None = None

@@ -235,7 +235,7 @@ def compensations(log: Log, run: int, n: int) -> dict[str, TaskStatus]:
 class RunHandle:
     """A submitted run. `await handle` and `handle.result()` both wait for its outcome."""
 
-    def __init__(self, run_id: str, cancel: Callable[[str, str], None]) -> None:
+    def __init__(self, run_id: str, cancel: Callable[[str, str, bool], None]) -> None:
         self.run_id = run_id
         engine = getattr(cancel, "__self__", None)
         self._people = engine if isinstance(engine, People) else None
@@ -255,9 +255,11 @@ class RunHandle:
         """
         return self.future.result(timeout_s)
 
-    def cancel(self, reason: str = "") -> None:
-        """Ask for the run to be cancelled; the outcome tells whether it was."""
-        self.canceller(self.run_id, reason)
+    def cancel(self, reason: str = "", *, compensate: bool = True) -> None:
+        """Ask for the run to be cancelled; the outcome tells whether it was. See
+        `WorkflowEngine.cancel`.
+        """
+        self.canceller(self.run_id, reason, compensate)
 
     def waiting(self) -> tuple[Awaited, ...]:
         """What the tasks of the run wait for now."""

@@ -93,7 +93,7 @@ class Retrying:
         on_progress: OnProgress | None = None,
         on_plan: OnPlan | None = None,
     ) -> RunHandle:
-        """The same in the background; the handle can be awaited."""
+        """As `retry`, in the background; the handle can be awaited."""
         wish = _wish(Kind.RETRY, run_id, None, from_, set, self._given(workflow), new_id)
         options = self._options(
             None, executor_type, tags, metadata, on_progress, None, deadline,
@@ -180,7 +180,7 @@ class Retrying:
         on_progress: OnProgress | None = None,
         on_plan: OnPlan | None = None,
     ) -> RunHandle:
-        """The same in the background; the handle can be awaited."""
+        """As `fork`, in the background; the handle can be awaited."""
         wish = _wish(Kind.FORK, run_id, at, (), set, self._given(workflow), new_id)
         options = self._options(
             None, executor_type, tags, metadata, on_progress, None, deadline,
@@ -241,7 +241,7 @@ class Retrying:
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult: ...
 
     @abstractmethod
-    def _ask_to_cancel(self, run_id: str, reason: str) -> None: ...
+    def _ask_to_cancel(self, run_id: str, reason: str, compensate: bool) -> None: ...
 
 
 def _wish(

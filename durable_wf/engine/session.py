@@ -68,7 +68,14 @@ class Session:
         self.clock = clock or SystemClock()
         self.lock = locks.create(store.folder.locks, f"e-{secrets.token_hex(4)}")
         self.engine = self.lock.name
-        self.loop = Loop(store.log, self.clock, self.engine, settings.capacity.pools, self.settle)
+        self.loop = Loop(
+            store.log,
+            self.clock,
+            self.engine,
+            settings.capacity.pools,
+            self.settle,
+            settings.crash_limit,
+        )
         self.driver = Driver(self.loop, self.clock, self.engine, settings.grace_s)
         self.driver.let_go = self.lock.release
         self.pid = os.getpid()

@@ -15,6 +15,7 @@ from enum import Enum
 import attrs
 
 from durable_wf.core.resources import Capacity
+from durable_wf.engine.suspects import CRASH_LIMIT
 from durable_wf.errors import CallerError
 
 
@@ -49,6 +50,7 @@ def machine_memory() -> int:
 @attrs.frozen
 class Settings:
     """`workers` processes share `capacity`; `grace_s` is what running attempts get at the end.
+    A run over which `crash_limit` engines in a row have died is paused (0: never).
     `given` is what of the capacity was asked for, not found on the machine: it is recorded.
     """
 
@@ -57,6 +59,7 @@ class Settings:
     capacity: Capacity
     grace_s: float
     trust: bool
+    crash_limit: int = CRASH_LIMIT
     given: tuple[tuple[str, str], ...] = ()
 
 
@@ -70,6 +73,7 @@ def settings(
     pools: Mapping[str, int] | None,
     grace_s: float,
     trust: bool,
+    crash_limit: int = CRASH_LIMIT,
 ) -> Settings:
     """Check and complete what the caller gave. Raises CallerError."""
     limits: list[object] = [cpus, memory, gpus, grace_s, workers]
@@ -88,9 +92,13 @@ def settings(
     for pool, units in (pools or {}).items():
         if type(units) is not int or units < 1:
             raise CallerError(f"pool {pool!r} has {units} units: at least one is needed")
+    if type(crash_limit) is not int or crash_limit < 0:
+        raise CallerError(
+            f"crash_limit={crash_limit!r:.60}: a number of engines is needed; 0 means no limit"
+        )
     capacity = Capacity(cores, memory, gpus, dict(pools or {}))
     recorded = _recorded(cpus=cpus, memory=memory, gpus=gpus or None, pools=pools or {})
-    return Settings(executor_type(executor), count, capacity, grace_s, trust, recorded)
+    return Settings(executor_type(executor), count, capacity, grace_s, trust, crash_limit, recorded)
 
 
 def _recorded(

@@ -30,6 +30,7 @@ from durable_wf.engine.resting import Sleeper
 from durable_wf.engine.result import RunHandle
 from durable_wf.engine.session import Session
 from durable_wf.engine.settings import executor_type
+from durable_wf.engine.suspects import in_crash_loop, say_paused
 from durable_wf.engine.view import row_or_raise
 from durable_wf.errors import DurableWorkflowError, OwnedElsewhere
 from durable_wf.execute.port import RunCode
@@ -138,7 +139,13 @@ def take_over(
         options.wait_s, options.leaves, options.on_progress,
     )  # fmt: skip
     live.accept_changes = options.accept_changes
-    claimed = claim(store, session.store.folder.locks, row, state, session.engine, "recover", now)
+    limit = session.settings.crash_limit
+    claimed = claim(
+        store, session.store.folder.locks, row, state, session.engine, "recover", now,
+        crash_limit=limit,
+    )  # fmt: skip
+    if state.status is RunStatus.PAUSED and in_crash_loop(state, limit):
+        say_paused(state)
     live.pending = claimed.events
     session.loop.adopt(live)
     return live.handle

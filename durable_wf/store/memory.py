@@ -221,11 +221,10 @@ class MemoryLog:
 
     def _conflicts(self, batch: Batch) -> set[str]:
         conflicts: set[str] = set()
-        seen: set[str] = set()
         for one in batch.appends:
-            if one.run_id in seen or not self._fits(one):
+            others = [other for other in batch.appends if other is not one]
+            if any(_collide(one, other) for other in others) or not self._fits(one):
                 conflicts.add(one.run_id)
-            seen.add(one.run_id)
         for answer in batch.answers:
             command = self.command(answer.command)
             if command is None or command.answer is not None:
@@ -233,6 +232,9 @@ class MemoryLog:
         return conflicts
 
     def _fits(self, one: RunAppend) -> bool:
+        retried = (row.origin for row in self.shelf.rows.values() if row.root and not row.imported)
+        if one.retries and one.retries in retried:
+            return False
         run = self.shelf.runs.get(one.run_id, 0)
         return run == one.run and len(self.shelf.streams.get(run, ()) if run else ()) == (
             one.expected_n
@@ -285,6 +287,10 @@ class MemoryLog:
     def _commit(self) -> None:
         self.shelf.commits += 1
         self._own_commits += 1
+
+
+def _collide(one: RunAppend, other: RunAppend) -> bool:
+    return one.run_id == other.run_id or "" != one.retries == other.retries
 
 
 def _check_numbers(one: RunAppend) -> None:

@@ -39,6 +39,14 @@ class RunAppend:
     row: RunRow | Moved
 
     @property
+    def retries(self) -> str:
+        """The run whose retry this makes; "" where it makes none, or one that is a copy."""
+        row = self.row
+        if self.run or not isinstance(row, RunRow) or row.imported or not row.root:
+            return ""
+        return row.origin
+
+    @property
     def ends(self) -> bool:
         """Whether the run has ended with these events."""
         return isinstance(self.row, RunRow) and self.row.ended_at is not None
@@ -109,8 +117,9 @@ class Appended:
 
     `runs` maps run id -> surrogate and `first_seq` run id -> seq of its first event of the batch
     (its events have consecutive seqs). `conflicts` names the runs whose `expected_n` was wrong, or
-    whose id exists already, or whose lease was taken by another: nothing of theirs was written,
-    their inbox answers neither; the rest of the batch was.
+    whose id exists already, or which retry a run that has a retry already, or whose lease was taken
+    by another: nothing of theirs was written, their inbox answers neither; the rest of the batch
+    was.
     """
 
     runs: dict[str, int]

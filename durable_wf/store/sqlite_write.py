@@ -39,6 +39,7 @@ _INSERT_PAYLOAD = (  # one that is there stays, unless it is damaged
     "ON CONFLICT (digest) DO UPDATE SET data = excluded.data WHERE data <> excluded.data"
 )
 _TIP = "SELECT n, hash FROM events WHERE run = ? ORDER BY n DESC LIMIT 1"
+_RETRIED = "SELECT 1 FROM runs WHERE origin = ? AND origin <> '' AND root <> '' AND imported = 0"
 
 STORE_STREAM = 0
 """The surrogate of the store's own stream; its public id is ""."""
@@ -64,9 +65,9 @@ class Pending:
     appended: Appended
     last_run: int
     beating: beats.Beating
-    hashes: list[bytes] = attrs.field(factory=list)
-    tips: dict[int, Tip] = attrs.field(factory=dict)
-    wrote: bool = False
+    hashes: list[bytes]
+    tips: dict[int, Tip]
+    wrote: bool
 
 
 class LogWriter:
@@ -87,8 +88,8 @@ class LogWriter:
         if batch.takes or batch.drops:
             self._settle_leases(connection, batch, conflicts)
         appended = Appended({}, {}, frozenset(conflicts))
-        pending = Pending(appended, self._last_run, self._beating)
-        pending.wrote = bool(batch.payloads or batch.takes or batch.drops)
+        wrote = bool(batch.payloads or batch.takes or batch.drops)
+        pending = Pending(appended, self._last_run, self._beating, [], {}, wrote)
         if batch.appends or batch.store_events:
             self._write_events(connection, batch, pending)
         if batch.answers:
@@ -171,6 +172,8 @@ class LogWriter:
             taken = connection.execute(
                 "SELECT 1 FROM runs WHERE run_id = ?", (append.run_id,)
             ).fetchone()
+            if taken is None and (retried := append.retries):
+                taken = connection.execute(_RETRIED, (retried,)).fetchone()
             return taken is None and append.expected_n == 0
         tip = self._tip(connection, append.run)
         return tip is not None and tip.n == append.expected_n and tip.run_id == append.run_id
@@ -242,8 +245,12 @@ class LogWriter:
 
 
 def _doubled(appends: Sequence[RunAppend]) -> set[str]:
-    """The runs that a batch names more than once."""
-    return {run_id for run_id, times in Counter(a.run_id for a in appends).items() if times > 1}
+    """The runs that a batch names more than once, and those that retry the same one."""
+    ids = Counter(append.run_id for append in appends)
+    retried = Counter(append.retries for append in appends)
+    return {
+        a.run_id for a in appends if ids[a.run_id] > 1 or (a.retries and retried[a.retries] > 1)
+    }
 
 
 def _update_row(connection: sqlite3.Connection, run: int, row: RunRow | Moved) -> None:

@@ -98,6 +98,24 @@ def test_the_same_new_id_twice_in_a_batch_is_a_conflict(world):
     assert world.log.row("r1") is None
 
 
+def test_a_run_is_retried_once(world):
+    """By whoever comes first: the next retry is one of the retry."""
+    birth = {"origin": "a", "root": "a"}
+    world.log.append(batch(create("a"), create("a.2", **birth)))
+    assert world.another().append(batch(create("mine", **birth))).conflicts == {"mine"}
+    done = world.log.append(batch(create("x", origin="a.2", root="a"), create("y")))
+    assert (done.conflicts, done.runs.keys()) == (frozenset(), {"x", "y"})
+    assert not world.log.append(batch(create("a.f1", origin="a", origin_n=3))).conflicts
+    assert not world.log.append(batch(create("copy", imported=True, **birth))).conflicts
+
+
+def test_the_same_run_retried_twice_in_a_batch_is_a_conflict(world):
+    birth = {"origin": "a", "root": "a"}
+    both = batch(create("a"), create("a.2", **birth), create("mine", **birth))
+    assert world.log.append(both).conflicts == {"a.2", "mine"}
+    assert [row.run_id for row in world.log.rows()] == ["a"]
+
+
 def test_a_run_that_is_not_there_is_a_conflict(world):
     assert world.log.append(batch(extend(7, "r7", 1))).conflicts == {"r7"}
 

@@ -12,10 +12,12 @@ from engine_rig import kinds
 import durable_wf as wf
 from durable_wf.core.events import AttemptSucceeded, RunCreated, TaskImported
 from durable_wf.core.status import RunStatus
+from durable_wf.engine import entering
 from durable_wf.errors import (
     CallerError,
     CodeChanged,
     NotFound,
+    OwnedElsewhere,
     RunConflict,
     RunFailed,
     WrongState,
@@ -380,3 +382,71 @@ def test_what_was_taken_over_is_taken_back_when_the_retry_fails(engine):
     assert ran()[4:] == ["pay", "book~undo"]
     engine.retry("r", set={"hotel": "B", "nights": 3}, workflow=trip(), check=False)
     assert Path("marks").read_text().splitlines()[-1].endswith("undone B 3 booked B")
+
+
+# --- who comes first ------------------------------------------------------------------------------
+
+
+def test_a_run_is_retried_by_one_only(failed):
+    """Also within one engine, before anything of the first retry is in the log."""
+    first = failed.submit_retry("nightly", workflow=flow())
+    with pytest.raises(WrongState, match="is being retried already|is running|would run again"):
+        failed.retry("nightly", new_id="mine", workflow=flow())
+    assert first.result(30).status is RunStatus.SUCCEEDED
+    assert ran().count("load") == 2
+
+
+def test_of_two_engines_that_retry_a_run_one_is_refused(failed, folder):
+    """However they interleave: the second one has read the run before the first had written."""
+    with wf.WorkflowEngine(folder / "s", executor_type="sequential") as other:
+        session = other._open()
+        before = entering.create
+
+        def late(*args):
+            made = before(*args)
+            if args[2] == "theirs":  # the other engine is just about to commit
+                assert failed.retry("nightly", workflow=flow()).run_id == "nightly.2"
+            return made
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(entering, "create", late)
+            with pytest.raises(OwnedElsewhere, match="another engine has just retried run nightly"):
+                other.retry("nightly", new_id="theirs", workflow=flow())
+        assert session.store.log.row("theirs") is None
+    assert ran() == ["extract", "double", "load", "load", "report"]
+    assert check(open_store(folder / "s", readonly=True)) == []
+
+
+# --- what the new run is given --------------------------------------------------------------------
+
+
+def test_what_the_old_run_was_given_holds_for_the_new_one(engine):
+    BROKEN.touch()
+    given = {"tags": ["a", "b"], "metadata": {"who": "ann", "why": "x"}, "deadline": "1h"}
+    engine.run(flow(), run_id="r", check=False, **given)
+    BROKEN.unlink()
+    result = engine.retry("r", workflow=flow(), tags=["b", "c"], metadata={"why": "again"})
+    created = result.history()[0].event
+    assert created.tags == ("a", "b", "c")
+    assert dict(created.metadata) == {"who": "ann", "why": "again"}
+    assert created.deadline_at - result.created_at == 3600 * 1_000_000
+    fork = engine.fork("r", at=3, workflow=flow(), deadline="2h")
+    assert fork.history()[0].event.deadline_at - fork.created_at == 7200 * 1_000_000
+
+
+def test_an_approval_that_was_given_is_not_asked_for_again(engine):
+    flow = (
+        wf.WorkflowBuilder("w")
+        .add_task("gate", wf.approval("go on?"))
+        .add_task("work", load, parameters={"double": [1], "table": "t"}).after("gate")
+        .build()
+    )  # fmt: skip
+    BROKEN.touch()
+    engine.run(flow, run_id="r")
+    engine.approve("r", "gate")
+    engine.run(flow, run_id="r", check=False)
+    BROKEN.unlink()
+    result = engine.retry("r", workflow=flow)
+    assert (result.status, imports(result)) == (RunStatus.SUCCEEDED, [("gate", "r")])
+    asked = engine.retry("r", workflow=flow, from_="gate")
+    assert asked.status is RunStatus.RUNNING

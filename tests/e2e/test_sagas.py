@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from engine_rig import Gate, dwf, finish, run_python, script
+from engine_rig import Gate, dwf, finish, run_python, script, wait_for
 
 import durable_wf as wf
 from durable_wf.core.status import RunStatus, TaskStatus
-from durable_wf.errors import CodeChanged, NotFound, RunConflict
+from durable_wf.errors import CallerError, CodeChanged, NotFound, RunConflict
 
 
 @pytest.fixture(params=["sequential", "parallel"])
@@ -98,6 +98,42 @@ def test_a_cancelled_run_takes_back_what_it_did(tmp_path):
         engine.cancel("r")
         assert handle.result(30).status is RunStatus.CANCELLED
     assert noted(tmp_path / "n") == ALL_BACK
+
+
+def test_a_run_may_be_cancelled_and_left_as_it_is(tmp_path):
+    gate, store = Gate(tmp_path / "gate"), tmp_path / "store"
+    with wf.WorkflowEngine(store, workers=1) as engine:
+        for run_id in ("api", "handle", "dwf"):
+            workflow = trip(tmp_path / "n", last=gate.pass_through).build()
+            handle = engine.submit(workflow, run_id=run_id)
+            wait_for(lambda: gate.came() > 0, "the task")
+            (tmp_path / "gate.came").unlink()
+            if run_id == "api":
+                engine.cancel(run_id, compensate=False)
+            elif run_id == "handle":
+                handle.cancel(compensate=False)
+            else:
+                assert dwf(store, "cancel", run_id, "--no-compensate").returncode == 0
+            assert handle.result(30).status is RunStatus.CANCELLED
+            assert handle.result().compensations() == {}
+        with pytest.raises(CallerError, match="compensate must be True or False"):
+            engine.cancel("api", compensate="no")
+    assert not noted(tmp_path / "n")
+
+
+def test_an_interrupted_run_that_is_cancelled_takes_back_when_it_goes_on(tmp_path):
+    """Nothing starts without an engine; who cancels is told how to start one."""
+    marks, store = tmp_path / "marks", tmp_path / "store"
+    with script(tmp_path, SAGA, store, marks, "car") as process:
+        assert finish(process)[0] == -9
+    cancelled = dwf(store, "cancel", "r")
+    assert cancelled.returncode == 0
+    assert "2 tasks are to be taken back, which an engine does: dwf resume r" in cancelled.stderr
+    assert not noted(marks)
+    assert "interrupted" in dwf(store, "show", "r").stdout
+    resumed = dwf(store, "resume", "r")
+    assert resumed.returncode == 8, resumed.stderr
+    assert noted(marks) == ["cancel hotel hotel-7", "cancel flight flight-7"]
 
 
 def test_only_what_was_completed_is_taken_back(quick, tmp_path):
@@ -250,6 +286,8 @@ SAGA = """
         return what + "-7"
 
     def fails():
+        if DIE == "car":
+            os.kill(os.getpid(), signal.SIGKILL)
         raise ValueError("no cars")
 
     def cancel(what, result):

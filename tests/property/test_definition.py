@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
+import attrs
 import cattrs
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from durable_wf.core.definition import (
     WaitFor,
     Workflow,
 )
-from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
+from durable_wf.core.digests import code_digest, code_of, inputs_digest, structure_digest
 from durable_wf.core.resources import Resources
 from durable_wf.core.status import InDoubt, Otherwise, WaitKind
 
@@ -132,6 +134,55 @@ def test_cattrs_reads_the_same_from_what_is_written(workflow):
     for task in data["tasks"]:
         task["function"] = data["functions"][task["function"]]
     assert CONVERTER.structure(data["tasks"], tuple[Task, ...]) == workflow.tasks
+
+
+def plain_digests(workflow):
+    """The lines behind the digests as `ascii` says them of plain tuples."""
+
+    def shape(source):
+        if isinstance(source, Literal):
+            return ("value",)
+        return ("task", source.task, *source.path)
+
+    def arguments(called):
+        named = sorted((name, shape(source)) for name, source in called.kwargs)
+        return [shape(source) for source in called.args], named
+
+    def structure(task):
+        if task.undo is not None:
+            own = structure(attrs.evolve(task, undo=None))
+            return f"{own} undo {arguments(task.undo)!a}"
+        if task.wait is not None:
+            waits = (task.wait.kind.value, task.wait.name)
+            return ascii((task.name, sorted(task.upstream), waits, task.optional))
+        return ascii((task.name, sorted(task.upstream), *arguments(task), task.optional))
+
+    def given(called):
+        named = sorted((k, arg.value) for k, arg in called.kwargs if isinstance(arg, Literal))
+        return [(k, a.value) for k, a in enumerate(called.args) if isinstance(a, Literal)] + named
+
+    def inputs(task):
+        undone = given(task.undo) if task.undo is not None else []
+        if undone:
+            return ascii((task.name, given(task), undone))
+        return ascii((task.name, given(task))) if given(task) else ""
+
+    def digest(head, lines):
+        text = "\n".join([*head, *sorted(lines)])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    return (
+        digest([workflow.name], map(structure, workflow.tasks)),
+        digest([], filter(None, map(inputs, workflow.tasks))),
+        digest([], (ascii((task.name, code_of(task))) for task in workflow.tasks)),
+    )
+
+
+@given(workflows)
+def test_digests_are_those_of_plain_tuples(workflow):
+    """They stand in stores: another way to make them must give the same."""
+    ours = (structure_digest(workflow), inputs_digest(workflow), code_digest(workflow))
+    assert ours == plain_digests(workflow)
 
 
 @given(workflows, st.randoms())

@@ -27,6 +27,7 @@ from durable_wf.cli.exits import Exit
 from durable_wf.cli.picking import pick
 from durable_wf.cli.states import INTERRUPTED, OnlyShown, RunShown
 from durable_wf.core.status import RUN_FINAL, RunStatus
+from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body
 from durable_wf.engine.control import send, send_all
 from durable_wf.engine.origin import person
 from durable_wf.errors import DurableWorkflowError
@@ -50,25 +51,39 @@ CHANGES: dict[Verb, frozenset[RunShown]] = {
     epilog=examples(
         ("dwf cancel @last", ""),
         ("dwf cancel etl-2026 -m 'wrong input'", "with a reason that the log keeps"),
+        ("dwf cancel trip-7 --no-compensate", "leave what it did as it is"),
         ("dwf cancel --workflow etl --since 7d", "all of them, after a question"),
     ),
 )
 @wanted_options("cancel")
 @reason_option
+@click.option(
+    "--no-compensate", "leave", is_flag=True, help="Take nothing back of what has succeeded."
+)
 @trust_option
 @json_option("Print JSON Lines, one run a line.")
 @pass_settings
 def cancel(
-    settings: Settings, *, reason: str, trust: bool, as_json: bool, **asked: Unpack[Asked]
+    settings: Settings,
+    *,
+    reason: str,
+    leave: bool,
+    trust: bool,
+    as_json: bool,
+    **asked: Unpack[Asked],
 ) -> int:
-    """End runs for good. What runs is stopped; what has finished is kept.
+    """End runs for good. What runs is stopped; results are kept.
 
-    Tasks that run get an exception first and are killed when they do not end. A cancelled run
-    cannot be resumed. More than one run, or a filter, is asked about first.
+    Tasks that run get an exception first and are killed when they do not end. What has succeeded
+    is taken back, the last first, where tasks say how (compensate=). A cancelled run cannot be
+    resumed. More than one run, or a filter, is asked about first.
 
     Exit code: 0 all were cancelled, 4 one was refused, 7 one has not been answered yet.
     """
-    return _tell_all(settings, Verb.CANCEL, reason, wanted_of(asked), trust=trust, as_json=as_json)
+    return _tell_all(
+        settings, Verb.CANCEL, reason, wanted_of(asked), cancel_body(compensate=not leave),
+        trust=trust, as_json=as_json,
+    )  # fmt: skip
 
 
 @click.command(
@@ -101,24 +116,27 @@ def _tell_all(
     verb: Verb,
     reason: str,
     wanted: Wanted,
+    more: Body = NOTHING_MORE,
     *,
     trust: bool,
     as_json: bool,
 ) -> int:
     if wanted.is_one:
-        return tell(settings, wanted.names[0], verb, reason, trust=trust, as_json=as_json)
+        return tell(settings, wanted.names[0], verb, reason, more, trust=trust, as_json=as_json)
     store = open_store(settings.store, trust=trust)
     try:
         found = chosen_runs(store, wanted, verb.value, CHANGES[verb])
         run_ids = [row.run_id for row, _ in found]
-        return report(verb.value, sent(store, run_ids, verb, reason), as_json=as_json)
+        return report(verb.value, sent(store, run_ids, verb, reason, more), as_json=as_json)
     finally:
         store.close()
 
 
-def sent(store: Store, run_ids: list[str], verb: Verb, reason: str) -> Iterator[Told]:
+def sent(
+    store: Store, run_ids: list[str], verb: Verb, reason: str, more: Body = NOTHING_MORE
+) -> Iterator[Told]:
     """Give a command to runs; what became of each."""
-    for run_id, answer in send_all(store, run_ids, verb, person(), reason):
+    for run_id, answer in send_all(store, run_ids, verb, person(), reason, more=more):
         if isinstance(answer, DurableWorkflowError):
             yield Told(run_id, accepted=False, text=answer.message)
         else:
@@ -127,13 +145,20 @@ def sent(store: Store, run_ids: list[str], verb: Verb, reason: str) -> Iterator[
 
 
 def tell(
-    settings: Settings, run: str, verb: Verb, reason: str, *, trust: bool, as_json: bool
+    settings: Settings,
+    run: str,
+    verb: Verb,
+    reason: str,
+    more: Body = NOTHING_MORE,
+    *,
+    trust: bool,
+    as_json: bool,
 ) -> int:
     """Send a command to one run and tell what became of it. Raises what `send` raises."""
     store = open_store(settings.store, trust=trust)
     try:
         run_id = pick(store.log, run).run_id
-        answer = send(store, run_id, verb, person(), reason)
+        answer = send(store, run_id, verb, person(), reason, more=more)
     finally:
         store.close()
     if as_json:

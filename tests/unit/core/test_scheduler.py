@@ -22,6 +22,7 @@ from durable_wf.core.scheduler import (
     _Queue,
     is_tiny,
 )
+from durable_wf.core.status import InDoubt
 
 TWO_CORES = Capacity(cpu=2)
 CAPACITY = Capacity(cpu=3, memory=1_000, gpu=2, pools={"db": 1, "api": 3})
@@ -294,6 +295,9 @@ NOT_TINY = {
     "has a timeout": (task("a", timeout_s=1.0), 5),
     "has a deadline": (task("a", deadline_s=1.0), 5),
     "must send heartbeats": (task("a", heartbeat_s=1.0), 5),
+    "must not run twice": (task("a", in_doubt=InDoubt.FAIL), 5),
+    "asks when in doubt": (task("a", in_doubt=InDoubt.ASK), 5),
+    "has a probe": (task("a", in_doubt=InDoubt.PROBE, probe="jobs:probe"), 5),
     "has a memory limit": (task("a", memory_limit=1 << 20), 5),
     "needs something": (task("a", resources=Resources(cpu=0.5)), 5),
     "uses a pool": (task("a", resources=Resources(pools=(("db", 1),))), 5),

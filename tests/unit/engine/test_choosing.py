@@ -8,7 +8,7 @@ from loop_rig import FakeClock, FakeExecutor, TellingLog, live_of
 from strategies import task, workflow
 
 from durable_wf.core import events as e
-from durable_wf.core.evolve import replay
+from durable_wf.core.evolve import evolve, replay
 from durable_wf.core.resources import Capacity, Ledger, Resources
 from durable_wf.core.state import RunState
 from durable_wf.engine.breakers import Breakers
@@ -111,3 +111,84 @@ def test_a_task_whose_pool_another_engine_holds_is_asked_for_again_later():
     assert rig.tasks() == []
     rig.clock.s += RETRY_S
     assert rig.tasks() == ["a"]
+
+
+# --- runs over which engines have died ------------------------------------------------------------
+
+WIDE = workflow(task("a"), task("b"))
+
+
+def suspects(rig, *keys, crashes=2):
+    """As many runs, each at its last chance, come into the hands of the engine."""
+    lives = []
+    for key in keys:
+        live = rig.offer(WIDE, key)
+        live.state.crashes = crashes
+        live.state.ready = live.state.all_ready()
+        rig.chooser.take(live)
+        lives.append(live)
+    return lives
+
+
+def runs(rig):
+    """The keys of the runs whose tasks start now."""
+    found = []
+    for _, pick in rig.chooser.choose():
+        pick.seat.queued += 1
+        found.append(pick.run)
+        live = rig.runs[pick.run]
+        name = live.state.graph.names[pick.index]
+        evolve(live.state, recorded(e.AttemptStarted(name, 1, "w", 1, 1), after=live.state.n)[0])
+    return found
+
+
+def test_of_two_runs_at_their_last_chance_one_starts_and_then_the_other(caplog):
+    rig = Rig()
+    first, second = suspects(rig, 1, 2)
+    assert runs(rig) == [1, 1]
+    assert "run r2 waits for its turn: 2 engines in a row have died while it ran" in caplog.text
+    assert runs(rig) == []
+    first.state.crashes = 0  # it has got on
+    assert runs(rig) == [2, 2]
+    assert second.state.crashes == 2
+
+
+def test_the_next_one_starts_when_the_one_before_has_ended():
+    rig = Rig()
+    first, _ = suspects(rig, 1, 2)
+    runs(rig)
+    del rig.runs[1]
+    rig.chooser.forget(first)
+    assert runs(rig) == [2, 2]
+
+
+def test_other_runs_start_beside_them():
+    rig = Rig(cpus=8.0)
+    suspects(rig, 1, 2)
+    rig.offer(WIDE, 3)
+    assert sorted(runs(rig)) == [1, 1, 3, 3]
+
+
+def test_what_was_queued_already_waits_too_and_is_not_lost():
+    """There was no room for it before the run that goes first came."""
+    rig = Rig(cpus=1.0)
+
+    def next_one():
+        for seat in rig.seats["fake"]:
+            seat.queued = 0
+        return runs(rig)
+
+    (first,) = suspects(rig, 1, crashes=1)
+    assert next_one() == [1], "the second of its tasks stays in the queue"
+    (last,) = suspects(rig, 2)
+    first.state.running.clear()
+    assert next_one() == [2]
+    assert next_one() == [2], "and not the one in the queue"
+    last.state.crashes = 0
+    assert next_one() == [1]
+
+
+def test_runs_that_have_a_chance_left_start_together():
+    rig = Rig()
+    suspects(rig, 1, 2, crashes=1)
+    assert sorted(runs(rig)) == [1, 1, 2, 2]

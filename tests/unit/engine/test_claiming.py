@@ -173,6 +173,17 @@ def test_a_fault_that_nobody_had_judged_is_judged_by_the_claim(log, tmp_path):
     assert kinds(claimed) == ["RunClaimed", "TaskFailed", "RunDraining", "TasksClosed", "RunFailed"]
 
 
+@pytest.mark.parametrize(("limit", "paused"), [(3, True), (4, False), (0, False)])
+def test_a_run_over_which_so_many_engines_have_died_is_paused(log, tmp_path, limit, paused):
+    """Its attempt is decided about, and waits with it."""
+    died = [e.RunClaimed(f"e-{k}", "recover") for k in (2, 3)]
+    row, state = put(log, *BEGUN, begun(), *died)
+    claimed = claim(log, tmp_path, row, state, "e-4", "recover", 1_000, crash_limit=limit)
+    expected = ["RunClaimed", *["RunPaused"] * paused, "AttemptFailed", "TaskRetryScheduled"]
+    assert kinds(claimed)[: len(expected)] == expected
+    assert (state.status is RunStatus.PAUSED) is paused
+
+
 def test_an_old_worker_that_will_not_die_pauses_the_run(log, tmp_path, monkeypatch):
     """Its attempt stays open: nobody may decide about what may still run."""
     asked = []

@@ -203,7 +203,7 @@ def test_the_times_are_those_of_the_row(shop):
 
 @pytest.fixture
 def handle():
-    return RunHandle("r", lambda run_id, reason: None)
+    return RunHandle("r", lambda *given: None)
 
 
 def test_the_first_outcome_stands(handle):
@@ -263,5 +263,6 @@ def test_a_cancellation_is_asked_for_not_assumed():
     asked = []
     handle = RunHandle("r", lambda *given: asked.append(given))
     handle.cancel("enough")
-    assert asked == [("r", "enough")]
+    handle.cancel(compensate=False)
+    assert asked == [("r", "enough", True), ("r", "", False)]
     assert not handle.done()

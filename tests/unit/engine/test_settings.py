@@ -95,3 +95,14 @@ def test_executors_are_found_by_name_and_the_error_lists_them():
 def test_a_machine_has_memory_and_cores():
     assert module.machine_memory() > 1 << 20
     assert usable_cpus() >= 1
+
+
+@pytest.mark.parametrize("limit", [-1, 2.5, True, "3", None])
+def test_a_crash_limit_is_a_number_of_engines(limit):
+    with pytest.raises(CallerError, match="crash_limit"):
+        made(crash_limit=limit)
+
+
+def test_the_crash_limit_is_three_unless_told_otherwise():
+    assert made().crash_limit == 3
+    assert made(crash_limit=0).crash_limit == 0
