@@ -384,12 +384,13 @@ class WorkflowEngine(People, Retrying):
         )
 
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult:
-        try:
-            with handled(session.driver, handle.run_id):
-                session.driver.wait(handle.future)
-        except Interrupted:
-            self._after_interrupt()
-            raise
+        if not handle.done():
+            try:
+                with handled(session.driver, handle.run_id):
+                    session.driver.wait(handle.future)
+            except Interrupted:
+                self._after_interrupt()
+                raise
         result = handle.result(0)
         if result.row.ended_at is None:
             session.driver.run_in_background()  # somebody may want to wake it
