@@ -11,8 +11,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-import click
-
 from durable_wf.cli.context import out, say
 from durable_wf.cli.decisions import decision_words
 from durable_wf.cli.documents import Document, dumps
@@ -28,14 +26,6 @@ from durable_wf.store.opening import Store
 from durable_wf.store.trust import is_trusted
 
 _SHOWN = 5
-
-dry_run_option = click.option(
-    "--dry-run",
-    "rehearse",
-    is_flag=True,
-    help="Say what would be reused, run again, wait and be decided by which rule. Nothing is run "
-    "and nothing is written; the code is loaded, as it would be to continue.",
-)
 
 
 def dry_run(

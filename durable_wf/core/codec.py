@@ -7,10 +7,10 @@ Read next: `events.py`.
 
 A body is compact JSON with readable keys; fields at their default are left out. Two kinds make up
 nearly the whole log, AttemptStarted and AttemptSucceeded: they have hand-made code. The others are
-written by `_plain` (importing cattrs and having it make its functions would take 50 ms of a first
-run) and read by cattrs. A property test proves all of it equal to what cattrs alone would do. A
-stored value stands in the body of its AttemptSucceeded as it is, always last, so that its exact
-text can be cut out again.
+written and read by the types of their fields, as cattrs would do it, which takes longer to import
+than a small run takes. A property test proves all of it equal to what cattrs alone does, and it is
+asked about bodies that cannot be read. A stored value stands in the body of its AttemptSucceeded as
+it is, always last, so that its exact text can be cut out again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import attrs
 
 from durable_wf.core.definition import PayloadRef, Value
 from durable_wf.core.events import KINDS, AttemptStarted, AttemptSucceeded, Event, OutputRef
+from durable_wf.core.reading import reader
 from durable_wf.errors import HistoryError
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
@@ -35,8 +36,11 @@ Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTS: Mapping[str, tuple[Upcast, ...]] = {}
 """Kind -> its upcasts from version 1 on. A kind with k upcasts is at version k + 1."""
 
-_BESIDE = frozenset({"task", "attempt"})
+BESIDE = frozenset({"task", "attempt"})
 """Fields that are columns of the log."""
+
+_LAST = BESIDE | {"value"}
+"""The same of an event that ends with its value."""
 
 _VALUE = ',"value":'
 _INT = "(0|[1-9][0-9]*)"
@@ -58,7 +62,7 @@ def encode(event: Event) -> tuple[str, str, int, str]:
         return "AttemptStarted", event.task, event.attempt, body
     task: str = getattr(event, "task", "")
     attempt: int = getattr(event, "attempt", 0)
-    return GENERAL.tag(event), task, attempt, _dumps(_plain_fields(event, _BESIDE))
+    return OWN.tag(event), task, attempt, _dumps(_plain_fields(event, BESIDE))
 
 
 def decode(kind: str, task: str, attempt: int, body: str) -> Event:
@@ -71,7 +75,13 @@ def decode(kind: str, task: str, attempt: int, body: str) -> Event:
         process = _started_process(body)
         if process is not None:
             return AttemptStarted(task, attempt, *process)
-    return GENERAL.decode(kind, task, attempt, body)
+    try:
+        return OWN.decode(kind, task, attempt, body)
+    except HistoryError:
+        # cattrs is heavy; here it has the last word, and says what is wrong
+        from durable_wf.core.codec_general import GENERAL
+
+        return GENERAL.decode(kind, task, attempt, body)
 
 
 # --- the two kinds that fill the log ------------------------------------------------------------
@@ -124,7 +134,7 @@ def _tail(value: Value) -> str:
     """The end of a body: the value's own text, or the reference to its payload."""
     if type(value) is str:
         return f"{_VALUE}{value}}}"
-    return f',"ref":{_dumps(GENERAL.unstructure(value))}}}'
+    return f',"ref":{_dumps(_plain_fields(value))}}}'
 
 
 # --- all kinds ------------------------------------------------------------------------------------
@@ -148,7 +158,7 @@ def _plain(value: Any) -> Any:
 
 
 class Codec:
-    """The general way, through cattrs, for all kinds in `kinds`."""
+    """All kinds in `kinds`, by the types of their fields."""
 
     def __init__(
         self, kinds: Mapping[str, type], upcasts: Mapping[str, tuple[Upcast, ...]]
@@ -159,7 +169,6 @@ class Codec:
             cls: name + (f"/{len(upcasts[name]) + 1}" if upcasts.get(name) else "")
             for name, cls in kinds.items()
         }
-        self._converter: Any = None
 
     def encode(self, event: Event) -> tuple[str, str, int, str]:
         """As `encode` of this module."""
@@ -200,19 +209,15 @@ class Codec:
             raise ValueError(f"{sorted(doubled)} stand in the body")
         own = attrs.fields_dict(cls)
         fields.update((key, value) for key, value in beside.items() if key in own)
-        return self.converter.structure(fields, cls)
+        return self.structure(fields, cls)
+
+    def structure(self, fields: dict[str, Any], cls: type) -> Any:
+        """The event, or value in one, with these fields."""
+        return reader(cls)(fields)
 
     def unstructure(self, value: Any) -> dict[str, Any]:
         """The fields of an event, or of a value in one, that stand in its JSON."""
-        fields: dict[str, Any] = self.converter.unstructure(value)
-        return fields
-
-    @property
-    def converter(self) -> Any:
-        """The cattrs converter, made when it is first needed."""
-        if self._converter is None:
-            self._converter = _make_converter(tuple(self._kinds.values()))
-        return self._converter
+        return _plain_fields(value, _LAST if type(value) is AttemptSucceeded else BESIDE)
 
     def _name_and_version(self, kind: str) -> tuple[str, int]:
         name, _, digits = kind.partition("/")
@@ -237,43 +242,8 @@ class Codec:
                 raise ValueError("the value is cut off")
             return head + "}", rest[:-1]
         fields = json.loads(body)
-        ref = self.converter.structure(fields.pop("ref"), PayloadRef)
+        ref = self.structure(fields.pop("ref"), PayloadRef)
         return _dumps(fields), ref
-
-
-def _make_converter(kinds: tuple[type, ...]) -> Any:
-    # cattrs takes longer to import than the whole rest of the core: only who needs it pays.
-    from cattrs import Converter
-    from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
-
-    converter = Converter(forbid_extra_keys=True, omit_if_default=True, detailed_validation=False)
-    for plain in (int, str, bool):
-        converter.register_structure_hook(plain, _exactly(plain))
-    converter.register_structure_hook(Value, lambda value, _: value)
-
-    def write(cls: type) -> Any:
-        beside = _BESIDE | {"value"} if cls is AttemptSucceeded else _BESIDE
-        omitted: dict[str, Any] = {
-            name: override(omit=True) for name in attrs.fields_dict(cls) if name in beside
-        }
-        return make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **omitted)
-
-    def read(cls: type) -> Any:
-        return make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
-
-    # Factories, since a log holds few of the kinds and each function takes a millisecond to make.
-    converter.register_unstructure_hook_factory(kinds.__contains__, write)
-    converter.register_structure_hook_factory(kinds.__contains__, read)
-    return converter
-
-
-def _exactly(plain: type) -> Callable[[Any, Any], Any]:
-    def check(value: Any, _: Any) -> Any:
-        if type(value) is not plain:
-            raise TypeError(f"{value!r} is not of type {plain.__name__}")
-        return value
-
-    return check
 
 
 def _dumps(fields: dict[str, Any]) -> str:
@@ -289,5 +259,5 @@ def _readable(text: str) -> str:
     return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-GENERAL = Codec(KINDS, UPCASTS)
-"""The codec of the log; also the one that can be asked for what the fast code avoids."""
+OWN = Codec(KINDS, UPCASTS)
+"""The codec of the log."""

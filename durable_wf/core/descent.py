@@ -112,7 +112,7 @@ def _marked(state: RunState, results: dict[str, TaskImported]) -> dict[str, Task
     undoable, completed = state.undoable, set(state.completed)
     index = state.graph.index
     return {
-        task: attrs.evolve(result, fallback=True)
+        task: TaskImported(task, result.origin, result.value, result.ref, fallback=True)
         if index[task] in undoable and index[task] not in completed
         else result
         for task, result in results.items()

@@ -7,12 +7,11 @@ Read next: `reports.py`, `events.py`, in both of which they stand.
 
 from __future__ import annotations
 
-import attrs
-
+from durable_wf.core.hot import frozen
 from durable_wf.core.status import FaultKind
 
 
-@attrs.frozen
+@frozen
 class OutputRef:
     """Where an attempt's captured output lies: a file under `output/`, byte offset and length."""
 
@@ -21,7 +20,7 @@ class OutputRef:
     length: int
 
 
-@attrs.frozen
+@frozen
 class Fault:
     """Why an attempt failed, as data: nothing of the task's own exception classes is kept alive.
 

@@ -8,10 +8,8 @@ Read next: `decide.py`.
 
 from __future__ import annotations
 
-import attrs
-
 from durable_wf.core.events import Facts, RunCreated, TaskImported
-from durable_wf.core.hot import hot
+from durable_wf.core.hot import frozen, hot
 from durable_wf.core.reports import Failed as Failed
 from durable_wf.core.reports import Report as Report
 from durable_wf.core.reports import Returned as Returned
@@ -19,7 +17,7 @@ from durable_wf.core.reports import Succeeded as Succeeded
 from durable_wf.core.status import Otherwise, Verdict
 
 
-@attrs.frozen
+@frozen
 class Create:
     """A run comes into being, as `created` describes it, in the hands of `engine`. `imports` are
     results that it takes over from another run, in the order in which they were completed there.
@@ -43,7 +41,7 @@ class AttemptBegins:
     detail: str = ""
 
 
-@attrs.frozen
+@frozen
 class Pause:
     """Command: start nothing more until resumed."""
 
@@ -51,14 +49,14 @@ class Pause:
     cause: str = ""
 
 
-@attrs.frozen
+@frozen
 class Resume:
     """Command: start again."""
 
     actor: str
 
 
-@attrs.frozen
+@frozen
 class Cancel:
     """Command: end the run; what runs is stopped. With `compensate` what has succeeded is taken
     back, where tasks say how.
@@ -69,7 +67,7 @@ class Cancel:
     compensate: bool = True
 
 
-@attrs.frozen
+@frozen
 class Claim:
     """An engine takes the run. `engine` is its lock's name. A run over which `crash_limit` engines
     in a row have died is paused instead of going on; 0: never.
@@ -80,7 +78,7 @@ class Claim:
     crash_limit: int = 0
 
 
-@attrs.frozen
+@frozen
 class Release:
     """The engine lets go of the run."""
 
@@ -88,7 +86,7 @@ class Release:
     why: str
 
 
-@attrs.frozen
+@frozen
 class AcceptCode:
     """A person accepts changed code: `definition` is the digest of the payload that has it,
     `code` its code digest.
@@ -100,7 +98,7 @@ class AcceptCode:
     tasks: tuple[str, ...]
 
 
-@attrs.frozen
+@frozen
 class Signal:
     """Somebody sends the run a signal with a value (exact JSON text)."""
 
@@ -109,7 +107,7 @@ class Signal:
     actor: str
 
 
-@attrs.frozen
+@frozen
 class Answer:
     """A person answers about a task that waits. `value` (exact JSON text) goes with
     `Verdict.VALUE`. With `attempt` the answer is meant for the time after that attempt only.
@@ -123,12 +121,12 @@ class Answer:
     attempt: int | None = None
 
 
-@attrs.frozen
+@frozen
 class Due:
     """A timer of the run is due."""
 
 
-@attrs.frozen
+@frozen
 class Refuse:
     """The circuit breaker `breaker` lets task `index` not begin until `until` (UTC microseconds);
     rules shall decide. `facts` are the numbers it went by.
@@ -146,7 +144,7 @@ Command = Pause | Resume | Cancel | AcceptCode | Signal | Answer
 # --- decisions: what the rules answer about a FAULTED task ------------------------------------
 
 
-@attrs.frozen
+@frozen
 class Retry:
     """Try again `delay_us` after the input's time."""
 
@@ -158,7 +156,7 @@ class Retry:
     facts: Facts = ()
 
 
-@attrs.frozen
+@frozen
 class Fail:
     """Give the task up. With `keep_going` the run goes on with what does not depend on it. With
     `compensate` the effects that it may have had are taken back too.
@@ -173,7 +171,7 @@ class Fail:
     compensate: bool = False
 
 
-@attrs.frozen
+@frozen
 class Skip:
     """Go on without the task: what comes after it finds no value."""
 
@@ -184,7 +182,7 @@ class Skip:
     facts: Facts = ()
 
 
-@attrs.frozen
+@frozen
 class FallBack:
     """Take `value` (exact JSON text) for the result."""
 
@@ -196,7 +194,7 @@ class FallBack:
     facts: Facts = ()
 
 
-@attrs.frozen
+@frozen
 class FallBackTo:
     """Call another function, named `function`, in place of the task's own."""
 
@@ -208,7 +206,7 @@ class FallBackTo:
     facts: Facts = ()
 
 
-@attrs.frozen
+@frozen
 class Escalate:
     """Ask a person, `whom` if it is somebody in particular. Nobody having answered within
     `timeout_us`, `on_timeout` happens; None: wait for ever.
@@ -225,7 +223,7 @@ class Escalate:
     on_timeout: Otherwise = Otherwise.FAIL
 
 
-@attrs.frozen
+@frozen
 class ProbeFirst:
     """Call the probe `function`, which finds out what became of the attempt in doubt."""
 

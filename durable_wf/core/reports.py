@@ -8,10 +8,8 @@ Read next: `inputs.py`, `execute/port.py`.
 
 from __future__ import annotations
 
-import attrs
-
 from durable_wf.core.fault import Fault, OutputRef
-from durable_wf.core.hot import hot
+from durable_wf.core.hot import frozen, hot
 from durable_wf.core.payload import Value
 
 
@@ -31,7 +29,7 @@ class Succeeded:
     payload: bytes | None = None
 
 
-@attrs.frozen
+@frozen
 class Failed:
     """Report: the attempt did not succeed."""
 
@@ -47,7 +45,7 @@ class Failed:
     kept: str = ""
 
 
-@attrs.frozen
+@frozen
 class Returned:
     """Report: the attempt never began and will not; the worker gave it back."""
 

@@ -7,12 +7,11 @@ Read next: `events.py`, where all kinds come together.
 
 from __future__ import annotations
 
-import attrs
-
+from durable_wf.core.hot import frozen
 from durable_wf.core.status import RunStatus, TaskStatus
 
 
-@attrs.frozen
+@frozen
 class RunCreated:
     """A run came into being. `definition` is the digest of its definition payload.
 
@@ -48,7 +47,7 @@ class RunCreated:
     deadline_at: int | None = None
 
 
-@attrs.frozen
+@frozen
 class RunClaimed:
     """An engine took the run. `engine` is its lock's name; `why` is create, resume or recover."""
 
@@ -56,7 +55,7 @@ class RunClaimed:
     why: str
 
 
-@attrs.frozen
+@frozen
 class RunReleased:
     """The engine let go of an unfinished run."""
 
@@ -64,12 +63,12 @@ class RunReleased:
     why: str
 
 
-@attrs.frozen
+@frozen
 class RunStarted:
     """Tasks may start."""
 
 
-@attrs.frozen
+@frozen
 class RunPaused:
     """Nothing starts until RunResumed."""
 
@@ -77,14 +76,14 @@ class RunPaused:
     cause: str = ""
 
 
-@attrs.frozen
+@frozen
 class RunResumed:
     """Tasks may start again."""
 
     actor: str
 
 
-@attrs.frozen
+@frozen
 class CodeAccepted:
     """A person accepted changed code: from here on the run's code is that of the payload
     `definition`, whose code digest is `code`; `tasks` are the unfinished ones it changes.
@@ -96,7 +95,7 @@ class CodeAccepted:
     tasks: tuple[str, ...]
 
 
-@attrs.frozen
+@frozen
 class RunDraining:
     """The verdict is fixed; no task starts any more, save compensations of what has succeeded,
     where `compensate` says so. `cause_task` is the cause where there is one.
@@ -109,7 +108,7 @@ class RunDraining:
     compensate: bool = False
 
 
-@attrs.frozen
+@frozen
 class SignalReceived:
     """Somebody sent the run a signal with a value (exact JSON text). It is kept until a task takes
     it.
@@ -120,7 +119,7 @@ class SignalReceived:
     actor: str
 
 
-@attrs.frozen
+@frozen
 class TasksAdded:
     """The run has more tasks than its definition: pairs of a new name and the task that it is
     made for. `why` is "compensate": each takes the effect of its task back, one after the other.
@@ -130,7 +129,7 @@ class TasksAdded:
     why: str
 
 
-@attrs.frozen
+@frozen
 class TasksClosed:
     """All tasks that never started (`count` of them) end as `status` (skipped or cancelled)."""
 
@@ -139,19 +138,19 @@ class TasksClosed:
     reason: str
 
 
-@attrs.frozen
+@frozen
 class RunSucceeded:
     """Every task has ended, none that was required has failed."""
 
 
-@attrs.frozen
+@frozen
 class RunFailed:
     """The run has ended in failure; `cause` is a sentence."""
 
     cause: str
 
 
-@attrs.frozen
+@frozen
 class RunCancelled:
     """The run has ended because somebody cancelled it."""
 

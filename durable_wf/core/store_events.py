@@ -7,10 +7,10 @@ Read next: `events.py`, where all kinds come together.
 
 from __future__ import annotations
 
-import attrs
+from durable_wf.core.hot import frozen
 
 
-@attrs.frozen
+@frozen
 class EngineStarted:
     """An engine opened the store. `engine` names its lock file."""
 
@@ -20,14 +20,14 @@ class EngineStarted:
     version: str
 
 
-@attrs.frozen
+@frozen
 class EngineStopped:
     """The engine closed the store in an orderly way."""
 
     engine: str
 
 
-@attrs.frozen
+@frozen
 class Pruned:
     """Payloads and output that nothing names were deleted."""
 
@@ -37,7 +37,7 @@ class Pruned:
     size: int
 
 
-@attrs.frozen
+@frozen
 class Trusted:
     """A person accepted something: another store, or the loss of a cut tail."""
 
@@ -45,7 +45,7 @@ class Trusted:
     what: str
 
 
-@attrs.frozen
+@frozen
 class BreakerOpened:
     """The circuit breaker `key` lets nobody through until `until` (UTC microseconds): the attempt
     of `task` in `run` was the last of `failures` failures.
@@ -58,7 +58,7 @@ class BreakerOpened:
     task: str
 
 
-@attrs.frozen
+@frozen
 class ProbeTaken:
     """The breaker `key` is half open, and `engine` lets this one attempt through."""
 
@@ -69,7 +69,7 @@ class ProbeTaken:
     attempt: int
 
 
-@attrs.frozen
+@frozen
 class BreakerClosed:
     """The probe, that attempt, has succeeded: the breaker `key` lets everybody through."""
 

@@ -7,10 +7,8 @@ Read next: `events.py`, where all kinds come together.
 
 from __future__ import annotations
 
-import attrs
-
 from durable_wf.core.fault import Fault, OutputRef
-from durable_wf.core.hot import hot
+from durable_wf.core.hot import frozen, hot
 from durable_wf.core.status import FaultKind, Otherwise, Verdict, WaitKind
 from durable_wf.core.task import PayloadRef, Value
 
@@ -35,7 +33,7 @@ class AttemptStarted:
     detail: str = ""
 
 
-@attrs.frozen
+@frozen
 class AttemptReturned:
     """An announced attempt is known never to have begun; the task is pending again, uncounted."""
 
@@ -59,7 +57,7 @@ class AttemptSucceeded:
     output: OutputRef | None = None
 
 
-@attrs.frozen
+@frozen
 class AttemptFailed:
     """The attempt did not succeed. `kept` names a file with bytes that could not be stored."""
 
@@ -74,7 +72,7 @@ class AttemptFailed:
     kept: str = ""
 
 
-@attrs.frozen
+@frozen
 class AttemptDisproved:
     """The attempt was a probe, and found that the one in doubt before it has had no effect: the
     task is pending, and runs its own function again.
@@ -84,7 +82,7 @@ class AttemptDisproved:
     attempt: int
 
 
-@attrs.frozen
+@frozen
 class AttemptRefused:
     """No attempt was made: the circuit breaker `breaker` was open until `until` (UTC microseconds).
     Rules decide, as about a failure. `facts` are the numbers it went by.
@@ -101,7 +99,7 @@ class AttemptRefused:
         return Fault(FaultKind.BREAKER, f"breaker {self.breaker!r} is open")
 
 
-@attrs.frozen
+@frozen
 class TaskRetryScheduled:
     """The task will be tried again at `until` (UTC microseconds), as `rule` in its `version`
     decided. `facts` are the numbers it went by: counts, budgets.
@@ -115,14 +113,14 @@ class TaskRetryScheduled:
     facts: Facts = ()
 
 
-@attrs.frozen
+@frozen
 class TaskWoken:
     """What the task waited for has come: it is pending again."""
 
     task: str
 
 
-@attrs.frozen
+@frozen
 class TaskFailed:
     """The task has failed for good. With `keep_going` the run goes on with what does not depend
     on the task, and fails when that has ended. `kind` says how, where no attempt has. With
@@ -139,7 +137,7 @@ class TaskFailed:
     compensate: bool = False
 
 
-@attrs.frozen
+@frozen
 class TaskSkipped:
     """The task ends without a result and does not fail the run; downstream receives a `Missing`
     of kind "skipped". `upstream` names the failed task where the task never started for that.
@@ -153,7 +151,7 @@ class TaskSkipped:
     upstream: str = ""
 
 
-@attrs.frozen
+@frozen
 class TaskFellBack:
     """The task has succeeded with `value` (exact JSON text) in place of a result of its own."""
 
@@ -165,7 +163,7 @@ class TaskFellBack:
     facts: Facts = ()
 
 
-@attrs.frozen
+@frozen
 class TaskFallbackScheduled:
     """From its next attempt on the task calls `function` (module and name) in place of its own."""
 
@@ -177,7 +175,7 @@ class TaskFallbackScheduled:
     facts: Facts = ()
 
 
-@attrs.frozen
+@frozen
 class TaskProbeScheduled:
     """An attempt is in doubt: the next one calls the probe `function` to find out what became of
     it.
@@ -191,7 +189,7 @@ class TaskProbeScheduled:
     facts: Facts = ()
 
 
-@attrs.frozen
+@frozen
 class TaskEscalated:
     """A person has to decide about the failed task, and is asked `question`. Nobody having answered
     by `until` (UTC microseconds), `on_timeout` happens.
@@ -208,7 +206,7 @@ class TaskEscalated:
     on_timeout: Otherwise = Otherwise.FAIL
 
 
-@attrs.frozen
+@frozen
 class TaskWaiting:
     """It is the task's turn, and it waits as its definition says: for an approval, a signal, or
     until `until` (UTC microseconds).
@@ -219,7 +217,7 @@ class TaskWaiting:
     until: int | None = None
 
 
-@attrs.frozen
+@frozen
 class OperatorDecided:
     """A person has answered about a task that waits. What follows stands in the same commit."""
 
@@ -230,7 +228,7 @@ class OperatorDecided:
     value: str = ""
 
 
-@attrs.frozen
+@frozen
 class TaskCompleted:
     """The task has succeeded with `value` (exact JSON text) without an attempt: what it waited for
     has come, as `reason` says. `signal` names the signal that it took, if it did.
@@ -242,7 +240,7 @@ class TaskCompleted:
     signal: str = ""
 
 
-@attrs.frozen
+@frozen
 class TaskImported:
     """The task has succeeded in the run `origin`; its result is taken over: `value` (exact JSON
     text), or the payload `ref`. A `fallback` was taken in place of a result of its own: it has had
@@ -261,7 +259,7 @@ class TaskImported:
         return self.value if self.ref is None else self.ref
 
 
-@attrs.frozen
+@frozen
 class TaskCancelled:
     """The task was given up because the run drains."""
 

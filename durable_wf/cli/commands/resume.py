@@ -23,7 +23,6 @@ from durable_wf.cli.context import (
     out,
     pass_settings,
 )
-from durable_wf.cli.dry_run import dry_run, dry_run_option
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.kin import newest_of
 from durable_wf.cli.limits import Capacity, Limits, capacity, recorded_limits
@@ -44,6 +43,15 @@ from durable_wf.store.port import Verb
 
 class Options(Limits, Asked):
     """What `resume` takes besides the options of an engine."""
+
+
+dry_run_option = click.option(
+    "--dry-run",
+    "rehearse",
+    is_flag=True,
+    help="Say what would be reused, run again, wait and be decided by which rule. Nothing is run "
+    "and nothing is written; the code is loaded, as it would be to continue.",
+)
 
 
 @click.command(
@@ -98,7 +106,7 @@ def resume(
             like = _engine_like(executor, workers, use, trust=trust)
             rows = [row for row, _ in chosen]
             given = {"accept_changes": accept_changes, "as_json": as_json}
-            return dry_run(store, rows, "resume", like, **given)
+            return _rehearse(store, rows, "resume", like, **given)
     there = [row.run_id for row, alive in chosen if alive and row.status is RunStatus.PAUSED]
     here = [row.run_id for row, _ in chosen if row.run_id not in there]
     if wanted.is_one and there:
@@ -124,6 +132,16 @@ def resume(
     codes |= {tell_outcome(result, out(), as_json=as_json) for result in results}
     codes.add(report("resume", refused, as_json=as_json))
     return next((code for code in _REFUSED_FIRST if code in codes), Exit.OK)
+
+
+def _rehearse(
+    store: Store, rows: list[RunRow], why: str, like: EngineSettings, **given: bool
+) -> Exit:
+    """Say what continuing them would do."""
+    # a face of its own, which who continues a run should not wait for
+    from durable_wf.cli.dry_run import dry_run
+
+    return dry_run(store, rows, why, like, **given)
 
 
 def _sent(path: Path, run_ids: list[str], *, trust: bool, as_json: bool) -> Exit:
@@ -181,7 +199,7 @@ def recover(
             if not rows:
                 note("no run was interrupted")
             given = {"accept_changes": accept_changes, "as_json": as_json}
-            return dry_run(store, rows, "recover", like, **given)
+            return _rehearse(store, rows, "recover", like, **given)
     with (
         teller(quiet=as_json or quiet) as on_progress,
         WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust, **use) as engine,
