@@ -39,6 +39,9 @@ def _attempt_started(state: RunState, index: int, event: e.AttemptStarted, at: R
         raise illegal(state, at, f"{state.unmet[index]} upstream task(s) have not ended")
     state.attempts[index] = attempt
     state.running[index] = OpenAttempt(event, at.n, at.at)
+    if event.detail and event.detail != state.details.get(index):
+        state.details[index] = event.detail  # the attempt before came further than the ones before
+        state.crashes = 0
 
 
 def _close_attempt(state: RunState, index: int, attempt: int, at: Recorded) -> None:

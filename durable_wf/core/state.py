@@ -67,7 +67,8 @@ class RunState:
     person has said and nobody has concluded from yet, `signals` values that no task has taken.
     `waiters` are the tasks that wait in place of calling a function, `undoable` those with a
     compensation, `completed` such of them as have succeeded, in that order. Tasks from index
-    `forward` on are compensations. `crashes` counts engines in a row that died while the run had
+    `forward` on are compensations. `details` has the last heartbeat that an
+    attempt was given. `crashes` counts engines in a row that died while the run had
     open attempts and got nothing done. `deadline_at` is when the run fails if it has not ended,
     None once that does not matter any more.
     """
@@ -104,6 +105,7 @@ class RunState:
     forward: int = 0
     compensates: bool = False
     crashes: int = 0
+    details: dict[int, str] = attrs.field(factory=dict)
     created: RunCreated | None = None
     created_at: int = 0
     started_at: int | None = None
@@ -210,7 +212,7 @@ def row_of(state: RunState) -> RunRow:
         ended_at=state.ended_at,
         wake_at=wake_at,
         engine=state.engine,
-        cause=state.cause,
+        cause=_whole(state.cause),
         definition=state.definition,
         structure=created.structure,
         inputs=created.inputs,
@@ -220,6 +222,13 @@ def row_of(state: RunState) -> RunRow:
         origin_n=created.origin_n,
         root=created.root,
     )
+
+
+def _whole(text: str) -> str:
+    """Text that a column of a database can hold. What people and rules say may hold characters that
+    UTF-8 has no bytes for, as the names of files do; events escape them.
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def moved_of(state: RunState) -> Moved:

@@ -102,7 +102,7 @@ class Chooser:
         if self._later:
             self._queue_later()
         if self._suspects.in_use:
-            for live in self._suspects.released():
+            for live in self._suspects.released(self._aside):
                 live.state.ready = live.state.all_ready()
                 self.offer(live)
         if self._breakers.in_use:
@@ -121,6 +121,10 @@ class Chooser:
                 for pick in picks:
                     chosen.append((bench, pick))
         return chosen
+
+    def _aside(self, live: LiveRun) -> frozenset[int]:
+        """Tasks of a run that could start and wait for an open breaker."""
+        return self._breakers.aside(live, 0.0) if self._breakers.in_use else frozenset()
 
     def _queue_ready(self) -> None:
         waiting, self._ready = self._ready, {}

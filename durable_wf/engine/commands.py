@@ -29,19 +29,27 @@ def command_input(command: Command) -> i.Command:
     """The input that a command of the inbox stands for. Raises CallerError for a body that does not
     say what the verb needs.
     """
+    try:
+        return _meant(command, json.loads(command.body))
+    except _UNREADABLE as error:
+        raise CallerError(f"the command cannot be read: {error!r:.200}") from error
+
+
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, NotReadable)
+"""What a body leads to that is no JSON object, or says something else than its verb needs."""
+
+
+def _meant(command: Command, body: Body) -> i.Command:
     match command.verb:
         case Verb.CANCEL:
-            compensate = json.loads(command.body).get("compensate") is not False
+            compensate = body.get("compensate") is not False
             return i.Cancel(command.actor, command.reason, compensate=compensate)
         case Verb.PAUSE:
             return i.Pause(command.actor, command.reason)
         case Verb.RESUME:
             return i.Resume(command.actor)
         case Verb.ANSWER | Verb.SIGNAL:
-            try:
-                return _said(command, json.loads(command.body))
-            except (ValueError, KeyError, TypeError, AttributeError, NotReadable) as error:
-                raise CallerError(f"the command cannot be read: {error!r:.200}") from error
+            return _said(command, body)
 
 
 def _said(command: Command, body: Body) -> i.Answer | i.Signal:

@@ -195,20 +195,30 @@ def _post(store: Store, command: Command) -> int:
 def _through_inbox(
     store: Store, row: RunRow, command: Command, number: int, wait_s: float
 ) -> Answer | None:
-    """The answer of the engine that holds the run; None when it has ended unasked, or let go."""
+    """The answer of the engine that holds the run; None when nobody holds it any more. An engine
+    that takes it over meanwhile finds the command in the inbox, and is waited for.
+    """
     gone = Answer(number, row.run_id, False, "nobody runs it any more")
+    now = row
 
     def answer() -> Answer | None:
-        holds = _holds(store, row)
-        return _answered(store, number) or (None if holds else gone)
+        nonlocal now
+        now = row_or_raise(store.log, row.run_id)
+        held = _is_held(store, now)
+        return _answered(store, number) or (None if held else gone)
 
     answered = wait_until(answer, wait_s, _LOOK_S)
     if answered is gone:
-        if not store.log.append(Batch(answers=[gone])).conflicts:
+        # Only while the run stands where it did: to who has claimed it since and is about to obey,
+        # a command that was taken back looks like a run that another engine has written to.
+        unmoved = RunAppend(now.run, now.run_id, now.n, [], now)
+        if not store.log.append(Batch([unmoved], answers=[gone])).conflicts:
             return None  # decided below instead, and only once
-        answered = _answered(store, number)  # another engine has taken over, and obeyed
+        answered = _answered(store, number)
+        if answered is None:  # another engine has taken over, and will obey
+            return _through_inbox(store, now, command, number, wait_s)
     if answered is None:
-        text = f"engine {row.engine} has not answered within {wait_s:g} s; the command waits"
+        text = f"engine {now.engine} has not answered within {wait_s:g} s; the command waits"
         return Answer(number, row.run_id, False, text)
     if not answered.accepted:
         error = WrongState(answered.text, hint=f"dwf show {row.run_id}")
@@ -224,11 +234,9 @@ def _answered(store: Store, number: int) -> Answer | None:
     return Answer(number, command.run_id, bool(command.accepted), command.answer)
 
 
-def _holds(store: Store, row: RunRow) -> bool:
-    """Whether the engine that held the run a moment ago still does, and is alive."""
-    now = store.log.row(row.run_id)
-    assert now is not None
-    return now.engine == row.engine and locks.is_held(store.folder.locks, row.engine)
+def _is_held(store: Store, row: RunRow) -> bool:
+    """Whether an engine that is alive holds the run."""
+    return bool(row.engine) and locks.is_held(store.folder.locks, row.engine)
 
 
 def _leave_for_engine(store: Store, row: RunRow, command: Command) -> Answer:

@@ -11,7 +11,7 @@ Read next: `choosing.py`, which asks; `core/decide_runs.py` (`claim`), which pau
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import attrs
 
@@ -81,14 +81,17 @@ class Suspects:
         """The run is held no more."""
         self._runs.pop(live.key, None)
 
-    def released(self) -> list[LiveRun]:
-        """Look at them again; returns those that may start from now on and could not before."""
+    def released(self, aside: Callable[[LiveRun], Container[int]]) -> list[LiveRun]:
+        """Look at them again; returns those that may start from now on and could not before.
+        `aside` gives tasks of a run that wait for something else: no run waits for its turn behind
+        one that has no other tasks.
+        """
         for live in [live for live in self._runs.values() if not live.state.crashes]:
             self.forget(live)
             if live.key in self.held:
                 self.held -= {live.key}
         before = self.held
-        self.held = held([_seen(live) for live in self._runs.values()], self._limit)
+        self.held = held([_seen(live, aside(live)) for live in self._runs.values()], self._limit)
         for key in self.held - before:
             live = self._runs[key]
             log.warning(
@@ -98,10 +101,11 @@ class Suspects:
         return [self._runs[key] for key in sorted(before - self.held) if key in self._runs]
 
 
-def _seen(live: LiveRun) -> Suspect:
+def _seen(live: LiveRun, aside: Container[int]) -> Suspect:
     state = live.state
     is_busy = bool(state.running)
-    return Suspect(live.key, state.crashes, is_busy, not is_busy and bool(state.all_ready()))
+    may_start = not is_busy and any(index not in aside for index in state.all_ready())
+    return Suspect(live.key, state.crashes, is_busy, may_start)
 
 
 def in_crash_loop(state: RunState, limit: int) -> bool:

@@ -17,6 +17,7 @@ from durable_wf.core import inputs as i
 from durable_wf.core import values
 from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.events import Facts
+from durable_wf.core.status import FaultKind
 from durable_wf.core.values_classes import NO_CLASSES, Classes
 from durable_wf.errors import DefinitionError, DurableWorkflowError
 from durable_wf.recovery.decisions import (
@@ -37,6 +38,12 @@ MOST_ATTEMPTS = 10_000
 _ANSWERS = ", ".join(sorted(kind.__name__ for kind in get_args(Decision)))
 _REASON_MAX = 2_000
 _FACTS_MAX = 32
+_FACT_MAX = 1 << 63
+_REFUSED_US = 1_000_000
+"""The least that a task waits that its breaker did not let through: no attempt of it runs, which
+would take time, so a rule that says "at once" has it refused again as fast as the disk can write.
+"""
+_NAME_MAX = 200
 _WHOM_MAX = 200
 
 Call = Callable[[NamedRule, History, Fault], Decision | None]
@@ -171,6 +178,8 @@ def _input(
             if fault.attempt >= MOST_ATTEMPTS:
                 reason = f"it was tried {fault.attempt} times; no rule may go on for ever"
                 return i.Fail(index, name, reason, version, facts)
+            if fault.kind is FaultKind.BREAKER:
+                delay_us = max(delay_us, _REFUSED_US)
             return i.Retry(index, name, reason, delay_us, version, facts)
         case Skip():
             return i.Skip(index, name, reason, version, facts)
@@ -211,8 +220,12 @@ def _facts(facts: object) -> Facts:
     if not isinstance(facts, Mapping) or len(facts) > _FACTS_MAX:
         raise _Nonsense(f"its facts are no mapping of up to {_FACTS_MAX} names: {facts!r:.60}")
     for name, value in facts.items():
-        if type(name) is not str or type(value) is not int:
+        if type(name) is not str or len(name) > _NAME_MAX:
+            raise _Nonsense(f"the fact {name!r:.60} is not named by a text of up to {_NAME_MAX}")
+        if type(value) is not int:
             raise _Nonsense(f"the fact {name!r:.60} = {value!r:.60} is no whole number")
+        if not -_FACT_MAX <= value < _FACT_MAX:
+            raise _Nonsense(f"the fact {name!r:.60} takes more than 64 bits")
     return tuple(facts.items())
 
 

@@ -66,7 +66,8 @@ FORGED = {
     "empty id": "UPDATE runs SET run_id = ''",
     "two runs": "INSERT INTO runs SELECT 2, 'r2', workflow, status, n, total, pending, running,"
     " waiting, succeeded, failed, skipped, cancelled, created_at, started_at, ended_at, wake_at,"
-    " engine, cause, definition, structure, inputs, code, tags, imported FROM runs",
+    " engine, cause, definition, structure, inputs, code, tags, imported, origin, origin_n, root"
+    " FROM runs",
     "no runs": "DELETE FROM runs",
     "another stream": "UPDATE events SET run = 7 WHERE n = 5",
     "events twice": "INSERT INTO events SELECT seq + 1000, run, n + 1000, at, kind, task, attempt,"

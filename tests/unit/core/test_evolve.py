@@ -144,3 +144,20 @@ def test_there_is_no_row_before_the_first_event():
     """A run that was never created is not shown."""
     with pytest.raises(ValueError, match="run r has no events"):
         row_of(RunState.of("r", A_THEN_B))
+
+
+def test_engines_that_die_over_a_task_are_forgiven_when_it_came_further():
+    """A heartbeat that says something new is progress; the same one again is none."""
+
+    def died(*details):
+        """Engines that died one after the other, and the detail that each attempt was given."""
+        history = [*RUNNING, e.RunClaimed("e-1", "create")]
+        for number, detail in enumerate(details, 1):
+            history += [e.AttemptStarted("a", number, "w-1-0", 100, 7, detail)]
+            history += [e.RunClaimed(f"e-{number + 1}", "recover")]
+            history += [broke("a", number, FaultKind.IN_DOUBT), RETRY, e.TaskWoken("a")]
+        return state_after(*history).crashes
+
+    assert died("", "") == 2
+    assert died("", "70", "70") == 2
+    assert died("", "70", "80") == 1

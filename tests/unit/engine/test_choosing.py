@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+from breaker_rig import COOLDOWN_S, opened, pays
 from histories_of import A_THEN_B, CREATED, recorded
 from loop_rig import FakeClock, FakeExecutor, TellingLog, live_of
 from strategies import task, workflow
@@ -192,3 +193,21 @@ def test_runs_that_have_a_chance_left_start_together():
     rig = Rig()
     suspects(rig, 1, 2, crashes=1)
     assert sorted(runs(rig)) == [1, 1, 2, 2]
+
+
+def test_no_run_waits_for_its_turn_behind_one_that_waits_for_an_open_breaker():
+    rig = opened()
+    for key, definition in enumerate((pays("behind"), workflow(task("free"))), 2):
+        live = rig.enter(definition, f"r{key}", key)
+        live.state.crashes = 2
+        rig.loop.adopt(live)
+    rig.turn()
+    rig.turn()
+    assert rig.executor.tasks() == ["a", "b", "free"]
+    rig.executor.ends("free", run=3)
+    rig.turn()
+    rig.clock.pass_(COOLDOWN_S)
+    rig.turn()
+    rig.executor.ends("c")
+    rig.turn()
+    assert rig.executor.tasks()[3:] == ["c", "d", "behind"]

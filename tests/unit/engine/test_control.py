@@ -7,12 +7,14 @@ import pytest
 from histories_of import BOTH_DONE, CLAIMED, CREATED, PAUSED, RELEASED, STARTED, SUCCEEDED, begun
 from loop_rig import Rig, put
 
+from durable_wf.core.state import row_of
 from durable_wf.core.status import RunStatus
 from durable_wf.engine import control
 from durable_wf.engine.control import command_if_live, command_live, send, send_all
 from durable_wf.engine.view import load_state
 from durable_wf.errors import NotFound, NotTrusted, OwnedElsewhere, WrongState
 from durable_wf.store import locks
+from durable_wf.store.check import check
 from durable_wf.store.opening import open_store
 from durable_wf.store.port import Answer, Batch, RunAppend, Verb
 
@@ -70,6 +72,14 @@ def test_with_no_engine_alive_a_cancel_is_decided_alone(store):
     assert kinds(store) == ["RunClaimed", "RunDraining", "TasksClosed", "RunCancelled"]
     assert store.log.row("r").status is RunStatus.CANCELLED
     assert store.log.inbox() == []
+
+
+def test_a_reason_that_utf_8_cannot_hold_is_kept_with_escapes(store):
+    put(store.log, *BEGUN)
+    send(store, "r", Verb.CANCEL, "ann", "gone: \udcff\u00e9")
+    row = store.log.row("r")
+    assert (row.status, row.cause) == (RunStatus.CANCELLED, "gone: \\udcff\u00e9")
+    assert check(store) == []
 
 
 def test_with_no_engine_alive_a_pause_lets_go_of_the_run_again(store):
@@ -185,6 +195,68 @@ def test_an_engine_that_dies_unasked_leaves_the_decision_to_us(store, living):
     assert kinds(store)[0] == "RunClaimed"
     assert store.log.inbox() == []
     assert store.log.command(1).answer == "nobody runs it any more"
+
+
+class Taking:
+    """A log around another: `then` is called before the first batch that is appended."""
+
+    def __init__(self, log, then):
+        self._log = log
+        self._then = [then]
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    def append(self, batch):
+        while self._then:
+            self._then.pop()()
+        return self._log.append(batch)
+
+
+def claimed_by(store, engine):
+    """Another engine has taken the run."""
+    row = store.log.row("r")
+    claimed = control.claim(
+        store.log, store.folder.locks, row, load_state(store.log, "r"), engine, "recover", 1
+    )
+    append = RunAppend(row.run, "r", row.n, claimed.events, row_of(claimed.state))
+    assert not store.log.append(Batch([append])).conflicts
+
+
+def test_a_command_is_left_for_the_engine_that_has_taken_over(store, living):
+    """To take it back would have that engine, about to obey, let go of a run that is its own."""
+    put(store.log, *BEGUN)
+
+    def takes_over(number):
+        living.release()
+        claimed_by(store, "e-2")
+
+    store.log = Around(store.log, takes_over)
+    other = locks.create(store.folder.locks, "e-2")
+    answer = send(store, "r", Verb.PAUSE, "ann", wait_s=0.2)
+    other.release()
+    assert answer.text == "engine e-2 has not answered within 0.2 s; the command waits"
+    assert [command.id for command in store.log.inbox()] == [1]
+
+
+def test_a_command_is_not_taken_back_from_an_engine_that_claims_at_that_moment(store, living):
+    put(store.log, *BEGUN)
+    store_log = store.log
+
+    def dies(number):
+        living.release()
+        store.log = Taking(store_log, takes_over)
+
+    def takes_over():
+        taken.append(locks.create(store.folder.locks, "e-2"))
+        claimed_by(store, "e-2")
+
+    taken = []
+    store.log = Around(store_log, dies)
+    answer = send(store, "r", Verb.PAUSE, "ann", wait_s=0.2)
+    taken.pop().release()
+    assert answer.text == "engine e-2 has not answered within 0.2 s; the command waits"
+    assert [command.id for command in store_log.inbox()] == [1]
 
 
 # --- nobody may ---------------------------------------------------------------------------------

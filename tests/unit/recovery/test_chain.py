@@ -138,6 +138,10 @@ def raises_evil(history, fault):
         (answer(Retry(object())), "answered"),
         (answer(Skip(reason=3)), "the reason 3 is no text"),
         (answer(Skip(facts={"a": 1.5})), "the fact 'a' = 1.5 is no whole number"),
+        (answer(Skip(facts={3: 1})), "the fact 3 is not named by a text"),
+        (answer(Skip(facts={"a" * 201: 1})), "is not named by a text of up to 200"),
+        (answer(Skip(facts={"a": 10**5000})), "the fact 'a' takes more than 64 bits"),
+        (answer(Skip(facts={"a": -(2**63) - 1})), "the fact 'a' takes more than 64 bits"),
         (answer(Skip(facts=3)), "its facts are no mapping"),
         (answer(Fallback(object())), "the fallback value"),
         (answer(Fallback("x" * 70_000)), "characters"),
@@ -154,6 +158,14 @@ def test_a_rule_that_raises_or_answers_nonsense_fails_the_task_and_says_so(bad, 
     assert isinstance(found, i.Fail)
     assert said in found.reason
     assert not found.keep_going
+
+
+def test_what_a_breaker_refused_is_not_tried_again_at_once_whatever_a_rule_says():
+    soon, later = answer(Retry(0)), answer(Retry(5))
+    refused = example("error", "breaker")
+    assert decided(soon, seen=refused).delay_us == 1_000_000
+    assert decided(later, seen=refused).delay_us == 5_000_000
+    assert decided(soon).delay_us == 0
 
 
 def test_a_question_to_a_person_keeps_all_that_was_said():
