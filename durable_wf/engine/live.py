@@ -196,9 +196,11 @@ class LiveRun:
 
     def _limits(self, index: int, task: Task, gpus: tuple[int, ...]) -> Limits:
         limits = _limits(task, gpus)
+        past = self.state.past.get(index)
+        if past is not None and past.probe and limits.heartbeat_s is not None:
+            limits = attrs.evolve(limits, heartbeat_s=None)  # a probe sends none
         if task.deadline_s is None:
             return limits
-        past = self.state.past.get(index)
         if past is not None and (past.fallback or past.probe):
             return limits  # what comes in place of the task's own function has time of its own
         began_at = self.state.running[index].at
