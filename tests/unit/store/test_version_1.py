@@ -277,6 +277,7 @@ def test_a_run_that_was_exported_by_the_first_version_is_read_and_imported(tmp_p
     with written(tmp_path / "done.dwf") as db:
         db.executescript(
             "DROP TABLE outcomes; DROP TABLE beats; DROP INDEX runs_origin; DROP INDEX runs_root;"
+            "DROP INDEX runs_live;"
             "DROP VIEW v_tasks; DROP VIEW v_attempts; DROP VIEW v_runs;"
             f"ALTER TABLE runs RENAME TO runs_2; {schema._RUNS_1};"
             f"INSERT INTO runs SELECT {', '.join(rows.COLUMNS[:-3])} FROM runs_2;"
