@@ -7,7 +7,7 @@ Read next: `decide.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
@@ -203,6 +203,13 @@ _SAID = {
     Verdict.VALUE: "answered with a value",
     Verdict.FAIL: "given up",
 }
+_WAITED_FOR: Mapping[WaitKind | None, str] = {
+    WaitKind.SLEEP: "time to pass",
+    WaitKind.SIGNAL: "a signal",
+    WaitKind.APPROVAL: "an approval",
+    WaitKind.OPERATOR: "a decision (dwf resolve)",
+    None: "its retry",
+}
 _FOR_APPROVALS = frozenset({Verdict.APPROVE, Verdict.REJECT})
 
 
@@ -214,11 +221,12 @@ def _not_asked(state: RunState, given: i.Answer, index: int) -> str:
     if given.attempt is not None and given.attempt != state.attempts[index]:
         return f"{task} has come to attempt {state.attempts[index]}; this is about {given.attempt}"
     waits = state.waits.get(index)
-    what = waits.what.value if waits else "retry"
-    if given.verdict in _FOR_APPROVALS and what != WaitKind.APPROVAL.value:
-        return f"{task} waits for no approval but for: {what}"
+    kind = waits.what if waits else None
+    what = _WAITED_FOR[kind]
+    if given.verdict in _FOR_APPROVALS and kind is not WaitKind.APPROVAL:
+        return f"{task} waits for no approval but for {what}"
     if given.verdict is Verdict.RETRY and index in state.waiters:
-        return f"{task} has nothing to try again; it waits for: {what}"
+        return f"{task} has nothing to try again; it waits for {what}"
     return ""
 
 
