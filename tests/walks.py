@@ -162,8 +162,8 @@ class Walk:
             yield self.wait_for_timer
         if state.status is RunStatus.PAUSED:
             yield from [lambda: give(i.Resume("ann"))] * 3
+        yield lambda: give(i.AcceptCode("ann", "d-2", "c-2", ()))
         if state.status in (RunStatus.RUNNING, RunStatus.PAUSED):
-            yield lambda: give(i.AcceptCode("ann", "d-2", "c-2", ()))
             yield lambda: give(i.Signal(self.rng.choice(("go", "stop")), "1", "ann"))
         for answer in self._answers():
             yield lambda answer=answer: give(answer)
@@ -219,11 +219,11 @@ class Walk:
         if state.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
             yield i.Pause("bob")
             yield i.Resume("bob")
-            yield i.AcceptCode("bob", "d-3", "c-3", ())
             yield i.Signal("go", "1", "bob")
         if state.compensating:
             yield i.Cancel("bob")
         if state.final:
+            yield i.AcceptCode("bob", "d-3", "c-3", ())
             yield i.Claim("e-9", "resume")
             yield i.Release("e-9", "resume")
 

@@ -452,6 +452,13 @@ def add_paused_runs(path: Path, workflow: Any, n: int) -> None:
     store.close()
 
 
+def waiting(folder: Path, n: int) -> Figures:
+    """An engine with n runs that wait."""
+    import bench_waiting
+
+    return bench_waiting.waiting(folder, n)
+
+
 SAMPLES: dict[str, tuple[Callable[[Path, int], Figures], int]] = {
     "fan_out": (fan_out, 10_000),
     "fan_out_large": (fan_out, 100_000),
@@ -465,6 +472,7 @@ SAMPLES: dict[str, tuple[Callable[[Path, int], Figures], int]] = {
     "resume": (resume, 200),
     "small_run": (small_run, 0),
     "idle": (idle, 10_000),
+    "waiting": (waiting, 10_000),
 }
 """Name -> what to run, and how many of them."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from durable_wf.cli.context import out, say
 from durable_wf.cli.decisions import decision_words
@@ -18,6 +18,7 @@ from durable_wf.cli.exits import Exit
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import iso, local, span
 from durable_wf.core import inputs as i
+from durable_wf.core.status import WaitKind
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.rehearsal import Judged, Rehearsal, Said, Waits, rehearse
 from durable_wf.engine.settings import Settings
@@ -26,6 +27,13 @@ from durable_wf.store.opening import Store
 from durable_wf.store.trust import is_trusted
 
 _SHOWN = 5
+_WAITED_FOR: Mapping[WaitKind | None, str] = {
+    WaitKind.SLEEP: "time to pass",
+    WaitKind.SIGNAL: "a signal",
+    WaitKind.APPROVAL: "an approval",
+    WaitKind.OPERATOR: "a decision",
+    None: "its retry",
+}
 
 
 def dry_run(
@@ -124,7 +132,7 @@ def screen(found: Rehearsal, why: str, now: int, look: Look) -> Iterator[str]:
 
 def _waits(one: Waits, now: int) -> str:
     """What a task would wait for, and until when."""
-    what = one.what.value if one.what is not None else "its retry"
+    what = _WAITED_FOR[one.what]
     asked = f" of {one.whom}" * bool(one.whom) + f": {one.question}" * bool(one.question)
     words = f"{one.task} for {what}{asked}"
     if one.until is None:

@@ -42,7 +42,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
     "Run": {
         "run": Lazy("commands.run:run", "Run a workflow and show its progress.", works=True),
         "resume": Lazy(
-            "commands.resume:resume", "Continue one interrupted or paused run.", works=True
+            "commands.resume:resume", "Continue interrupted or paused runs.", works=True
         ),
         "recover": Lazy(
             "commands.resume:recover", "Continue every run that was interrupted.", works=True
@@ -53,8 +53,8 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "fork": Lazy(
             "commands.retry:fork", "Make a new run of an old one, as of some event.", works=True
         ),
-        "pause": Lazy("commands.control:pause", "Start nothing more in a run until it is resumed."),
-        "cancel": Lazy("commands.control:cancel", "End a run; what it has finished is kept."),
+        "pause": Lazy("commands.control:pause", "Start nothing more in runs until resumed."),
+        "cancel": Lazy("commands.control:cancel", "End runs for good; compensations take back."),
         "demo": Lazy("demo:demo", "Run a real pipeline on this machine, and crash it if you like."),
     },
     "Look": {

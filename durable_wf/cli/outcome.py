@@ -112,9 +112,10 @@ def _lines(result: RunResult, shown: RunShown, look: Look) -> list[str]:
         took = f" in {span(row.ended_at - row.started_at)}"
     state = look.paint(state_text(shown, look), MARKS[shown].colour, "bold")
     cause = f"  {one_line(row.cause)}" if row.cause and shown is not RunStatus.SUCCEEDED else ""
+    tasks = "1 task" if row.total == 1 else f"{row.total} tasks"
     lines = [
         f"{state}  {row.run_id}{cause}",
-        f"  {row.total} tasks{took}: {row_counts_text(row.counts, look, alive=False)}",
+        f"  {tasks}{took}: {row_counts_text(row.counts, look, alive=False)}",
     ]
     lines += _taken_back(result, look)
     if result.status is not RunStatus.FAILED:

@@ -53,7 +53,7 @@ def _clause(reason: Reason, now: int | None) -> str:
             return f"it waits for an approval{_asked(reason)}{_otherwise(reason, now)}"
         case Cause.OPERATOR:
             ends = f"{_otherwise(reason, now)}{_decided(reason)}"
-            return f"it waits for a person to decide{_asked(reason)}{ends}"
+            return f"it waits for a decision{_asked(reason)}{ends}"
         case Cause.UPSTREAM:
             return f"it waits for {reason.task}, {_of_upstream(reason, now)}"
         case Cause.NOT_BEGUN:

@@ -130,8 +130,8 @@ def cancel(state: RunState, given: i.Cancel, at: int) -> Decided:
 
 
 def accept_code(state: RunState, given: i.AcceptCode, at: int) -> Decided:
-    """The run goes on with other code."""
-    if state.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
+    """The run goes on with other code, be it that of what takes back what it did."""
+    if state.status not in (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.DRAINING):
         return refused(_cannot(state, "given other code"))
     events: list[Recorded] = []
     accepted = e.CodeAccepted(given.actor, given.definition, given.code, given.tasks)

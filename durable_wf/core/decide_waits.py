@@ -7,7 +7,7 @@ Read next: `decide.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
@@ -17,6 +17,10 @@ from durable_wf.core.resolver import nearest
 from durable_wf.core.state import RunState, Waiting
 from durable_wf.core.status import FaultKind, Otherwise, RunStatus, TaskStatus, Verdict, WaitKind
 from durable_wf.core.steps import Decided, emit, refused
+
+MOST_SIGNALS = 1_000
+"""How many signals a run keeps for tasks that may come to wait for them: each stands in memory, and
+a sender that never stops is cut off."""
 
 _UNDECIDED = (RunStatus.RUNNING, RunStatus.PAUSED)
 
@@ -149,6 +153,8 @@ def signal(state: RunState, given: i.Signal, at: int) -> Decided:
     """A signal goes to the first task that waits for its name, or is kept for the next one."""
     if state.status not in (*_UNDECIDED, RunStatus.PENDING):
         return refused(_cannot(state, "sent a signal"))
+    if (kept := sum(map(len, state.signals.values()))) >= MOST_SIGNALS:
+        return refused(f"run {state.run_id} keeps {kept:,} signals that no task has taken")
     events: list[Recorded] = []
     emit(state, events, at, e.SignalReceived(given.name, given.value, given.actor))
     take_signals(state, events, at)
@@ -197,6 +203,13 @@ _SAID = {
     Verdict.VALUE: "answered with a value",
     Verdict.FAIL: "given up",
 }
+_WAITED_FOR: Mapping[WaitKind | None, str] = {
+    WaitKind.SLEEP: "time to pass",
+    WaitKind.SIGNAL: "a signal",
+    WaitKind.APPROVAL: "an approval",
+    WaitKind.OPERATOR: "a decision (dwf resolve)",
+    None: "its retry",
+}
 _FOR_APPROVALS = frozenset({Verdict.APPROVE, Verdict.REJECT})
 
 
@@ -208,11 +221,12 @@ def _not_asked(state: RunState, given: i.Answer, index: int) -> str:
     if given.attempt is not None and given.attempt != state.attempts[index]:
         return f"{task} has come to attempt {state.attempts[index]}; this is about {given.attempt}"
     waits = state.waits.get(index)
-    what = waits.what.value if waits else "retry"
-    if given.verdict in _FOR_APPROVALS and what != WaitKind.APPROVAL.value:
-        return f"{task} waits for no approval but for: {what}"
+    kind = waits.what if waits else None
+    what = _WAITED_FOR[kind]
+    if given.verdict in _FOR_APPROVALS and kind is not WaitKind.APPROVAL:
+        return f"{task} waits for no approval but for {what}"
     if given.verdict is Verdict.RETRY and index in state.waiters:
-        return f"{task} has nothing to try again; it waits for: {what}"
+        return f"{task} has nothing to try again; it waits for {what}"
     return ""
 
 

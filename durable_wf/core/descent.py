@@ -40,7 +40,7 @@ class Again(Enum):
     FAILED = "it had failed"
     SKIPPED = "it had been skipped"
     CANCELLED = "it had been cancelled"
-    UNDONE = "its effect had been taken back"
+    UNDONE = "its compensation had begun"
     LOST = "its result is lost"
     ASKED = "it was asked for"
     GIVEN = "it is given another value"

@@ -44,6 +44,7 @@ RUN: Mapping[R | None, Mapping[type, R]] = {
     R.DRAINING: {
         e.RunClaimed: R.DRAINING,
         e.RunReleased: R.DRAINING,
+        e.CodeAccepted: R.DRAINING,
         e.TasksClosed: R.DRAINING,
         e.TasksAdded: R.DRAINING,
         e.RunFailed: R.FAILED,

@@ -82,7 +82,6 @@ class Chooser:
     def take(self, live: LiveRun) -> None:
         """A run has come into the hands of this engine."""
         self._suspects.take(live)
-        self.offer(live)
 
     def offer(self, live: LiveRun) -> None:
         """Tasks of this run became ready."""
@@ -132,8 +131,8 @@ class Chooser:
         for live in waiting.values():
             ready = live.state.ready
             live.state.ready = []
-            if live.key in self._suspects.held:
-                continue  # it comes again when it is released
+            if live.key in self._suspects.held or live.equip is not None:
+                continue  # it comes again when it is released, or has its code
             tasks = live.state.workflow.tasks
             for index in ready:
                 task = tasks[index]

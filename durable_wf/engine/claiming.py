@@ -20,7 +20,7 @@ from durable_wf.core.events import Fault, Recorded
 from durable_wf.core.evolve import replay
 from durable_wf.core.judge import judge
 from durable_wf.core.state import OpenAttempt, RunState
-from durable_wf.core.status import FaultKind
+from durable_wf.core.status import FaultKind, RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.suspects import ask_a_person
 from durable_wf.errors import OwnedElsewhere, WrongState
@@ -67,8 +67,9 @@ def refuse_if_not_claimable(row: RunRow, locks: Path) -> None:
             hint=f"dwf show {row.run_id}",
         )
     if row.ended_at is not None:
+        verb = "show" if row.status is RunStatus.SUCCEEDED else "retry"
         raise WrongState(
-            f"run {row.run_id} has ended: {row.status.value}", hint=f"dwf show {row.run_id}"
+            f"run {row.run_id} has ended: {row.status.value}", hint=f"dwf {verb} {row.run_id}"
         )
     if row.engine and is_held(locks, row.engine):
         raise OwnedElsewhere(

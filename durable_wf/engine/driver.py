@@ -161,9 +161,13 @@ class Driver:
             self.let_go()
             if self._broken is None:
                 self._broken = error
+            handles = [sleeper.handle for sleeper in self.loop.rest.drop()]
             for live in self.loop.runs():
                 self.loop.forget(live)
-                live.handle.settle(error)
+                handles.append(live.handle)
+            for handle in handles:
+                if handle is not None:
+                    handle.settle(error)
 
     def _end(self, why: str) -> None:
         """Drain and release: everything that there is to record is recorded."""
@@ -218,18 +222,23 @@ class Driver:
             self._turns.release()
 
     def _release(self, why: str) -> None:
+        sleepers = self.loop.rest.let_go(why)
         for live in self.loop.runs():
             self.loop.give(live, i.Release(self._engine, why))
         self.loop.announce(EngineStopped(self._engine))
         runs = self.loop.runs()
         self.loop.flush()
+        handles = [sleeper.handle for sleeper in sleepers]
         for live in runs:
             self.loop.forget(live)
-            error = DurableWorkflowError(
-                f"run {live.run_id} was let go unfinished: {why}",
-                hint=f"dwf resume {live.run_id}",
-            )
-            live.handle.settle(error)
+            handles.append(live.handle)
+        for handle in handles:
+            if handle is not None:
+                error = DurableWorkflowError(
+                    f"run {handle.run_id} was let go unfinished: {why}",
+                    hint=f"dwf resume {handle.run_id}",
+                )
+                handle.settle(error)
         self.let_go()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,8 @@ from durable_wf.engine.session import Session
 from durable_wf.engine.settings import ExecutorType, executor_type
 from durable_wf.engine.suspects import in_crash_loop, say_paused
 from durable_wf.engine.view import load_definition, row_or_raise
-from durable_wf.errors import DurableWorkflowError, RunConflict, WrongState
+from durable_wf.errors import RunConflict, WrongState
 from durable_wf.recovery.chain import Rules
-from durable_wf.store.locks import is_held
 from durable_wf.store.payload_files import digest_of, write_file
 from durable_wf.store.port import Log
 
@@ -141,7 +140,7 @@ def create(
     """
     functions = code.functions_given(workflow)
     workflow = code.with_stored_code(workflow, functions, session)
-    definition = _store_definition(session, workflow)
+    definition = store_definition(session, workflow)
     now = session.clock.now_us()
     lineage = options.lineage or _NO_LINEAGE
     created = RunCreated(
@@ -167,7 +166,7 @@ def create(
         deadline_at=_deadline_at(workflow, options, now),
     )
     state = RunState.of(run_id, workflow)
-    live = _live(session, state, created, functions, options, cancel)
+    live = live_run(session, state, created, functions, options, cancel)
     claimed = Claimed(state)
     claimed.give(i.Create(created, session.engine, lineage.imports), now)
     return _adopt(session, live, claimed)
@@ -182,7 +181,8 @@ def _deadline_at(workflow: Workflow, options: Options, now: int) -> int | None:
     return None if limit_s is None else now + round(limit_s * 1e6)
 
 
-def _store_definition(session: Session, workflow: Workflow) -> str:
+def store_definition(session: Session, workflow: Workflow) -> str:
+    """Keep the definition of a run with its next commit; returns its digest."""
     data = workflow.to_json().encode()
     if len(data) > TABLE_MAX:
         return write_file(session.store.folder.payloads, data, "json").digest
@@ -220,17 +220,12 @@ def continue_run(
     else:
         _refuse_other(log, row, workflow, lambda: recorded)
         workflow = _as_recorded(row, recorded, workflow)
-    workflow = _in_order_of(recorded, workflow)
-    changed = code.changed_tasks(state, recorded, workflow)
-    code.refuse_changes(row.run_id, changed, accepted=options.accept_changes)
-    functions = code.functions_given(workflow)
-    if changed:
-        workflow = code.with_stored_code(workflow, functions, session)
-    else:
-        workflow = _with_code_of(recorded, workflow)
+    workflow, functions, changed = with_code(
+        session, state, recorded, workflow, accepted=options.accept_changes
+    )
     state.workflow = with_added(workflow, added_to(state))
     assert state.created is not None
-    live = _live(session, state, state.created, functions, options, cancel)
+    live = live_run(session, state, state.created, functions, options, cancel)
     live.run, live.committed_n = row.run, row.n
     live.details = last_details(log, row.run, state)
     at = session.clock.now_us()
@@ -244,7 +239,7 @@ def continue_run(
         live.let_go = True
         return _adopt(session, live, claimed)
     if changed:
-        definition = _store_definition(session, workflow)
+        definition = store_definition(session, workflow)
         accept = i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
         claimed.give(accept, at)
     if state.status is RunStatus.PAUSED:
@@ -253,6 +248,21 @@ def continue_run(
         elif in_crash_loop(state, limit):
             say_paused(state)
     return _adopt(session, live, claimed)
+
+
+def with_code(
+    session: Session, state: RunState, recorded: Workflow, workflow: Workflow, *, accepted: bool
+) -> tuple[Workflow, list[code.Function | None], list[str]]:
+    """The recorded workflow with the code of this one; its functions, and the unfinished tasks that
+    have other code than the run knows. Raises CodeChanged unless those are `accepted`.
+    """
+    workflow = _in_order_of(recorded, workflow)
+    changed = code.changed_tasks(state, recorded, workflow)
+    code.refuse_changes(state.run_id, changed, accepted=accepted)
+    functions = code.functions_given(workflow)
+    if changed:
+        return code.with_stored_code(workflow, functions, session), functions, changed
+    return _with_code_of(recorded, workflow), functions, changed
 
 
 def _as_recorded(row: RunRow, recorded: Workflow, given: Workflow) -> Workflow:
@@ -322,6 +332,7 @@ def _go_on(
     WrongState.
     """
     live.wait_s, live.leaves = options.wait_s, options.leaves
+    session.loop.after_commit(lambda: _settle_if_at_rest(session, live))
     if live.state.status is RunStatus.PAUSED:
         if not insists and in_crash_loop(live.state, session.settings.crash_limit):
             return live.handle
@@ -330,73 +341,32 @@ def _go_on(
             raise WrongState(decided.refused)
     if live.handle.done():  # it told of the pause, or of its rest; the outcome needs a new one
         live.handle = RunHandle(live.run_id, cancel)
-    session.loop.after_commit(lambda: _settle_if_at_rest(session, live))
     return live.handle
 
 
 def _settle_if_at_rest(session: Session, live: LiveRun) -> None:
     """Nothing may happen to the run that would have somebody told how it stands."""
-    if live.rests(session.clock.now_us()):
+    if live.settled or live.rests(session.clock.now_us()):
         session.settle(live)
-
-
-OnRefused = Callable[[str, DurableWorkflowError], None]
-"""Is told of a run that is not continued, and why."""
-
-
-def recover(
-    session: Session,
-    run_ids: Sequence[str] | None,
-    options: Options,
-    cancel: Canceller,
-    refused: OnRefused,
-) -> list[RunHandle]:
-    """Claim every unfinished, unpaused run whose engine is gone; or those of `run_ids`, paused or
-    not.
-    """
-    handles = []
-    for run_id in _interrupted(session) if run_ids is None else run_ids:
-        try:
-            if run_ids is None:
-                row = row_or_raise(session.store.log, run_id)
-                handles.append(continue_run(session, row, None, options, cancel, "recover"))
-            else:
-                handles.append(resume(session, run_id, None, options, cancel))
-        except DurableWorkflowError as error:
-            refused(run_id, error)
-    return handles
-
-
-def _interrupted(session: Session) -> Iterator[str]:
-    for row in session.store.log.rows(status=_RECOVERED):
-        if row.imported or session.loop.run(row.run_id) is not None:
-            continue
-        if not (row.engine and is_held(session.store.folder.locks, row.engine)):
-            yield row.run_id
-
-
-def warn_of_refusal(run_id: str, error: DurableWorkflowError) -> None:
-    """For those who do not ask to be told otherwise."""
-    log.warning("run %s cannot be continued: %s", run_id, error)
-
-
-_RECOVERED = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.DRAINING)
 
 
 # --- both ---------------------------------------------------------------------------------------
 
 
-def _live(
+def live_run(
     session: Session,
     state: RunState,
     created: RunCreated,
     functions: Sequence[Callable[..., Any] | None],
     options: Options,
     cancel: Canceller,
+    key: int = 0,
 ) -> LiveRun:
-    """Check that this engine can run the workflow, and make its functions sendable."""
+    """Check that this engine can run the workflow, and make its functions sendable. `key` is the
+    run's number if it has one here.
+    """
     workflow = state.workflow
-    key = session.next_key()
+    key = key or session.next_key()
     rules = Rules.of(workflow.recovery, session.rules)
     fallbacks = fallbacks_of(workflow, rules)
     refuse_lost_fallbacks(state, fallbacks)

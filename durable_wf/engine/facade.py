@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,10 +29,10 @@ from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import Duration, parse_limit
-from durable_wf.engine import control, entering, origin
+from durable_wf.engine import control, entering, origin, waking
 from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body
 from durable_wf.engine.driver import closed
-from durable_wf.engine.entering import OnRefused, Options
+from durable_wf.engine.entering import Options
 from durable_wf.engine.interrupts import handled
 from durable_wf.engine.people import People
 from durable_wf.engine.progress import OnProgress
@@ -42,6 +43,7 @@ from durable_wf.engine.settings import ExecutorType, settings
 from durable_wf.engine.settings import executor_type as executor_named
 from durable_wf.engine.suspects import CRASH_LIMIT
 from durable_wf.engine.view import load_state, row_or_raise
+from durable_wf.engine.waking import OnRefused
 from durable_wf.errors import (
     CallerError,
     DefinitionError,
@@ -226,11 +228,19 @@ class WorkflowEngine(People, Retrying):
             None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
         chosen = None if run_ids is None else tuple(run_ids)
-        refused = on_refused or entering.warn_of_refusal
+        refused = on_refused or waking.warn_of_refusal
         session = self._open(options.executor)
-        handles = session.driver.call(
-            lambda: entering.recover(session, chosen, options, self._ask_to_cancel, refused)
-        )
+        call = session.driver.call
+        found = call(lambda: waking.interrupted(session)) if chosen is None else chosen
+        handles = []
+        for at in range(0, len(found), _AT_ONCE):
+            part = found[at : at + _AT_ONCE]
+            handles += call(
+                partial(
+                    waking.recover, session, part, options, self._ask_to_cancel, refused,
+                    paused=chosen is not None,
+                )
+            )  # fmt: skip
         return [self._wait(session, handle, check=False) for handle in handles]
 
     # --- people's wishes ------------------------------------------------------------------------
@@ -314,6 +324,7 @@ class WorkflowEngine(People, Retrying):
                 store.close()
                 raise control.not_trusted(store.folder.path)
             self._session = Session(store, self._settings, rules=self._rules)
+            waking.attach(self._session)
             _close_at_exit(self)
             return self._session
 
@@ -373,12 +384,13 @@ class WorkflowEngine(People, Retrying):
         )
 
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult:
-        try:
-            with handled(session.driver, handle.run_id):
-                session.driver.wait(handle.future)
-        except Interrupted:
-            self._after_interrupt()
-            raise
+        if not handle.done():
+            try:
+                with handled(session.driver, handle.run_id):
+                    session.driver.wait(handle.future)
+            except Interrupted:
+                self._after_interrupt()
+                raise
         result = handle.result(0)
         if result.row.ended_at is None:
             session.driver.run_in_background()  # somebody may want to wake it
@@ -399,7 +411,7 @@ class WorkflowEngine(People, Retrying):
             return Answer(0, run_id, False, f"not done while a script is loaded: {verb.value}")
         session, person = self._session, origin.person()
         held = session is not None and not session.is_inherited
-        if session is not None and held and session.loop.run(run_id) is not None:
+        if session is not None and held and session.loop.holds(run_id):
             if session.driver.is_driving():
                 loop = session.loop
                 loop.request(
@@ -422,6 +434,9 @@ class WorkflowEngine(People, Retrying):
 
 
 log = logging.getLogger("durable_wf.engine")
+
+_AT_ONCE = 200
+"""So many runs are taken over in one transaction."""
 
 _inherited: list[Session] = []
 """Sessions of a parent process. Kept, since to take a connection apart would touch its files."""

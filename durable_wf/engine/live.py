@@ -17,11 +17,12 @@ import attrs
 from durable_wf.core.definition import Literal, PayloadRef, Source, Task, Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.graph import DEFAULT_ESTIMATE_S
+from durable_wf.core.inputs import Decision
 from durable_wf.core.scheduler import Pick, Question
 from durable_wf.core.state import RunState, row_since
 from durable_wf.core.status import TASK_FINAL, RunStatus, TaskStatus
 from durable_wf.engine.companions import Companions
-from durable_wf.engine.judging import Fallbacks, Judge
+from durable_wf.engine.judging import Fallbacks
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle
 from durable_wf.errors import OwnedElsewhere
@@ -58,6 +59,9 @@ class LiveRun:
     (or "") and name, `companion_of` that of a probe or compensation by place and label. `wait_s` is
     how long the caller waits for timers; None: for ever. `leaves` says whether it goes when the run
     waits for people or signals alone.
+    A run that only waits needs no code: then `equip` brings it when a task is to start, from
+    `given`, the workflow that the run was driven with before, or from where the run names it, with
+    `accept_changes` if it has changed.
     """
 
     key: int
@@ -67,7 +71,7 @@ class LiveRun:
     executor: str
     handle: RunHandle
     remaining: array[float]
-    judge: Judge
+    judge: Callable[[RunState, int], Decision]
     fallback_of: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     companion_of: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     wait_s: float | None = None
@@ -80,7 +84,10 @@ class LiveRun:
     on_progress: OnProgress | None = None
     told_at: float = 0.0
     let_go: bool = False
-    """whether it was released with the claim, since an old worker would not die"""
+    """whether it was released, since it cannot go on here"""
+    equip: Callable[[LiveRun], None] | None = None
+    given: Workflow | None = None
+    accept_changes: bool = False
     _measured_us: dict[int, int] = attrs.field(factory=dict)
 
     @property
@@ -123,8 +130,18 @@ class LiveRun:
             patient = self.wait_s is None or wake_at - now <= self.wait_s * 1e6
         return not patient and all(index in aside for index in self.state.all_ready())
 
+    def take_code(self, of: LiveRun) -> None:
+        """It has its code now, as the other one has, which is the same run."""
+        self.code, self.function_of, self.remaining = of.code, of.function_of, of.remaining
+        self.judge, self.durations_us = of.judge, of.durations_us
+        self.fallback_of, self.companion_of = of.fallback_of, of.companion_of
+        self.equip = None
+        self.grow()
+
     def grow(self) -> None:
         """Follow the state where the run has come to have more tasks: its compensations."""
+        if self.equip is not None:
+            return
         state = self.state
         for index in range(len(self.function_of), len(state.tasks)):
             task = state.task(index)
@@ -196,9 +213,11 @@ class LiveRun:
 
     def _limits(self, index: int, task: Task, gpus: tuple[int, ...]) -> Limits:
         limits = _limits(task, gpus)
+        past = self.state.past.get(index)
+        if past is not None and past.probe and limits.heartbeat_s is not None:
+            limits = attrs.evolve(limits, heartbeat_s=None)  # a probe sends none
         if task.deadline_s is None:
             return limits
-        past = self.state.past.get(index)
         if past is not None and (past.fallback or past.probe):
             return limits  # what comes in place of the task's own function has time of its own
         began_at = self.state.running[index].at

@@ -33,6 +33,7 @@ from durable_wf.engine.inbox import POLL_S, Inbox
 from durable_wf.engine.live import LiveRun, TooLate, lost_to_another
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
+from durable_wf.engine.resting import Rest
 from durable_wf.engine.suspects import CRASH_LIMIT, Suspects
 from durable_wf.engine.timers import Timers
 from durable_wf.errors import CallerError, DiskFull, PayloadMissing, StoreBusy
@@ -84,6 +85,7 @@ class Loop:
         self._woken = threading.Event()
         self._cache = PayloadCache(store)
         self._timers = Timers(clock)
+        self.rest = Rest(self, store, clock, self._timers, engine)
         self.inbox = Inbox(store)
         self._own_reports: list[i.Report] = []
         self._promises: list[Callable[[], None]] = []
@@ -121,9 +123,13 @@ class Loop:
         """The runs held."""
         return list(self._runs.values())
 
+    def holds(self, run_id: str) -> bool:
+        """Whether a run is this engine's, at rest or not. Safe from any thread."""
+        return run_id in self._by_id or run_id in self.rest
+
     def run(self, run_id: str) -> LiveRun | None:
-        """The live run of that id, if it is held here."""
-        return self._by_id.get(run_id)
+        """The live run of that id, if it is held here; one at rest wakes up."""
+        return self._by_id.get(run_id) or self.rest.awake(run_id)
 
     def adopt(self, live: LiveRun) -> None:
         """Take over a run whose first events (creation or claim) are decided but not committed."""
@@ -134,6 +140,12 @@ class Loop:
         self.inbox.look_again()  # commands may wait for it that this engine has passed over
         live.state.ready = live.state.all_ready()
         self._chooser.take(live)
+        self.offer(live)
+
+    def offer(self, live: LiveRun) -> None:
+        """Tasks of a run became ready. They are chosen from when its code is here."""
+        if not self.rest.wants_code(live):
+            self._chooser.offer(live)
 
     def announce(self, event: StoreEvent) -> None:
         """Put a fact that belongs to no run into the next commit."""
@@ -155,7 +167,7 @@ class Loop:
         for index in decided.judge:
             self.give(live, live.judge(live.state, index), at)
         if live.state.ready:
-            self._chooser.offer(live)
+            self.offer(live)
         if decided.stop:
             self._stops += ((live, index, attempt) for index, attempt in decided.stop)
         return decided
@@ -166,6 +178,8 @@ class Loop:
         """One round: inputs, decisions, one commit, then what the commit allows."""
         if self.breakers.in_use:
             self.breakers.turn()
+        if self.rest.owes:
+            self.rest.equip()
         while self._requests:
             self._requests.popleft()()
         self._read_reports()
@@ -211,7 +225,7 @@ class Loop:
 
     def _wait_s(self) -> float:
         """How long the first report may be waited for."""
-        if self._changed or self._requests or self._own_reports:
+        if self._changed or self._requests or self._own_reports or self.rest.owes:
             return 0.0
         wait_s = self._timers.wait_s(POLL_S)
         if self.starting:
@@ -260,7 +274,7 @@ class Loop:
             self.beats.look(now)
         if now >= self.inbox.look_at:
             for command in self.inbox.news(now):
-                live = self._by_id.get(command.run_id)
+                live = self.run(command.run_id)
                 if live is not None:
                     self._obey(live, command)
 
@@ -276,10 +290,10 @@ class Loop:
     # --- what starts ----------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        for run, wake_at in self._timers.due():
-            live = self._runs.get(run)
-            if live is not None:
-                self.give(live, i.Due(), max(self._clock.now_us(), wake_at))
+        due = self._timers.due()
+        awake = [(self._runs[run], wake_at) for run, wake_at in due if run in self._runs]
+        for live, wake_at in (*awake, *self.rest.due(due)):
+            self.give(live, i.Due(), max(self._clock.now_us(), wake_at))
 
     def _begin_chosen(self) -> None:
         chosen = self._chooser.choose()
@@ -313,7 +327,7 @@ class Loop:
         if batch is None:
             self._changed.clear()
             return
-        appended = self._append(batch)
+        appended = self.append(batch)
         for live in news:
             live.appended(appended)
         self._cache.keep(self._draft.written())
@@ -325,7 +339,7 @@ class Loop:
             if bench.chosen:
                 self._hand_over(bench, appended)
 
-    def _append(self, batch: Batch) -> Appended:
+    def append(self, batch: Batch) -> Appended:
         """Append, again and again while the disk is full or another writer hangs.
 
         Nothing starts meanwhile; reports wait in the pipes of the workers.
@@ -408,6 +422,9 @@ class Loop:
                 self._settle(live)
             if live.state.final or live.let_go:
                 self.forget(live)
+            else:
+                self.rest.note(live)
+        self.rest.put_away()
         if self._untold:
             for live in [*self._untold.values()]:
                 self._tell(live, at_once=False)
@@ -427,6 +444,7 @@ class Loop:
         self._chooser.forget(live)
         self._timers.plan(live.key, None)
         self._untold.pop(live.key, None)
+        self.rest.forget(live)
         for bench in self._benches.values():
             bench.executor.forget(live.key)
 

@@ -239,7 +239,7 @@ class RunHandle:
         self.run_id = run_id
         engine = getattr(cancel, "__self__", None)
         self._people = engine if isinstance(engine, People) else None
-        self._cancel = cancel
+        self.canceller = cancel
         self.future: Future[RunResult] = Future()
         self.future.set_running_or_notify_cancel()  # who gives up waiting does not end the run
         self._lock = threading.Lock()
@@ -259,7 +259,7 @@ class RunHandle:
         """Ask for the run to be cancelled; the outcome tells whether it was. See
         `WorkflowEngine.cancel`.
         """
-        self._cancel(self.run_id, reason, compensate)
+        self.canceller(self.run_id, reason, compensate)
 
     def waiting(self) -> tuple[Awaited, ...]:
         """What the tasks of the run wait for now."""

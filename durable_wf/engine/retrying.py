@@ -20,11 +20,12 @@ from durable_wf.core.definition import Workflow
 from durable_wf.core.units import Duration
 from durable_wf.engine import descending
 from durable_wf.engine.descending import Kind, Plan, Wish
-from durable_wf.engine.entering import OnRefused, Options
+from durable_wf.engine.entering import Options
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.session import Session
 from durable_wf.engine.settings import ExecutorType
+from durable_wf.engine.waking import OnRefused
 from durable_wf.errors import CallerError, DurableWorkflowError
 from durable_wf.store.locks import is_held
 

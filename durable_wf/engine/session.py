@@ -18,6 +18,7 @@ from durable_wf.core.resources import Ledger
 from durable_wf.core.status import RunStatus
 from durable_wf.engine.clock import Clock, SystemClock
 from durable_wf.engine.driver import Driver
+from durable_wf.engine.known import Known
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.result import Reader, RunResult
@@ -79,6 +80,7 @@ class Session:
         self.driver.let_go = self.lock.release
         self.pid = os.getpid()
         self.reader = reader_of(store.folder.path)
+        self.known = Known()
         self._keys = itertools.count(1)
         self._ledger = Ledger(settings.capacity)
         started = EngineStarted(self.engine, os.getpid(), os.uname().nodename, VERSION)

@@ -16,6 +16,7 @@ import attrs
 
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
+from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.judge import DECLARED, default
@@ -296,6 +297,7 @@ class _Run:
             Fault.of(failed.fault, failed.attempt),
             lambda budget: default(0, failed.fault, task.in_doubt, budget),
         )
+        decision = _as_carried_out(event.task, decision)
         if deadline is not None and _is_late(decision, at.at, deadline):
             return  # as the recorded one was
         made = _judged(event, at.at, decision)
@@ -310,6 +312,13 @@ class _Run:
         task.gone = outcome is not Outcome.WAIT
         if outcome is Outcome.SAVED:
             task.left, task.left_at = difference, at.at
+
+
+def _as_carried_out(task: str, decision: i.Decision) -> i.Decision:
+    """A compensation is not given up: where its rules would, a person is asked."""
+    if not isinstance(decision, i.Fail) or not task.endswith(SUFFIX):
+        return decision
+    return i.Escalate(decision.index, decision.rule, decision.reason, "what now?")
 
 
 def _is_late(decision: i.Decision, at: int, deadline: int) -> bool:

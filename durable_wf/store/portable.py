@@ -228,7 +228,10 @@ def _payloads_of(source: Store, needs: list[Need]) -> tuple[list[tuple[str, byte
     small: list[tuple[str, bytes]] = []
     large: list[str] = []
     with closing(connections.open_reader(source.folder.db)) as connection:
-        sizes = connection.execute("SELECT digest, length(data) FROM payloads").fetchall()
+        try:
+            sizes = connection.execute("SELECT digest, length(data) FROM payloads").fetchall()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"its payloads cannot be read: {error}") from error
     for digest, size in sizes:
         if digest in as_files or size > TABLE_MAX:
             large.append(digest)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from durable_wf.core.names import RUN_ID_PATTERN, is_name
-from durable_wf.core.status import RunStatus
+from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import Counts, Moved, RunRow
 from durable_wf.errors import HistoryError
 
@@ -130,7 +130,10 @@ def select(
     """What follows SELECT to list runs, newest first, and its parameters."""
     where: list[str] = []
     values: list[Any] = []
-    wanted = [one.value for one in status]
+    given = frozenset(status)
+    wanted = [one.value for one in given]
+    if given and given.isdisjoint(RUN_FINAL):
+        where.append("ended_at IS NULL")  # the index of these alone: the others are not read
     if wanted:
         where.append(f"status IN ({', '.join('?' * len(wanted))})")
         values += wanted

@@ -81,6 +81,8 @@ _BIRTH = """,
 _RUNS = _RUNS_1.replace("\n) STRICT", _BIRTH)
 _RUNS_ORIGIN = "CREATE INDEX runs_origin ON runs (origin) WHERE origin <> ''"
 _RUNS_ROOT = "CREATE INDEX runs_root ON runs (root) WHERE root <> ''"
+_RUNS_LIVE = "CREATE INDEX runs_live ON runs (run) WHERE ended_at IS NULL"
+_INDEXES = (_RUNS_ORIGIN, _RUNS_ROOT, _RUNS_LIVE)
 
 _PAYLOADS = """CREATE TABLE payloads (
     digest TEXT PRIMARY KEY,
@@ -146,7 +148,7 @@ _MIGRATIONS_INDEX = """CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set
 
 _BESIDE_RUNS_1 = (_PAYLOADS, _INBOX, _INBOX_OPEN, _LEASES, _META)
 _TABLES_1 = (_EVENTS, _RUNS_1, *_BESIDE_RUNS_1)
-_TABLES = (_EVENTS, _RUNS, _RUNS_ORIGIN, _RUNS_ROOT, *_BESIDE_RUNS_1, _OUTCOMES, _BEATS)
+_TABLES = (_EVENTS, _RUNS, *_INDEXES, *_BESIDE_RUNS_1, _OUTCOMES, _BEATS)
 
 STATEMENTS: tuple[str, ...] = (*_TABLES, *views.ALL)
 """The newest schema, whole."""
@@ -206,7 +208,7 @@ def migrations() -> Any:
         db.execute(_RUNS)
         db.execute("INSERT INTO runs SELECT *, '', 0, '' FROM runs_1")
         db.execute("DROP TABLE runs_1")
-        for statement in (_RUNS_ORIGIN, _RUNS_ROOT, _OUTCOMES, _BEATS, *views.ALL):
+        for statement in (*_INDEXES, _OUTCOMES, _BEATS, *views.ALL):
             db.execute(statement)
         _stamp(db.conn, 2)
 

@@ -81,6 +81,29 @@ def test_people_read_the_same(dwf):
     assert "run r would be recovered; nothing was written" in recovered.out
 
 
+ASKING = """
+import durable_wf as wf
+
+def load():
+    raise ValueError("no rows")
+
+flow = wf.WorkflowBuilder("f").add_task("load", load).on_fault(wf.escalate(whom="ops")).build()
+"""
+
+
+def test_what_waits_for_a_person_is_told_as_the_inbox_tells_it(tmp_path):
+    rig = rig_in(tmp_path)
+    (tmp_path / "asking.py").write_text(ASKING)
+    ran = rig("run", "asking.py:flow", "--id", "a", "--quiet")
+    assert ran.code == 7
+    assert "  1 task: 1 waiting" in ran.out
+    told = rig("resume", "a", "--dry-run")
+    assert "load for a decision of ops: task 'load' failed" in told.out
+    refused = rig("approve", "a", "load")
+    assert refused.code == 4
+    assert "waits for no approval but for a decision (dwf resolve)" in refused.err
+
+
 def test_nothing_is_written(dwf):
     """Not one byte of the store, nor compiled code beside the script; and the next one sees the
     same. The control: a real resume changes both.

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from engine_rig import dwf
+from saga_rig import note, noted
 
 import durable_wf as wf
 from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.errors import WrongState
-
-
-def note(path: Path, *words: object) -> None:
-    with path.open("a") as file:
-        file.write(" ".join(map(str, words)) + "\n")
-
-
-def noted(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.fixture

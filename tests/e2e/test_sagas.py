@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from engine_rig import Gate, dwf, finish, run_python, script, wait_for
+from saga_rig import ALL_BACK, note, noted, trip
 
 import durable_wf as wf
 from durable_wf.core.status import RunStatus, TaskStatus
@@ -23,43 +25,6 @@ def engine(request, tmp_path):
 def quick(tmp_path):
     with wf.WorkflowEngine(tmp_path / "store", executor_type="sequential") as made:
         yield made
-
-
-def note(path: Path, *words: object) -> None:
-    with path.open("a") as file:
-        file.write(" ".join(map(str, words)) + "\n")
-
-
-def noted(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def trip(path: Path, last=None, **options) -> wf.WorkflowBuilder:
-    """Three bookings, one after the other, each with its cancellation; then `last`."""
-
-    def book(what: str) -> dict:
-        return {"id": f"{what}-7"}
-
-    def cancel(what: str, result: dict) -> str:
-        note(path, "cancel", what, result["id"], wf.current().task)
-        return f"no more {what}"
-
-    def fails() -> None:
-        raise ValueError("no cars")
-
-    builder = wf.WorkflowBuilder("trip")
-    before: list[str] = []
-    for what in ("flight", "hotel", "dinner"):
-        builder.add_task(what, book, {"what": what}, compensate=cancel, **options).after(*before)
-        before = [what]
-    return builder.add_task("car", last or fails).after("dinner")
-
-
-ALL_BACK = [
-    "cancel dinner dinner-7 dinner~undo",
-    "cancel hotel hotel-7 hotel~undo",
-    "cancel flight flight-7 flight~undo",
-]
 
 
 def test_a_failed_run_takes_back_what_it_did_the_last_first(engine, tmp_path):
@@ -244,30 +209,6 @@ def test_a_compensation_may_fall_back_to_another_function(quick, tmp_path):
     )
     quick.run(workflow, check=False)
     assert noted(undone) == ["by mail hotel"]
-
-
-# --- as it is shown -------------------------------------------------------------------------------
-
-
-def test_every_view_knows_the_added_tasks(quick, tmp_path):
-    quick.run(trip(tmp_path / "n").build(), run_id="r", check=False)
-    store = tmp_path / "store"
-    document = json.loads(dwf(store, "show", "r", "--json").stdout)
-    assert document["tasks"]["total"] == 7
-    assert document["task_states"]["hotel~undo"]["status"] == "succeeded"
-    assert document["taken_back"] == dict.fromkeys(("dinner", "hotel", "flight"), "succeeded")
-    graph = json.loads(dwf(store, "graph", "r", "--json").stdout)
-    assert graph["tasks"][5] == {
-        "task": "hotel~undo", "upstream": ["hotel", "dinner~undo"], "status": "succeeded",
-    }  # fmt: skip
-    for words in (
-        ("graph", "r"), ("logs", "r"), ("watch", "r"), ("list",), ("why", "r", "hotel~undo"),
-        ("show", "r", "--task", "hotel~undo"), ("db", "check"), ("audit", "verify"),
-        ("rules", "explain", "r", "car"),
-    ):  # fmt: skip
-        shown = dwf(store, *words)
-        assert shown.returncode == (1 if words == ("watch", "r") else 0), (words, shown.stderr)
-        assert "Traceback" not in shown.stderr
 
 
 # --- continued ------------------------------------------------------------------------------------
@@ -488,3 +429,27 @@ def test_what_a_fork_has_taken_over_it_takes_back_with_the_values_it_was_done_wi
     forked = quick.fork("r", at=done, workflow=trip_of("hotel"), set={"limit": 2}, check=False)
     assert forked.status is RunStatus.FAILED
     assert noted(notes) == ["cancel hotel hotel-7"] * 2
+
+
+def test_a_compensation_that_is_lost_with_its_worker_is_asked_about_like_any_task(tmp_path):
+    """Its own rules forgive losses; without any, a person is asked."""
+    notes = tmp_path / "n"
+
+    def undo(what: str) -> None:
+        note(notes, what, wf.current().attempt)
+        if wf.current().attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    builder = wf.WorkflowBuilder("w")
+    for what, retry in (("asks", None), ("again", 1)):
+        builder.add_task(what, lambda what: what, {"what": what}).compensate(undo, retry=retry)
+    workflow = builder.add_task("car", fails).after("asks", "again").build()
+    with wf.WorkflowEngine(tmp_path / "store", workers=1) as engine:
+        result = engine.run(workflow, run_id="r")
+        assert result.status is RunStatus.DRAINING
+        engine.resolve("r", result.waiting[0].task, "retry")
+        assert engine.run(workflow, run_id="r", check=False).status is RunStatus.FAILED
+    assert sorted(noted(notes)) == ["again 1", "again 2", "asks 1", "asks 2"]

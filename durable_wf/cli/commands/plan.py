@@ -96,6 +96,7 @@ def _screen(workflow: Workflow, made: ExecutionPlan, cores: int, look: Look) -> 
         ("makespan", f"{_seconds(made.makespan_s)} on {cores} cores"),
         ("critical path", f"{_seconds(made.critical_s)}, {len(made.critical_path)} tasks"),
         ("sum of work", _seconds(made.work_s)),
+        *_taken_back(workflow),
     )
     lines = [f"{look.paint(f'{name:13}', 'dim')}  {text}" for name, text in head]
     lines += ["", look.paint("levels", "bold")]
@@ -108,6 +109,12 @@ def _screen(workflow: Workflow, made: ExecutionPlan, cores: int, look: Look) -> 
     if len(path) > _PATH:
         path = [*path[: _PATH - 2], f"({len(path) - _PATH + 1} more)", path[-1]]
     return [*lines, "", look.paint("critical path", "bold"), "  " + arrow.join(path)]
+
+
+def _taken_back(workflow: Workflow) -> list[tuple[str, str]]:
+    """How many tasks more a run may come to have. They are no part of the plan."""
+    count = sum(task.undo is not None for task in workflow.tasks)
+    return [("taken back", f"{count} tasks, if the run fails or is cancelled")] if count else []
 
 
 def batch_text(batch: Sequence[str]) -> str:

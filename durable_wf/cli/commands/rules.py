@@ -30,7 +30,9 @@ from durable_wf.cli.picking import pick
 from durable_wf.cli.terminal import one_line
 from durable_wf.cli.times import clock, iso, parse_since, span
 from durable_wf.core import events as e
-from durable_wf.core.definition import Workflow
+from durable_wf.core.compensation import SUFFIX
+from durable_wf.core.definition import Task, Workflow
+from durable_wf.core.status import InDoubt
 from durable_wf.engine.view import load_definition
 from durable_wf.recovery.backtesting import Backtest, Stream, backtest
 from durable_wf.recovery.explaining import By, Explained, explained
@@ -67,9 +69,13 @@ def show(settings: Settings, *, target: str, as_json: bool) -> None:  # noqa: AR
         say(dumps(_rules_document(workflow)))
         return
     for task in workflow.tasks:
-        if task.rules:
+        if task.rules or task.in_doubt is not InDoubt.RERUN:
             say(f"task {task.name}")
-            for label in task.rules:
+            for label in (*_declared(task), *task.rules):
+                say(f"  {label}")
+        if task.undo is not None:
+            say(f"task {task.name}{SUFFIX}, which takes back what {task.name} did")
+            for label in (*task.undo.rules, "the default: a person is asked"):
                 say(f"  {label}")
     say("every task" + ", after its own" * any(task.rules for task in workflow.tasks))
     for label in workflow.rules:
@@ -78,10 +84,22 @@ def show(settings: Settings, *, target: str, as_json: bool) -> None:  # noqa: AR
     say("  engine died is run again")
 
 
+def _declared(task: Task) -> Iterator[str]:
+    """What the task says of doubt, which comes before all rules."""
+    match task.in_doubt:
+        case InDoubt.RERUN:
+            pass
+        case InDoubt.PROBE:
+            yield f"in doubt: probe with {task.probe}"
+        case _:
+            yield f"in doubt: {task.in_doubt.value}"
+
+
 def _rules_document(workflow: Workflow) -> Document:
+    names = [task.name for task in workflow.tasks]
+    names += [task.name + SUFFIX for task in workflow.tasks if task.undo is not None]
     tasks = {
-        task.name: [_rule_document(rule) for rule in workflow.recovery.get(task.name, ())]
-        for task in workflow.tasks
+        name: [_rule_document(rule) for rule in workflow.recovery.get(name, ())] for name in names
     }
     own = [_rule_document(rule) for rule in workflow.recovery.get("", ())]
     return {"workflow": workflow.name, "rules": own, "tasks": tasks}

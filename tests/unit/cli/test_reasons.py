@@ -40,7 +40,7 @@ RULED = {"rule": "retry", "version": "2", "text": "why not"}
         (Reason(Cause.APPROVAL, question="publish?", whom="ann"),
          "it waits for an approval of ann: publish?"),
         (Reason(Cause.OPERATOR, question="rerun?", **RULED),
-         "it waits for a person to decide: rerun?, by retry (version 2): why not"),
+         "it waits for a decision: rerun?, by retry (version 2): why not"),
         (Reason(Cause.BREAKER, name="api"), "its breaker 'api' is open"),
         (Reason(Cause.BREAKER, name="api", text="breaker 'api' is open until then"),
          "breaker 'api' is open until then"),

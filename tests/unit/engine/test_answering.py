@@ -168,8 +168,13 @@ def test_a_signal_is_taken_or_kept(store):
         (Verb.ANSWER, answer_body("reviw", Verdict.APPROVE), NotFound, "did you mean 'review'"),
         (Verb.SIGNAL, signal_body("paymen", 1), NotFound, "did you mean 'payment'"),
         (Verb.ANSWER, answer_body("build", Verdict.APPROVE), WrongState, "waits for nobody"),
-        (Verb.ANSWER, answer_body("paid", Verdict.APPROVE), WrongState, "waits for no approval"),
-        (Verb.ANSWER, answer_body("review", Verdict.RETRY), WrongState, "nothing to try again"),
+        (
+            Verb.ANSWER,
+            answer_body("paid", Verdict.APPROVE),
+            WrongState,
+            "no approval but for a signal",
+        ),
+        (Verb.ANSWER, answer_body("review", Verdict.RETRY), WrongState, "it waits for an approval"),
         (
             Verb.ANSWER,
             answer_body("review", Verdict.APPROVE, attempt=3),

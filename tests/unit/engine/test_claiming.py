@@ -97,10 +97,19 @@ def test_a_run_that_was_released_is_free_though_its_engine_lives(log, tmp_path):
 
 def test_a_run_that_ended_has_ended(log, tmp_path):
     row, state = put(log, *BEGUN, *BOTH_DONE, SUCCEEDED)
-    with pytest.raises(WrongState, match="has ended: succeeded"):
+    with pytest.raises(WrongState, match="has ended: succeeded") as refused:
         refuse_if_not_claimable(row, tmp_path)
+    assert refused.value.hint == f"dwf show {row.run_id}"
     with pytest.raises(WrongState, match="has ended"):
         claim(log, tmp_path, row, state, "e-2", "resume", 1_000)
+
+
+def test_a_run_that_failed_is_not_continued_but_retried(log, tmp_path):
+    row, _ = put(log, *BEGUN, *BOTH_DONE, SUCCEEDED)
+    failed = attrs.evolve(row, status=RunStatus.FAILED)
+    with pytest.raises(WrongState, match="has ended: failed") as refused:
+        refuse_if_not_claimable(failed, tmp_path)
+    assert refused.value.hint == f"dwf retry {row.run_id}"
 
 
 def test_an_imported_run_is_only_read(log, tmp_path):

@@ -63,3 +63,14 @@ def test_a_run_taken_over_while_it_takes_back_goes_on_with_that():
     other.loop.give(taken, i.Returned(1, 2, 1))
     other.turn()
     assert other.executor.tasks() == ["a~undo"]
+
+
+def test_other_code_for_what_takes_back_is_accepted_on_the_record():
+    rig, live = undoing()
+    rig.loop.give(live, i.AcceptCode("ann", "d-2", "c-2", ("a",)))
+    rig.turn()
+    assert rig.log.kinds()[-1] == "CodeAccepted"
+    assert rig.log.row("r").definition == "d-2"
+    rig.executor.ends("a~undo")
+    rig.turn()
+    assert live.state.status is RunStatus.FAILED

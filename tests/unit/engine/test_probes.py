@@ -15,10 +15,10 @@ OWN, PROBE, FALLBACK = 0, 5, 6
 LOST = Fault(FaultKind.LOST, "its worker died")
 
 
-def probing():
+def probing(**fields):
     """A run whose only task was lost with its worker; its probe is the next to be called."""
     rig = Rig()
-    asked = task("a", in_doubt=InDoubt.PROBE, probe="jobs:probe", args=(Literal("7"),))
+    asked = task("a", in_doubt=InDoubt.PROBE, probe="jobs:probe", args=(Literal("7"),), **fields)
     live = rig.enter(workflow(asked))
     live.companion_of = {("a", "jobs:probe"): PROBE}
     live.fallback_of = {("", "jobs:cash"): FALLBACK}
@@ -74,3 +74,10 @@ def test_the_function_that_it_falls_back_to_is_called_when_the_probe_is_given_up
     rig.executor.breaks("a")
     rig.turn()
     assert [one.function for one in rig.executor.started] == [OWN, PROBE, FALLBACK]
+
+
+def test_a_probe_has_the_timeout_of_its_task_and_need_not_send_heartbeats():
+    rig, _ = probing(timeout_s=9.0, heartbeat_s=2.0, deadline_s=99.0)
+    own, probe = (one.limits for one in rig.executor.started)
+    assert (own.timeout_s, own.heartbeat_s) == (9.0, 2.0)
+    assert (probe.timeout_s, probe.heartbeat_s) == (9.0, None)

@@ -20,6 +20,7 @@ from durable_wf.recovery import (
     skip,
 )
 from durable_wf.recovery.backtesting import Outcome
+from durable_wf.recovery.chain import Rules
 
 SECOND = 1_000_000
 
@@ -132,6 +133,16 @@ def test_a_shorter_wait_or_another_answer_would_have_been_in_time():
     assert backtest([retry(3, wait=9), fallback(1)], recorded).unknown == 1
     (difference,) = backtest([retry(3, wait=9), fallback(1)], recorded).differences
     assert difference.candidate == "fall back to a value"
+
+
+def test_giving_up_a_compensation_is_asking_a_person():
+    """The default gives up; what is recorded then is the question."""
+    asked = e.TaskEscalated("a~undo", "what now?", "default", "boom")
+    recorded = history(ERROR, task="a~undo")
+    recorded.append(e.Recorded(len(recorded) + 1, recorded[-1].at, asked))
+    assert backtest([], recorded).same == 1
+    (difference,) = backtest(Rules.of({"a~undo": (skip(),)}), recorded).differences
+    assert (difference.recorded, difference.candidate) == ("ask a person", "skip")
 
 
 def test_decisions_that_no_rule_took_are_left_out():
