@@ -37,7 +37,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)?B?", re.IGNORECASE)
 
 def parse_duration(value: object) -> float:
     """Seconds, more than 0. Raises DefinitionError for anything else."""
-    seconds = _seconds(value)
+    try:
+        seconds = _seconds(value)
+    except OverflowError:  # a whole number of more digits than a float, or repr(), takes
+        raise DefinitionError("a number of seconds with hundreds of digits is no time") from None
     if seconds is None or not math.isfinite(seconds) or seconds <= 0:
         raise DefinitionError(
             f"{value!r:.80} is not a duration: give seconds, a timedelta, or text such as '1h30m'"

@@ -72,7 +72,9 @@ class SequentialExecutor:
     def start(self, assignments: Sequence[Assignment]) -> None:
         """Queue attempts for the next `poll`."""
         self._queue.extend(assignments)
-        self._count()
+        self._seat.queued += len(assignments)
+        for a in assignments:
+            self._seat.queued_us += a.estimate_us or UNKNOWN_US
 
     def poll(self, timeout_s: float) -> list[Report]:
         """Run queued attempts for about 5 ms, one at least; reports of what has ended.

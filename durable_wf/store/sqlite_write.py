@@ -83,7 +83,8 @@ class LogWriter:
 
     def write(self, connection: sqlite3.Connection, batch: Batch) -> Pending:
         """Write all of the batch but the runs in conflict. The caller has begun a transaction."""
-        self._catch_up(connection)
+        cursor = connection.cursor()  # for all that every batch needs: each takes time to make
+        self._catch_up(cursor)
         conflicts = self._conflicts(connection, batch)
         if batch.takes or batch.drops:
             self._settle_leases(connection, batch, conflicts)
@@ -91,7 +92,7 @@ class LogWriter:
         wrote = bool(batch.payloads or batch.takes or batch.drops)
         pending = Pending(appended, self._last_run, self._beating, [], {}, wrote)
         if batch.appends or batch.store_events:
-            self._write_events(connection, batch, pending)
+            self._write_events(cursor, batch, pending)
         if batch.answers:
             _write_answers(connection, batch, pending)
         if batch.payloads:
@@ -116,21 +117,21 @@ class LogWriter:
 
     # --- what stands in the log already -----------------------------------------------------------
 
-    def _catch_up(self, connection: sqlite3.Connection) -> None:
-        version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    def _catch_up(self, cursor: sqlite3.Cursor) -> None:
+        version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
             return
         self._version = None
         self._tips.clear()
-        self._last_run = connection.execute("SELECT coalesce(max(run), 0) FROM runs").fetchone()[0]
-        self._beating = beats.all_beating(connection)
-        last: int = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+        self._last_run = cursor.execute("SELECT coalesce(max(run), 0) FROM runs").fetchone()[0]
+        self._beating = beats.all_beating(cursor.connection)
+        last: int = cursor.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
         if last < self.log_hash.seq:
             raise LostTail(
                 f"the log ends at event {last}; this process has committed {self.log_hash.seq}",
                 hint="dwf audit verify   then   dwf db accept-loss",
             )
-        new = connection.execute(
+        new = cursor.execute(
             "SELECT hash FROM events WHERE seq > ? ORDER BY seq", (self.log_hash.seq,)
         )
         self.log_hash.add([row[0] for row in new])
@@ -195,7 +196,7 @@ class LogWriter:
 
     # --- events and read model --------------------------------------------------------------------
 
-    def _write_events(self, connection: sqlite3.Connection, batch: Batch, pending: Pending) -> None:
+    def _write_events(self, cursor: sqlite3.Cursor, batch: Batch, pending: Pending) -> None:
         lines: list[tuple[Any, ...]] = []
         appended = pending.appended
         for append in batch.appends:
@@ -206,15 +207,15 @@ class LogWriter:
                 run = pending.last_run = pending.last_run + 1
                 tip = Tip(run_id, 0, GENESIS)
                 assert isinstance(append.row, RunRow)
-                connection.execute(rows.INSERT, (run, *rows.to_columns(append.row)))
+                cursor.execute(rows.INSERT, (run, *rows.to_columns(append.row)))
             else:
                 tip = self._tips[run]
-                _update_row(connection, run, append.row)
+                _update_row(cursor, run, append.row)
             appended.runs[run_id] = run
             appended.first_seq[run_id] = self.log_hash.seq + len(lines) + 1
             pending.tips[run] = self._extend(lines, run, tip, append.events)
         if batch.store_events:
-            own = self._tip(connection, STORE_STREAM)
+            own = self._tip(cursor.connection, STORE_STREAM)
             assert own is not None
             events = [
                 Recorded(own.n + place, at, event)
@@ -222,7 +223,7 @@ class LogWriter:
             ]
             pending.tips[STORE_STREAM] = self._extend(lines, STORE_STREAM, own, events)
         if lines:
-            _insert(connection, lines)
+            _insert(cursor, lines)
             pending.hashes = [line[8] for line in lines]
             pending.wrote = True
 
@@ -253,19 +254,19 @@ def _doubled(appends: Sequence[RunAppend]) -> set[str]:
     }
 
 
-def _update_row(connection: sqlite3.Connection, run: int, row: RunRow | Moved) -> None:
+def _update_row(cursor: sqlite3.Cursor, run: int, row: RunRow | Moved) -> None:
     if type(row) is Moved:
-        connection.execute(rows.MOVE, (*row, run))
+        cursor.execute(rows.MOVE, (*row, run))
     else:
         assert isinstance(row, RunRow)
-        connection.execute(rows.UPDATE, (*rows.to_update(row), run))
+        cursor.execute(rows.UPDATE, (*rows.to_update(row), run))
 
 
-def _insert(connection: sqlite3.Connection, lines: list[tuple[Any, ...]]) -> None:
+def _insert(cursor: sqlite3.Cursor, lines: list[tuple[Any, ...]]) -> None:
     whole = len(lines) - len(lines) % _MANY
     for at in range(0, whole, _MANY):
-        connection.execute(_INSERT_MANY, list(chain.from_iterable(lines[at : at + _MANY])))
-    connection.executemany(_INSERT_EVENT, lines[whole:] if whole else lines)
+        cursor.execute(_INSERT_MANY, list(chain.from_iterable(lines[at : at + _MANY])))
+    cursor.executemany(_INSERT_EVENT, lines[whole:] if whole else lines)
 
 
 def _write_answers(connection: sqlite3.Connection, batch: Batch, pending: Pending) -> None:

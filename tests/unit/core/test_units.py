@@ -33,6 +33,13 @@ def test_what_is_no_duration_is_refused(written):
         parse_duration(written)
 
 
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_that_no_float_takes_is_no_duration(digits):
+    for written in (10**digits, -(10**digits)):
+        with pytest.raises(DefinitionError, match="is no time"):
+            parse_duration(written)
+
+
 @pytest.mark.parametrize(
     ("written", "size"),
     [
