@@ -45,7 +45,7 @@ def quiet():
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.timeout(3600 if TORTURE else 60)
+@pytest.mark.timeout(3600 if TORTURE else 180)
 def test_every_loop_walk_is_sound_and_can_be_ended():
     """The seed is in the message of what fails."""
     walks_with: Counter[str] = Counter()
