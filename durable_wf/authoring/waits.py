@@ -42,6 +42,8 @@ OPTIONS: Final = ("description", "estimate", "metadata", "optional", "tags")
 """The options that make sense for a task that calls nothing."""
 
 _NOTHING: Final = Resources(cpu=0.0)
+_LAST_US: Final = 253_402_300_799_999_999
+"""The last microsecond that a datetime knows."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -197,6 +199,8 @@ def _wrong_times(wait: WaitFor) -> Iterator[str]:
     if wait.kind is WaitKind.SLEEP:
         if (given is None) is (wait.until is None):
             yield "a sleep has a length (timeout_s) or an end (until): one of the two"
+        if wait.until is not None and abs(wait.until) > _LAST_US:
+            yield f"until must be before the year 10000, not {wait.until!r:.40} microseconds"
         return
     if wait.until is not None:
         yield f"only a sleep has an end (until), not a {wait.kind.value}"

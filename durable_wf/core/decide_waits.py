@@ -18,6 +18,10 @@ from durable_wf.core.state import RunState, Waiting
 from durable_wf.core.status import FaultKind, Otherwise, RunStatus, TaskStatus, Verdict, WaitKind
 from durable_wf.core.steps import Decided, emit, refused
 
+MOST_SIGNALS = 1_000
+"""How many signals a run keeps for tasks that may come to wait for them: each stands in memory, and
+a sender that never stops is cut off."""
+
 _UNDECIDED = (RunStatus.RUNNING, RunStatus.PAUSED)
 
 
@@ -149,6 +153,8 @@ def signal(state: RunState, given: i.Signal, at: int) -> Decided:
     """A signal goes to the first task that waits for its name, or is kept for the next one."""
     if state.status not in (*_UNDECIDED, RunStatus.PENDING):
         return refused(_cannot(state, "sent a signal"))
+    if (kept := sum(map(len, state.signals.values()))) >= MOST_SIGNALS:
+        return refused(f"run {state.run_id} keeps {kept:,} signals that no task has taken")
     events: list[Recorded] = []
     emit(state, events, at, e.SignalReceived(given.name, given.value, given.actor))
     take_signals(state, events, at)

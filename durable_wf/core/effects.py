@@ -61,6 +61,8 @@ def _attempt_succeeded(
 ) -> None:
     _close_attempt(state, index, event.attempt, at)
     state.unfinished -= 1
+    if state.details:
+        state.details.pop(index, None)
     if state.crashes:
         state.crashes = 0
     children = state.graph.children[index]
@@ -129,10 +131,17 @@ def _conclude(state: RunState, index: int) -> None:
     state.answered.pop(index, None)
 
 
+def _end(state: RunState, index: int) -> None:
+    """The task is final."""
+    state.unfinished -= 1
+    if state.details:
+        state.details.pop(index, None)
+
+
 def _succeed(state: RunState, index: int, value: Value) -> None:
     """The task has succeeded without an attempt of its own function."""
     _conclude(state, index)
-    state.unfinished -= 1
+    _end(state, index)
     children = state.graph.children[index]
     if children:
         state.values[index] = value
@@ -141,7 +150,7 @@ def _succeed(state: RunState, index: int, value: Value) -> None:
 
 def _task_skipped(state: RunState, index: int, event: e.TaskSkipped, _: Recorded) -> None:
     _conclude(state, index)
-    state.unfinished -= 1
+    _end(state, index)
     state.skipped[index] = event.reason
     _release(state, state.graph.children[index])
 
@@ -212,7 +221,7 @@ def _task_woken(state: RunState, index: int, _: e.TaskWoken, __: Recorded) -> No
 
 def _task_failed(state: RunState, index: int, event: e.TaskFailed, _: Recorded) -> None:
     _conclude(state, index)
-    state.unfinished -= 1
+    _end(state, index)
     if index not in state.faults:
         state.faults[index] = Fault(event.kind, event.reason)
     if event.keep_going:
@@ -225,7 +234,7 @@ def _task_failed(state: RunState, index: int, event: e.TaskFailed, _: Recorded) 
 
 def _task_cancelled(state: RunState, index: int, _: e.TaskCancelled, __: Recorded) -> None:
     _conclude(state, index)
-    state.unfinished -= 1
+    _end(state, index)
 
 
 def _release(state: RunState, children: tuple[int, ...]) -> None:

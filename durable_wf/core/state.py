@@ -67,9 +67,9 @@ class RunState:
     person has said and nobody has concluded from yet, `signals` values that no task has taken.
     `waiters` are the tasks that wait in place of calling a function, `undoable` those with a
     compensation, `completed` such of them as have succeeded, in that order. Tasks from index
-    `forward` on are compensations. `details` has the last heartbeat that an
-    attempt was given. `crashes` counts engines in a row that died while the run had
-    open attempts and got nothing done. `deadline_at` is when the run fails if it has not ended,
+    `forward` on are compensations. `details` has the last heartbeat that an attempt was given, of
+    tasks that have not ended. `crashes` counts engines in a row that died while the run had open
+    attempts and got nothing done. `deadline_at` is when the run fails if it has not ended,
     None once that does not matter any more.
     """
 

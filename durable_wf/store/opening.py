@@ -25,6 +25,7 @@ from durable_wf.errors import (
     LostTail,
     NotFound,
     NotTrusted,
+    StoreBusy,
     StoreError,
     UnsafeStore,
     WrongState,
@@ -33,7 +34,7 @@ from durable_wf.store import connection as connections
 from durable_wf.store import folder as folders
 from durable_wf.store import head, schema
 from durable_wf.store.folder import Folder
-from durable_wf.store.locks import WriterLock
+from durable_wf.store.locks import WriterLock, is_held
 from durable_wf.store.mountinfo import read_mountinfo
 from durable_wf.store.port import Batch
 from durable_wf.store.sqlite import SqliteLog
@@ -276,7 +277,7 @@ def _refusal(
 
 
 def _migrate(folder: Folder) -> None:
-    """Bring the log to the newest schema. Raises LostTail."""
+    """Bring the log to the newest schema. Raises LostTail, and StoreBusy while an engine lives."""
     lock = WriterLock(folder.locks)
     try:
         with lock:
@@ -284,12 +285,27 @@ def _migrate(folder: Folder) -> None:
             try:
                 connections.fold_wal(connection)
                 head.follow(connection, head.read(folder.head))  # a log behind it is left alone
+                if schema.version_of(connection) < schema.VERSION:
+                    _refuse_living(folder)
                 schema.migrate(connection)
                 schema.compare(connection)
             finally:
                 connection.close()
     finally:
         lock.close()
+
+
+def _refuse_living(folder: Folder) -> None:
+    """Raise StoreBusy while an engine runs in a store of an older version: it is of an older
+    version too, and the first run that it makes after the change would end it.
+    """
+    for path in sorted(folder.locks.glob("e-*")):
+        if is_held(folder.locks, path.name):
+            raise StoreBusy(
+                f"engine {path.name}, of an older durable_wf, runs in the store at {folder.path}; "
+                "this version would have to change the store under it; nothing was changed",
+                hint="let that engine end, or stop it; until then the store can be read",
+            )
 
 
 def _is_full(error: Exception) -> bool:

@@ -70,7 +70,9 @@ def test_the_guilty_run_is_paused_after_three_engines_and_the_innocent_ones_fini
     shown = dwf(store, "show", "guilty").stdout
     assert cause in shown
     assert "dwf resume guilty" in shown
-    assert "paused" in dwf(store, "list").stdout
+    listed = dwf(store, "list").stdout
+    assert "PAUSED FOR" in listed
+    assert cause in listed
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from durable_wf.cli.render import state_cell
 from durable_wf.cli.states import INTERRUPTED, RunShown, shown_run
 from durable_wf.cli.tables import Column, table
 from durable_wf.cli.times import ago, iso, span
+from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 
 DEFAULT_LIMIT = 20
@@ -41,7 +42,8 @@ _COLUMNS = (
     Column("CREATED", right=True),
     Column("TOOK", right=True),
 )
-_ORIGIN = Column("ORIGIN", flexible=True)
+_WHERE_GIVEN = (Column("ORIGIN", flexible=True), Column("PAUSED FOR", flexible=True))
+"""Columns that are there where some run has something to say in them."""
 
 
 @click.command(
@@ -116,8 +118,13 @@ def _lines(shown: list[tuple[RunRow, bool]], now: int) -> list[str]:
                 created,
                 took,
                 origin_text(row),
+                row.cause if row.status is RunStatus.PAUSED else "",
             )
         )
-    if any(row.origin for row, _ in shown):
-        return table((*_COLUMNS, _ORIGIN), rows, look)
-    return table(_COLUMNS, [row[:-1] for row in rows], look)
+    columns = [
+        (at, column)
+        for at, column in enumerate((*_COLUMNS, *_WHERE_GIVEN))
+        if column not in _WHERE_GIVEN or any(row[at] for row in rows)
+    ]
+    cells = [[row[at] for at, _ in columns] for row in rows]
+    return table([column for _, column in columns], cells, look)

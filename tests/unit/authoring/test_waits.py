@@ -180,6 +180,8 @@ def of_file(wait: WaitFor, **fields: object) -> Workflow:
         (of_file(WaitFor(WaitKind.SIGNAL)), "is no name for a signal"),
         (of_file(WaitFor(WaitKind.SLEEP)), "one of the two"),
         (of_file(WaitFor(WaitKind.SLEEP, timeout_s=1.0, until=5)), "one of the two"),
+        (of_file(WaitFor(WaitKind.SLEEP, until=10**30)), "until must be before the year 10000"),
+        (of_file(WaitFor(WaitKind.SLEEP, until=-(10**30))), "until must be before the year 10000"),
         (of_file(WaitFor(WaitKind.SLEEP, timeout_s=-1.0)), "timeout_s must be from 0"),
         (of_file(WaitFor(WaitKind.SLEEP, "x", timeout_s=1.0)), "only a signal has a name"),
         (of_file(WaitFor(WaitKind.SIGNAL, "s", "q")), "a signal asks nobody"),

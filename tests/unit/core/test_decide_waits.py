@@ -9,6 +9,7 @@ from histories_of import CREATED, PAUSED, RESUMED, STARTED, begun, broke, state_
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
 from durable_wf.core.decide import decide
+from durable_wf.core.decide_waits import MOST_SIGNALS
 from durable_wf.core.definition import WaitFor
 from durable_wf.core.state import RunState
 from durable_wf.core.status import Otherwise, RunStatus, TaskStatus, Verdict, WaitKind
@@ -87,6 +88,16 @@ def test_signals_are_taken_in_the_order_in_which_they_came():
     decided = decide(state, i.Succeeded(1, 0, 1, "null", 3, 1), 4)
     assert decided.events[2].event == e.TaskCompleted("b", "1", "signal 'go' came", "go")
     assert state.signals == {"go": ["2"]}
+
+
+def test_signals_that_nobody_takes_are_kept_up_to_a_limit():
+    state, _ = started(strategies.task("a"), waits("b", WaitKind.SIGNAL, "a", name="go"))
+    for number in range(MOST_SIGNALS):
+        assert not decide(state, i.Signal(f"s{number % 2}", "1", "ann"), 2).refused
+    n = state.n
+    said = "run r keeps 1,000 signals that no task has taken"
+    assert decide(state, i.Signal("go", "1", "ann"), 3).refused == said
+    assert state.n == n
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,21 @@ def test_engines_that_die_over_a_task_are_forgiven_when_it_came_further():
     assert died("", "") == 2
     assert died("", "70", "70") == 2
     assert died("", "70", "80") == 1
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        (done("a", 2),),
+        (broke("a", 2), e.TaskFailed("a", "rule", "because")),
+        (broke("a", 2), e.TaskSkipped("a", "rule", "because")),
+        (broke("a", 2), e.TaskFellBack("a", "1", "rule", "because")),
+    ],
+    ids=["succeeded", "failed", "skipped", "fell back"],
+)
+def test_the_detail_of_a_task_that_has_ended_is_kept_no_longer(end):
+    """It may be large, and tasks may be many."""
+    again = e.AttemptStarted("a", 2, "w-1-0", 100, 7, "70")
+    before = (*RUNNING, begun("a"), broke("a"), RETRY, e.TaskWoken("a"), again)
+    assert state_after(*before).details == {0: "70"}
+    assert state_after(*before, *end).details == {}

@@ -18,8 +18,8 @@ from security.evil import everything, forget, written
 import durable_wf as wf
 from durable_wf.core.circuit import Outcome, What
 from durable_wf.core.status import RunStatus
-from durable_wf.errors import LostTail, NotTrusted, UnsafeStore
-from durable_wf.store import rows, schema
+from durable_wf.errors import LostTail, NotTrusted, StoreBusy, UnsafeStore
+from durable_wf.store import locks, rows, schema
 from durable_wf.store.archive import TOP, backup
 from durable_wf.store.check import check
 from durable_wf.store.opening import accept_loss, open_store
@@ -122,6 +122,18 @@ def test_anything_foreign_in_it_is_refused_before_it_is_changed(own, readonly):
 
 
 # --- bringing it up to date -----------------------------------------------------------------------
+
+
+def test_it_is_left_alone_while_an_engine_of_that_version_lives(own):
+    """Which could make no run any more: it knows nothing of the new columns."""
+    engine = locks.create(own / "locks", "e-1")
+    with pytest.raises(StoreBusy, match="engine e-1, of an older durable_wf, runs in the store"):
+        open_store(own)
+    assert version_of(own) == 1
+    open_store(own, readonly=True).close()
+    engine.release()
+    open_store(own).close()
+    assert version_of(own) == schema.VERSION
 
 
 def test_the_first_who_opens_it_for_writing_brings_it_up_to_date(own):
