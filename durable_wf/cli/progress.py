@@ -88,10 +88,10 @@ def names_text(progress: Progress) -> str:
 
 
 def waiting_text(progress: Progress) -> str:
-    """What somebody has to answer: `waits for an approval (review)`."""
+    """What somebody has to answer, and where: `waits for an approval (review): dwf inbox`."""
     asked = [f"{what_words(one)} ({one.task})" for one in progress.waiting]
     more = f" and {len(asked) - _NAMES} more" if len(asked) > _NAMES else ""
-    return one_line(f"waits for {', '.join(asked[:_NAMES])}{more}") if asked else ""
+    return one_line(f"waits for {', '.join(asked[:_NAMES])}{more}: dwf inbox") if asked else ""
 
 
 class Lines:

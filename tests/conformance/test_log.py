@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import attrs
 import pytest
 from conformance.batches import batch, create, extend, row
 
 from durable_wf.core import events as e
-from durable_wf.core.status import RunStatus
+from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import Counts, Moved
 from durable_wf.errors import CallerError, HistoryError, PayloadMissing, StoreError
 from durable_wf.store.payload_files import digest_of
@@ -230,6 +232,34 @@ def test_a_posted_command_waits_until_it_is_answered(world):
     answered = world.log.command(number)
     assert (answered.accepted, answered.answer) == (False, "no such run")
     assert world.log.command(number + 1) is None
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_a_command_of_any_kind_comes_as_it_was_posted(world, verb):
+    """Its body too, whatever people have typed."""
+    body = json.dumps(
+        {"reason": "\x1b[2J\n\u202e\ud83d\ude00", "task": "a b", "value": '{"a":[1]}'}
+    )
+    number = world.another().post("r1", verb, "ann@desk", "key", 4, body)
+    (command,) = world.log.inbox()
+    assert (command.id, command.verb, command.actor, command.body) == (
+        number, verb, "ann@desk", body,
+    )  # fmt: skip
+
+
+def test_unfinished_runs_are_listed_apart_from_those_that_have_ended(world):
+    """Also where only some of their states are asked for, and when one ends."""
+    live = frozenset(RunStatus) - RUN_FINAL
+    done = world.log.append(
+        batch(create("r1"), create("r2", status=RunStatus.SUCCEEDED, ended_at=9), create("r3"))
+    )
+    assert [one.run_id for one in world.log.rows(status=live)] == ["r3", "r1"]
+    assert [one.run_id for one in world.log.rows(status=[RunStatus.RUNNING])] == ["r3", "r1"]
+    assert [one.run_id for one in world.log.rows(status=RUN_FINAL)] == ["r2"]
+    ends = extend(done.runs["r3"], "r3", 2, status=RunStatus.FAILED, ended_at=9)
+    assert not world.log.append(batch(ends)).conflicts
+    assert [one.run_id for one in world.log.rows(status=live)] == ["r1"]
+    assert [one.run_id for one in world.log.rows(status={*live, RunStatus.FAILED})] == ["r3", "r1"]
 
 
 def test_posting_the_same_key_twice_is_posting_once(world):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -200,6 +201,30 @@ def test_a_question_is_recorded_as_it_was_asked(tmp_path: Path) -> None:
         other = wf.WorkflowBuilder("w").add_task("a", wf.wait_for_signal("s")).build()
         with pytest.raises(wf.RunConflict, match="it waited for approval 'publish"):
             engine.run(other, run_id=RUN)
+
+
+def test_a_time_limit_that_passed_with_no_engine_alive_is_kept(tmp_path: Path) -> None:
+    """An answer after it is too late, though nobody was there to notice; the next engine does what
+    was said to happen. The control has more time.
+    """
+
+    def asking(timeout: object) -> wf.Workflow:
+        question = wf.approval("?", timeout=timeout, on_timeout="skip")
+        return wf.WorkflowBuilder("w").add_task("a", question).build()
+
+    store = tmp_path / "s"
+    with wf.WorkflowEngine(store, executor_type="sequential") as engine:
+        engine.run(asking("1h"), run_id="control", wait=0)
+        (asked,) = engine.run(asking(0.2), run_id=RUN, wait=0).waiting
+    wait_for(lambda: time.time_ns() // 1000 > (asked.until or 0))
+    with wf.WorkflowEngine(store, executor_type="sequential") as engine:
+        before = len(engine.history(RUN))
+        with pytest.raises(wf.WrongState, match="too late"):
+            engine.approve(RUN, "a")
+        assert len(engine.history(RUN)) == before
+        assert isinstance(engine.resume(RUN)["a"], wf.Missing)
+        assert engine.approve("control", "a").accepted
+    check_log(store, RUN)
 
 
 # --- over the death of engines --------------------------------------------------------------------
