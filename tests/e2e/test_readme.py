@@ -18,8 +18,11 @@ INSTALLS = re.compile(r"tools/demo|venv|pip install")
 KILL = "timeout --signal=KILL"
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """The blocks of Python and of commands, in their order."""
+    found = re.findall(r"^```(bash|python)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert found
+    return found
 
 
 @pytest.fixture
@@ -56,22 +59,28 @@ def kill_half_way(line, shell):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_commands_work_in_their_order(page, shell):
-    typed = [text for text in blocks(page, "bash") if not INSTALLS.search(text)]
-    assert typed
-    for line in "".join(typed).splitlines():
+def test_what_is_written_works_in_its_order(page, shell, tmp_path):
+    """Python as a script, commands line by line, in the order of the page."""
+    done = set()
+    for number, (language, text) in enumerate(blocks(page)):
+        if language == "bash" and INSTALLS.search(text):
+            continue
+        done.add(language)
+        if language == "bash":
+            type_lines(text, shell)
+        else:
+            script = tmp_path / f"block{number}.py"
+            script.write_text(text)
+            ran = shell(f"python {script}")
+            assert ran.returncode == 0, ran.stderr
+            assert ran.stdout.strip()
+    assert "bash" in done
+
+
+def type_lines(text, shell):
+    for line in text.splitlines():
         if line.startswith(KILL):
             kill_half_way(line, shell)
         else:
-            done = shell(line)
-            assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_python_works_as_a_script(page, shell, tmp_path):
-    for number, text in enumerate(blocks(page, "python")):
-        script = tmp_path / f"block{number}.py"
-        script.write_text(text)
-        done = shell(f"python {script}")
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip()
+            ran = shell(line)
+            assert ran.returncode == 0, f"{line}\n{ran.stdout}\n{ran.stderr}"
