@@ -72,29 +72,6 @@ def kinds(result: wf.RunResult) -> list[str]:
     return [type(recorded.event).__name__ for recorded in result.history()]
 
 
-def failing() -> wf.Workflow:
-    return wf.WorkflowBuilder("failing").add_task("boom", boom).build()
-
-
-def sleeping() -> wf.Workflow:
-    builder = wf.WorkflowBuilder("sleeping").add_task("extract", extract, parameters={"source": ""})
-    return builder.add_task("nap", wf.sleep("1h")).after("extract").build()
-
-
-@pytest.mark.parametrize("make", [chain, failing, sleeping])
-def test_what_a_result_says_of_its_run_is_what_stands_in_the_store(
-    quick: wf.WorkflowEngine, tmp_path: Path, make: Callable[[], wf.Workflow]
-) -> None:
-    """Of runs that succeeded, failed and rest; also of one that is made like the one before."""
-    workflow = make()
-    results = [quick.run(workflow, check=False, wait=0) for _ in range(2)]
-    store = open_store(tmp_path / "store", readonly=True)
-    assert [result.row for result in results] == [
-        store.log.row(result.run_id) for result in results
-    ]
-    store.close()
-
-
 def test_a_chain_hands_each_result_to_the_next_task(engine: wf.WorkflowEngine) -> None:
     result = engine.run(chain())
 
