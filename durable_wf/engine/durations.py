@@ -7,9 +7,10 @@ Read next: `entering.py`.
 
 from __future__ import annotations
 
-from durable_wf.core.definition import Workflow
+from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.events import AttemptSucceeded, TaskImported
 from durable_wf.core.status import RunStatus
+from durable_wf.engine.clock import Clock
 from durable_wf.errors import DurableWorkflowError
 from durable_wf.store.port import Log
 
@@ -20,6 +21,32 @@ _MOST_TASKS = 5_000
 """Larger runs are not read: the order of many tasks hardly depends on single durations."""
 _MOST_ORIGINS = 8
 """Of a long chain of retries only so many earlier runs are read."""
+
+
+FRESH_S = 1.0
+"""So long what was read for a workflow is taken for its next run, too, in seconds: where many small
+runs are started, reading the one before would cost each of them a tenth of its time."""
+
+
+class Earlier:
+    """What an engine has read last. `log` is its store's."""
+
+    def __init__(self, log: Log, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._tasks: tuple[Task, ...] = ()
+        self._durations: Durations = {}
+        self._read_at = 0.0
+
+    def durations(self, workflow: Workflow) -> Durations:
+        """As `earlier_durations`, or what that said a moment ago."""
+        now = self._clock.monotonic_s()
+        if workflow.tasks is self._tasks and self._durations and now < self._read_at + FRESH_S:
+            return self._durations
+        self._tasks = workflow.tasks
+        self._durations = earlier_durations(self._log, workflow)
+        self._read_at = now
+        return self._durations
 
 
 def earlier_durations(log: Log, workflow: Workflow) -> Durations:

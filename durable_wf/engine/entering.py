@@ -29,7 +29,7 @@ from durable_wf.engine import chains, code, differences, origin
 from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.companions import companions_of, given_as, refuse_lost
-from durable_wf.engine.durations import Durations, earlier_durations
+from durable_wf.engine.durations import Durations
 from durable_wf.engine.fitting import refuse_misfits
 from durable_wf.engine.judging import (
     Judge,
@@ -140,17 +140,17 @@ def create(
     """
     functions = code.functions_given(workflow)
     workflow = code.with_stored_code(workflow, functions, session)
-    definition = store_definition(session, workflow)
+    written = session.known.written(workflow)
     now = session.clock.now_us()
     lineage = options.lineage or _NO_LINEAGE
     created = RunCreated(
         workflow=workflow.name,
-        definition=definition,
+        definition=store_definition(session, written.data),
         total=len(workflow.tasks),
-        structure=structure_digest(workflow),
-        inputs=inputs_digest(workflow),
-        code=code_digest(workflow),
-        actor=origin.person(),
+        structure=written.structure,
+        inputs=written.inputs,
+        code=written.code,
+        actor=session.person,
         tags=(*workflow.tags, *options.tags),
         metadata=tuple(sorted({**dict(workflow.metadata), **options.metadata}.items())),
         script=options.start.script,
@@ -165,7 +165,7 @@ def create(
         root=lineage.root,
         deadline_at=_deadline_at(workflow, options, now),
     )
-    state = RunState.of(run_id, workflow)
+    state = RunState.of(run_id, workflow, written.graph)
     live = live_run(session, state, created, functions, options, cancel)
     claimed = Claimed(state)
     claimed.give(i.Create(created, session.engine, lineage.imports), now)
@@ -181,9 +181,8 @@ def _deadline_at(workflow: Workflow, options: Options, now: int) -> int | None:
     return None if limit_s is None else now + round(limit_s * 1e6)
 
 
-def store_definition(session: Session, workflow: Workflow) -> str:
+def store_definition(session: Session, data: bytes) -> str:
     """Keep the definition of a run with its next commit; returns its digest."""
-    data = workflow.to_json().encode()
     if len(data) > TABLE_MAX:
         return write_file(session.store.folder.payloads, data, "json").digest
     digest = digest_of(data)
@@ -239,7 +238,7 @@ def continue_run(
         live.let_go = True
         return _adopt(session, live, claimed)
     if changed:
-        definition = store_definition(session, workflow)
+        definition = store_definition(session, workflow.to_json().encode())
         accept = i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
         claimed.give(accept, at)
     if state.status is RunStatus.PAUSED:
@@ -388,7 +387,7 @@ def live_run(
     )
     for kind in kinds:
         session.executor(kind).prepare(run)
-    durations = earlier_durations(session.store.log, workflow)
+    durations = session.earlier.durations(workflow)
     return LiveRun(
         key=key,
         state=state,

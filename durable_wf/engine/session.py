@@ -12,12 +12,18 @@ import os
 import secrets
 from pathlib import Path
 
+import attrs
+
 from durable_wf.core.awaited import awaited
 from durable_wf.core.events import EngineStarted
 from durable_wf.core.resources import Ledger
+from durable_wf.core.state import row_of
 from durable_wf.core.status import RunStatus
+from durable_wf.core.summary import RunRow
+from durable_wf.engine import origin
 from durable_wf.engine.clock import Clock, SystemClock
 from durable_wf.engine.driver import Driver
+from durable_wf.engine.durations import Earlier
 from durable_wf.engine.known import Known
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.loop import Loop
@@ -81,6 +87,8 @@ class Session:
         self.pid = os.getpid()
         self.reader = reader_of(store.folder.path)
         self.known = Known()
+        self.earlier = Earlier(store.log, self.clock)
+        self.person = origin.person()
         self._keys = itertools.count(1)
         self._ledger = Ledger(settings.capacity)
         started = EngineStarted(self.engine, os.getpid(), os.uname().nodename, VERSION)
@@ -115,7 +123,10 @@ class Session:
 
     def result(self, live: LiveRun) -> RunResult:
         """The outcome of a live run as it stands."""
-        row = self.store.log.row(live.run_id)
+        if live.committed_n == live.state.n:
+            row: RunRow | None = attrs.evolve(row_of(live.state), run=live.run)
+        else:  # it is lost to another engine
+            row = self.store.log.row(live.run_id)
         assert row is not None
         waiting = () if live.state.final else tuple(awaited(live.state))
         return RunResult(row, live.workflow, self.reader, waiting=waiting)

@@ -196,6 +196,6 @@ def equip(session: Session, live: LiveRun) -> None:
     )
     live.take_code(full)
     if changed:
-        definition = entering.store_definition(session, workflow)
+        definition = entering.store_definition(session, workflow.to_json().encode())
         accept = i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
         session.loop.give(live, accept)

@@ -14,13 +14,13 @@ from histories_of import (
     broke,
     closed,
 )
-from loop_rig import put
+from loop_rig import FakeClock, put
 from strategies import task, workflow
 
 from durable_wf.core import events as e
 from durable_wf.core.status import TaskStatus
 from durable_wf.engine import durations
-from durable_wf.engine.durations import earlier_durations
+from durable_wf.engine.durations import Earlier, earlier_durations
 from durable_wf.errors import HistoryError
 from durable_wf.store.memory import MemoryLog
 
@@ -95,3 +95,16 @@ def test_large_runs_are_not_read(monkeypatch):
     monkeypatch.setattr(durations, "_MOST_TASKS", 1)
     assert earlier_durations(log, A_THEN_B) == {}
     assert earlier_durations(log, workflow(task("a"))) == {}
+
+
+def test_an_engine_reads_once_for_runs_that_follow_at_once():
+    log, clock = MemoryLog(), FakeClock()
+    earlier = Earlier(log, clock)
+    assert earlier.durations(A_THEN_B) == {}
+    run_of(log, "old", 7)
+    assert earlier.durations(A_THEN_B) == {0: 7, 1: 7}, "that there were none is not remembered"
+    run_of(log, "new", 9)
+    assert earlier.durations(A_THEN_B) == {0: 7, 1: 7}
+    assert earlier.durations(workflow(task("b"))) == {0: 9}
+    clock.s += durations.FRESH_S
+    assert earlier.durations(A_THEN_B) == {0: 9, 1: 9}
