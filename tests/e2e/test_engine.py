@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from engine_rig import DEADLINE_S, Gate, gated, kinds
 
 import durable_wf as wf
 from durable_wf.core import events as e
 from durable_wf.core.status import RunStatus
 from durable_wf.store.opening import open_store
 from durable_wf.store.verify import verify
-
-DEADLINE_S = 30.0
-
-
-def wait_for(look: Callable[[], object]) -> None:
-    """Until `look` says something true; fails after the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not look():
-        assert time.monotonic() < deadline, "waited in vain"
-        threading.Event().wait(0.01)
 
 
 def extract(source: str) -> list[int]:
@@ -66,10 +56,6 @@ def quick(tmp_path: Path) -> Iterator[wf.WorkflowEngine]:
     """An engine for what does not depend on the executor."""
     with wf.WorkflowEngine(tmp_path / "store", executor_type="sequential") as made:
         yield made
-
-
-def kinds(result: wf.RunResult) -> list[str]:
-    return [type(recorded.event).__name__ for recorded in result.history()]
 
 
 def test_a_chain_hands_each_result_to_the_next_task(engine: wf.WorkflowEngine) -> None:
@@ -231,26 +217,13 @@ def test_a_function_that_cannot_be_sent_is_named_before_anything_runs(tmp_path: 
 
 
 def test_pausing_starts_nothing_more_until_resumed(tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    go = tmp_path / "go"
-
-    def first() -> int:
-        started.touch()
-        wait_for(go.exists)
-        return 1
-
-    workflow = (
-        wf.WorkflowBuilder("w")
-        .add_task("first", first)
-        .add_task("second", lambda first: first + 1)
-        .depends_on("first")
-        .build()
-    )
+    gate = Gate(tmp_path / "gate")
+    workflow = gated(gate)
     with wf.WorkflowEngine(tmp_path / "s", workers=1) as engine:
         handle = engine.submit(workflow, run_id="r")
-        wait_for(started.exists)
+        gate.wait_for_one()
         engine.pause("r", "lunch")
-        go.touch()
+        gate.open()
         paused = handle.result(DEADLINE_S)
         resumed = engine.resume("r")
 
@@ -260,11 +233,10 @@ def test_pausing_starts_nothing_more_until_resumed(tmp_path: Path) -> None:
 
 
 def test_cancelling_stops_what_runs_and_ends_the_run(tmp_path: Path) -> None:
-    started = tmp_path / "started"
+    gate = Gate(tmp_path / "gate")
 
     def endless() -> None:
-        started.touch()
-        threading.Event().wait(DEADLINE_S)
+        gate.pass_through()
 
     workflow = (
         wf.WorkflowBuilder("w")
@@ -275,7 +247,7 @@ def test_cancelling_stops_what_runs_and_ends_the_run(tmp_path: Path) -> None:
     )
     with wf.WorkflowEngine(tmp_path / "s", workers=1) as engine:
         handle = engine.submit(workflow)
-        wait_for(started.exists)
+        gate.wait_for_one()
         handle.cancel("not needed any more")
         result = handle.result(DEADLINE_S)
 
@@ -339,27 +311,14 @@ def test_an_unknown_task_of_a_result_is_answered_with_the_nearest(
 
 
 def test_closing_lets_go_of_unfinished_runs_which_another_engine_finishes(tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    go = tmp_path / "go"
-
-    def first() -> int:
-        started.touch()
-        wait_for(go.exists)
-        return 1
-
-    workflow = (
-        wf.WorkflowBuilder("w")
-        .add_task("first", first)
-        .add_task("second", lambda first: first + 1)
-        .depends_on("first")
-        .build()
-    )
+    gate = Gate(tmp_path / "gate")
+    workflow = gated(gate)
     engine = wf.WorkflowEngine(tmp_path / "s", workers=1, grace_s=DEADLINE_S)
     handle = engine.submit(workflow, run_id="r")
-    wait_for(started.exists)
+    gate.wait_for_one()
     closing = threading.Thread(target=engine.close)
     closing.start()
-    go.touch()
+    gate.open()
     closing.join(DEADLINE_S)
 
     with pytest.raises(wf.DurableWorkflowError, match="let go unfinished"):
@@ -371,33 +330,24 @@ def test_closing_lets_go_of_unfinished_runs_which_another_engine_finishes(tmp_pa
 
 
 def test_a_run_in_the_hands_of_a_living_engine_is_refused_to_others(tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    go = tmp_path / "go"
-
-    def first() -> int:
-        started.touch()
-        wait_for(go.exists)
-        return 1
-
-    workflow = wf.WorkflowBuilder("w").add_task("first", first).build()
+    gate = Gate(tmp_path / "gate")
+    workflow = gated(gate)
     with wf.WorkflowEngine(tmp_path / "s", workers=1) as engine:
         handle = engine.submit(workflow, run_id="r")
-        wait_for(started.exists)
+        gate.wait_for_one()
         with wf.WorkflowEngine(tmp_path / "s", workers=1) as other:
             with pytest.raises(wf.OwnedElsewhere, match="alive"):
                 other.run(workflow, run_id="r")
             assert other.recover() == []
-        go.touch()
+        gate.open()
         assert handle.result(DEADLINE_S)["first"] == 1
 
 
 def test_changed_code_of_an_unfinished_task_asks_before_it_goes_on(tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    go = tmp_path / "go"
+    gate = Gate(tmp_path / "gate")
 
     def first() -> int:
-        started.touch()
-        wait_for(go.exists)
+        gate.pass_through()
         return 1
 
     def build(step: Callable[[int], int]) -> wf.Workflow:
@@ -411,9 +361,9 @@ def test_changed_code_of_an_unfinished_task_asks_before_it_goes_on(tmp_path: Pat
 
     with wf.WorkflowEngine(tmp_path / "s", workers=1) as engine:
         handle = engine.submit(build(lambda x: x + 1), run_id="r")
-        wait_for(started.exists)
+        gate.wait_for_one()
         engine.pause("r")
-        go.touch()
+        gate.open()
         assert handle.result(DEADLINE_S).status is RunStatus.PAUSED
     changed = build(lambda x: x + 100)
     with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
@@ -464,11 +414,10 @@ def test_a_run_resumed_elsewhere_works_in_the_folder_where_it_was_created(
     home.mkdir()
     away.mkdir()
     (home / "data.txt").write_text("42")
-    started, go = tmp_path / "started", tmp_path / "go"
+    gate = Gate(tmp_path / "gate")
 
     def first() -> str:
-        started.touch()
-        wait_for(go.exists)
+        gate.pass_through()
         return Path("data.txt").read_text()
 
     def second(first: str) -> str:
@@ -484,9 +433,9 @@ def test_a_run_resumed_elsewhere_works_in_the_folder_where_it_was_created(
     monkeypatch.chdir(home)
     with wf.WorkflowEngine(tmp_path / "s", workers=1) as engine:
         handle = engine.submit(workflow, run_id="r")
-        wait_for(started.exists)
+        gate.wait_for_one()
         engine.pause("r")
-        go.touch()
+        gate.open()
         assert handle.result(DEADLINE_S).status is RunStatus.PAUSED
     monkeypatch.chdir(away)
     with wf.WorkflowEngine(tmp_path / "s", executor_type=executor) as engine:
