@@ -58,11 +58,14 @@ class Workflow:
         factory=dict, eq=False, repr=False, hash=False
     )
 
-    def plan(self, has: Resources | Capacity) -> ExecutionPlan:
-        """What a run would look like on a machine that `has` these; by estimates, without running.
+    def plan(self, has: Resources | Capacity | None = None) -> ExecutionPlan:
+        """What a run would look like on a machine that `has` these, or, if nothing is said, has
+        room for all tasks at once; by estimates, without running.
 
         Raises DefinitionError for a graph that is not sound or a task that could never start.
         """
+        if has is None:
+            has = Capacity.for_all(task.resources for task in self.tasks)
         return plan(self.tasks, Capacity.of(has) if isinstance(has, Resources) else has)
 
     def to_json(self) -> str:

@@ -14,11 +14,9 @@ from collections.abc import Sequence
 import attrs
 
 from durable_wf.core.graph import Graph, Node, estimate_of
+from durable_wf.core.lines import Lines
 from durable_wf.core.resources import Capacity, Grant, Ledger
 from durable_wf.errors import DefinitionError
-
-_LOOK_PAST = 64
-"""How many tasks that do not fit are looked past for one that does."""
 
 
 @attrs.frozen
@@ -74,24 +72,29 @@ def _simulate(
     ledger = Ledger(capacity)
     unmet = list(graph.unmet)
     starts = [0.0] * len(graph)
-    ready = [(-graph.nodes[i].priority, -remaining[i], i) for i, n in enumerate(unmet) if n == 0]
-    heapq.heapify(ready)
+    lines = Lines()
+
+    def line_up(index: int) -> None:
+        node = graph.nodes[index]
+        lines.push(node.resources, (-node.priority, -remaining[index], index, 0, index))
+
+    for index, n in enumerate(unmet):
+        if n == 0:
+            line_up(index)
     ends: list[tuple[float, int]] = []
     grants: dict[int, Grant] = {}
     now = 0.0
-    while ready or ends:
-        passed: list[tuple[int, float, int]] = []
-        while ready and (ledger.has_cpu() or not ends) and len(passed) < _LOOK_PAST:
-            entry = heapq.heappop(ready)
-            node = graph.nodes[entry[2]]
-            if not ledger.fits(node.resources):
-                passed.append(entry)
+    while lines or ends:
+        walk = lines.walk()
+        while walk and (ledger.has_cpu() or not ends):
+            (*_, index), line = walk.next()
+            if not ledger.fits(line.need):
+                walk.leave()
                 continue
-            grants[entry[2]] = ledger.take(node.resources)
-            starts[entry[2]] = now
-            heapq.heappush(ends, (now + estimate_of(node), entry[2]))
-        for entry in passed:
-            heapq.heappush(ready, entry)
+            walk.take()
+            grants[index] = ledger.take(line.need)
+            starts[index] = now
+            heapq.heappush(ends, (now + estimate_of(graph.nodes[index]), index))
         now = ends[0][0]
         while ends and ends[0][0] == now:  # all that end now, before anything starts
             ended = heapq.heappop(ends)[1]
@@ -99,6 +102,5 @@ def _simulate(
             for child in graph.children[ended]:
                 unmet[child] -= 1
                 if unmet[child] == 0:
-                    entry = (-graph.nodes[child].priority, -remaining[child], child)
-                    heapq.heappush(ready, entry)
+                    line_up(child)
     return starts, now

@@ -7,7 +7,7 @@ Read next: `scheduler.py`, which admits tasks by these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 import attrs
@@ -45,6 +45,15 @@ class Capacity:
     def of(cls, resources: Resources) -> Self:
         """The capacity of a machine that has exactly these; `memory` 0 is not counted."""
         return cls(resources.cpu, resources.memory or None, resources.gpu, dict(resources.pools))
+
+    @classmethod
+    def for_all(cls, needs: Iterable[Resources]) -> Self:
+        """A capacity in which all of these fit at once; memory and pools are not limited."""
+        cpu, gpu = 1.0, 0
+        for need in needs:
+            cpu += need.cpu
+            gpu += need.gpu
+        return cls(cpu, gpu=gpu)
 
     def lacks(self, need: Resources) -> str:
         """What of `need` this capacity could not give even when idle, as words; "" if nothing."""
@@ -94,6 +103,41 @@ class Ledger:
         if need.gpu > len(self._gpus):
             return False
         return all(self._pools.get(pool, units) >= units for pool, units in need.pools)
+
+    def uses(self, need: Resources) -> frozenset[str]:
+        """The kinds of what `need` takes that are limited here: "cpu", "gpu", "memory", and
+        "pool/" with a pool's name.
+        """
+        return frozenset([kind for kind, _, _ in self._limited(need)])
+
+    def short(self, need: Resources) -> frozenset[str]:
+        """What must be kept for somebody who waits for `need`: its kinds in a fixed order, up to
+        the first of which there is not enough.
+
+        So two who wait never keep from each other what the other needs to go on, as with locks
+        that everybody takes in the same order. The core comes last, since everybody needs one:
+        it is kept for nobody who lacks something else.
+        """
+        kinds = []
+        for kind, units, free in self._limited(need):
+            kinds.append(kind)
+            if units > free:
+                break
+        return frozenset(kinds)
+
+    def _limited(self, need: Resources) -> list[tuple[str, int, int]]:
+        """Kind, units needed and units free."""
+        found = [
+            (f"pool/{pool}", units, self._pools[pool])
+            for pool, units in need.pools
+            if pool in self._pools
+        ]
+        if need.gpu:
+            found.append(("gpu", need.gpu, len(self._gpus)))
+        if need.memory and self._memory is not None:
+            found.append(("memory", need.memory, self._memory))
+        found.append(("cpu", round(need.cpu * _PARTS), self._cpu))
+        return found
 
     def has_cpu(self) -> bool:
         """Whether any part of a core is free."""

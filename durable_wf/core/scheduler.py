@@ -3,19 +3,20 @@
 Owns: the order (priority, then longest remaining path, then first come), admission by resources,
 and the rule by which tiny tasks share a worker.
 Must never: know what a task does, start anything, or read a clock.
-Read next: `resources.py` for admission; `engine/loop.py`, which asks `pick` once a turn.
+Read next: `resources.py` for admission, `lines.py` for the queue; `engine/loop.py`, which asks
+`pick` once a turn.
 
 A worker ("seat") holds one grant, however many tiny tasks wait in it: about `BATCH_US` of
 estimated work may be queued per seat, and only of tasks with default resources, no deadline and a
 short measured duration.
 
-Small tasks may pass a big one that does not fit, but only `MAX_PASSED` times: then nothing starts
-until the big one fits, so that it cannot starve.
+A task that does not fit may be passed by those behind it. Those of lower priority, and any of them
+after `MAX_PASSED` times, have to leave it what it waits for, so that it cannot starve; who needs
+nothing of that goes on passing it.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -23,7 +24,8 @@ import attrs
 
 from durable_wf.core.definition import Task
 from durable_wf.core.hot import hot
-from durable_wf.core.resources import DEFAULT_RESOURCES, Capacity, Grant, Ledger
+from durable_wf.core.lines import Entry, Lines
+from durable_wf.core.resources import DEFAULT_RESOURCES, Capacity, Grant, Ledger, Resources
 from durable_wf.core.status import InDoubt
 
 BATCH_US = 5_000
@@ -33,10 +35,10 @@ TINY_US = 1_000
 """A task is tiny when it is measured to take no longer than this."""
 
 MAX_PASSED = 32
-"""How often a task that does not fit may be passed by others behind it."""
+"""In how many turns others of its priority may take what a waiting task lacks."""
 
 LOOK_PAST = 64
-"""How many tasks that do not fit are looked past in one turn."""
+"""How many tasks are looked past in one turn for tiny ones that may share a seat."""
 
 
 class Seat(Protocol):
@@ -81,43 +83,6 @@ class Question:
     """measured duration, 0 where nobody has measured it"""
 
 
-_Entry = tuple[int, float, int, int, int]
-"""priority (negated), remaining path (negated), arrival, run, index: the order of the queue"""
-
-
-class _Queue:
-    """Entries, smallest first. They come in bulk (a run begins, a fan-out opens), so there is a
-    sorted backlog, from whose end the next is taken at no cost, beside a heap of newcomers, which
-    becomes backlog when it outgrows it.
-    """
-
-    __slots__ = ("_backlog", "_new", "size")
-
-    def __init__(self) -> None:
-        self._backlog: list[_Entry] = []
-        self._new: list[_Entry] = []
-        self.size = 0
-
-    def push(self, entry: _Entry) -> None:
-        self.size += 1
-        heapq.heappush(self._new, entry)
-
-    def pop(self) -> _Entry:
-        self.size -= 1
-        backlog, new = self._backlog, self._new
-        if len(new) > _FEW and len(new) > len(backlog):
-            backlog += new
-            backlog.sort(reverse=True)
-            new.clear()
-        if backlog and (not new or backlog[-1] < new[0]):
-            return backlog.pop()
-        return heapq.heappop(new)
-
-
-_FEW = 256
-"""Newcomers below this number stay in their heap."""
-
-
 def is_tiny(task: Task, estimate_us: int) -> bool:
     """Whether a task may queue behind others in one worker. None with a breaker: it might begin
     after the circuit has opened. None that says what becomes of it in doubt: the death of a worker
@@ -139,6 +104,19 @@ _RERUN = InDoubt.RERUN
 """Bound once: reading a member from its enum is a slow call."""
 
 
+@attrs.define(eq=False)
+class _Waiter:
+    """A task that waits, what is kept for it, and whether it was passed in this turn."""
+
+    entry: Entry
+    kept: frozenset[str]
+    passed: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.entry[3], self.entry[4]
+
+
 class TaskScheduler(Generic[S]):
     """Orders ready tasks of all runs and admits them against one capacity."""
 
@@ -146,22 +124,23 @@ class TaskScheduler(Generic[S]):
         self.capacity = capacity
         self._ledger = Ledger(capacity) if ledger is None else ledger
         self._grants: dict[str, Grant] = {}
-        self._queue = _Queue()
+        self._lines = Lines()
         self._arrival = 0
         self._passed: dict[tuple[int, int], int] = {}
 
     def __len__(self) -> int:
         """Queued tasks, those counted too that have ceased to be ready."""
-        return self._queue.size
+        return len(self._lines)
 
-    def add(self, run: int, index: int, priority: int, remaining_s: float) -> None:
+    def add(self, run: int, index: int, task: Task, remaining_s: float) -> None:
         """Queue a ready task. Adding one twice is harmless: `pick` asks before it starts one."""
         self._arrival += 1
-        self._queue.push((-priority, -remaining_s, self._arrival, run, index))
+        entry = (-task.priority, -remaining_s, self._arrival, run, index)
+        self._lines.push(task.resources, entry)
 
     def wanted_seats(self) -> int:
         """How many seats could be put to use now, those counted that hold something."""
-        return self._queue.size + len(self._grants)
+        return len(self._lines) + len(self._grants)
 
     def pick(self, seats: Sequence[S], ask: Callable[[int, int], Question | None]) -> list[Pick[S]]:
         """Choose tasks for seats and reserve what they need.
@@ -172,34 +151,57 @@ class TaskScheduler(Generic[S]):
         """
         idle, roomy = self._look_at(seats)
         picks: list[Pick[S]] = []
-        passed: list[_Entry] = []
-        seen: set[tuple[int, int]] = set()
-        pop, left = self._queue.pop, self._queue.size
-        while left and (idle or roomy) and len(passed) < LOOK_PAST:
-            left -= 1
-            entry = pop()
+        waiters: list[_Waiter] = []
+        behind: list[Entry] = []
+        picked: set[tuple[int, int]] = set()
+        walk = self._lines.walk()
+        while walk and (idle or roomy):
+            entry, line = walk.next()
             key = run, index = entry[3:]
-            if key in seen:
-                continue  # queued twice
-            seen.add(key)
-            question = ask(run, index)
+            question = None if key in picked else ask(run, index)
             if question is None:
+                walk.take()  # queued twice, or not ready any more
                 if self._passed:
                     self._passed.pop(key, None)
                 continue
+            if waiters and not self._may_pass(waiters, entry, line.need):
+                walk.leave()
+                continue
             pick = self._seat_for(run, index, question, idle, roomy)
             if pick is not None:
+                walk.take()
                 picks.append(pick)
+                picked.add(key)
                 continue
-            passed.append(entry)
-            if self._passed.get(key, 0) >= MAX_PASSED:
-                break
-        if passed:
-            if picks:
-                self._count_passed(passed)
-            for entry in passed:
-                self._queue.push(entry)
+            is_plain = line.need is DEFAULT_RESOURCES
+            if not (is_plain and behind):
+                waiters.append(_Waiter(entry, self._kept_for(line.need, idle)))
+            if is_plain and roomy and len(behind) < LOOK_PAST:
+                walk.take()  # a tiny one behind it may share a seat
+                behind.append(entry)
+            else:
+                walk.leave()
+        for entry in behind:
+            self._lines.push(DEFAULT_RESOURCES, entry)
+        self._count_passed(waiters)
         return picks
+
+    def _may_pass(self, waiters: list[_Waiter], entry: Entry, need: Resources) -> bool:
+        """Whether a task may start though others wait that come before it: it takes nothing that is
+        kept for them, or they are no more urgent and have not been passed too often.
+        """
+        uses = self._ledger.uses(need)
+        rivals = [one for one in waiters if not one.kept.isdisjoint(uses)]
+        for one in rivals:
+            if one.entry[0] < entry[0] or self._passed.get(one.key, 0) >= MAX_PASSED:
+                return False
+        for one in rivals:
+            one.passed = True
+        return True
+
+    def _kept_for(self, need: Resources, idle: list[S]) -> frozenset[str]:
+        """What those behind a task must leave to it: a core, if all it lacks is a seat."""
+        return self._ledger.uses(DEFAULT_RESOURCES) if not idle else self._ledger.short(need)
 
     def _look_at(self, seats: Sequence[S]) -> tuple[list[S], list[_Room[S]]]:
         """The idle seats, and those busy ones that may be given one more tiny task; `queued_us` 0
@@ -243,7 +245,7 @@ class TaskScheduler(Generic[S]):
             roomy.pop()
         return Pick(run, index, room.seat, estimate_us)
 
-    def _count_passed(self, passed: list[_Entry]) -> None:
-        for entry in passed:
-            key = (entry[3], entry[4])
-            self._passed[key] = self._passed.get(key, 0) + 1
+    def _count_passed(self, waiters: list[_Waiter]) -> None:
+        for one in waiters:
+            if one.passed:
+                self._passed[one.key] = self._passed.get(one.key, 0) + 1

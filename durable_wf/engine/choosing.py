@@ -139,7 +139,7 @@ class Chooser:
                 if task.wait is not None:
                     continue  # it waits already
                 bench = self.benches[task.executor or live.executor]
-                bench.scheduler.add(live.key, index, task.priority, live.remaining[index])
+                bench.scheduler.add(live.key, index, task, live.remaining[index])
 
     def _with_pools(self, picks: list[Pick[Seat]]) -> list[Pick[Seat]]:
         """The picks whose pools have units left in the whole store; the others come again."""

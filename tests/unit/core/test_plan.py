@@ -120,6 +120,21 @@ def test_a_task_that_can_never_run_is_an_error():
         plan([task("a", resources=Resources(cpu=4))], TIGHT)
 
 
+@given(strategies.workflows())
+def test_a_plan_for_nothing_in_particular_is_as_short_as_its_critical_path(workflow):
+    """There is room for all tasks at once."""
+    made = workflow.plan()
+    assert made.makespan_s == NEAR(made.critical_s)
+
+
+def test_a_plan_looks_past_however_many_that_wait_for_a_pool():
+    """One that needs none of it starts at once."""
+    api = Resources(pools=(("api", 1),))
+    tasks = [*(task(f"a{k}", resources=api, estimate_s=9.0) for k in range(100)), task("free")]
+    made = plan(tasks, Capacity(cpu=2, pools={"api": 1}))
+    assert made.starts_s[-1] == 0.0
+
+
 def test_a_task_that_needs_no_core_runs_too():
     """Also where there is no core to have."""
     made = plan([task("a", resources=Resources(cpu=0)), task("b", "a", resources=Resources(cpu=0))],

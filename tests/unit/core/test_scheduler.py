@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import attrs
 import pytest
 import strategies
@@ -14,12 +12,10 @@ from strategies import task
 from durable_wf.core.resources import DEFAULT_RESOURCES, Capacity, Resources
 from durable_wf.core.scheduler import (
     BATCH_US,
-    LOOK_PAST,
     MAX_PASSED,
     TINY_US,
     Question,
     TaskScheduler,
-    _Queue,
     is_tiny,
 )
 from durable_wf.core.status import InDoubt
@@ -60,7 +56,7 @@ class Floor:
 
     def add(self, *indexes, remaining_s=1.0):
         for index in indexes:
-            self.scheduler.add(1, index, self.tasks[index].priority, remaining_s)
+            self.scheduler.add(1, index, self.tasks[index], remaining_s)
 
     def ask(self, run, index):
         if index in self.started:
@@ -111,35 +107,6 @@ def test_the_order_is_priority_then_longest_way_then_first_come(given_tasks):
     )
     assert floor.started == expected
     assert floor.turn() == []
-
-
-@given(st.lists(st.integers(0, 9) | st.none(), max_size=60))
-def test_the_queue_gives_the_smallest_whatever_came_when(steps):
-    """A number is pushed, None pops; judged by a plain list."""
-    queue, plain = _Queue(), []
-    for at, step in enumerate(steps):
-        if step is not None:
-            entry = (step, 0.0, at, 1, at)
-            queue.push(entry)
-            plain.append(entry)
-        elif plain:
-            plain.sort()
-            assert queue.pop() == plain.pop(0)
-        assert queue.size == len(plain)
-
-
-def test_the_queue_keeps_its_order_through_bulk_and_trickle():
-    """So many that newcomers become backlog, again and again."""
-    rng, queue, plain = Random(3), _Queue(), []
-    for at in range(6_000):
-        entry = (rng.randrange(50), 0.0, at, 1, at)
-        queue.push(entry)
-        plain.append(entry)
-        if at % 1_500 == 1_499:
-            plain.sort()
-            assert [queue.pop() for _ in range(700)] == plain[:700]
-            del plain[:700]
-    assert [queue.pop() for _ in plain] == sorted(plain)
 
 
 def test_tasks_added_twice_and_tasks_gone_are_not_started():
@@ -203,21 +170,100 @@ def test_a_big_task_is_not_starved_by_small_ones():
     assert MAX_PASSED <= turns <= MAX_PASSED + 3
 
 
-def test_only_so_many_are_looked_past():
-    """A turn costs no more than that, however many wait that do not fit."""
-    floor = Floor([*(task(f"b{k}", resources=Resources(gpu=1)) for k in range(LOOK_PAST)),
-                   task("small")])  # fmt: skip
-    floor.add(*range(LOOK_PAST))
-    floor.add(LOOK_PAST)
+def test_however_many_wait_for_a_pool_they_hide_nobody_else():
+    """Each need is looked at once a turn."""
+    pool = Resources(pools=(("api", 1),))
+    floor = Floor([*(task(f"a{k}", resources=pool) for k in range(150)), task("free"), task("too")],
+                  Capacity(cpu=4, pools={"api": 1}), seats(4))  # fmt: skip
+    floor.add(*range(152))
     asked = []
 
     def ask(run, index):
         asked.append(index)
         return floor.ask(run, index)
 
-    assert floor.scheduler.pick(floor.seats, ask) == []
-    assert len(asked) == LOOK_PAST
-    assert len(floor.scheduler) == LOOK_PAST + 1
+    picks = floor.scheduler.pick(floor.seats, ask)
+    assert [pick.index for pick in picks] == [0, 150, 151]
+    assert asked == [0, 1, 150, 151]
+    assert len(floor.scheduler) == 149
+
+
+@pytest.mark.parametrize(
+    "need", [Resources(pools=(("db", 1),)), Resources(gpu=2), Resources(memory=1_000)]
+)
+def test_who_waits_for_something_stops_nobody_who_does_without(need):
+    """However often it is passed: cores are not kept idle for it."""
+    small = [task(f"s{k}") for k in range(4 * MAX_PASSED)]
+    tasks = [task("holds", resources=need), task("waits", resources=need), *small]
+    floor = Floor(tasks, CAPACITY, seats(3))
+    floor.add(*range(len(floor.tasks)))
+    floor.turn()
+    while len(floor.started) < len(floor.tasks) - 1:
+        seat = next(seat for seat in floor.seats if seat.work and seat.work[0] > 1)
+        floor.end(seat)
+        assert len(floor.turn()) == 1
+    assert 1 not in floor.started
+    floor.end_all()
+    assert floor.turn() == [1]
+
+
+def test_a_task_of_lower_priority_leaves_what_an_urgent_one_lacks():
+    """It would put it off; what the urgent one does not need it may take."""
+    tasks = [task("running"), task("urgent", resources=Resources(cpu=2), priority=5), task("later")]
+    floor = Floor(tasks)
+    floor.add(0)
+    floor.turn()
+    floor.add(1, 2)
+    assert floor.turn() == []
+    floor.end_all()
+    assert floor.turn() == [1]
+
+    gpu = Resources(gpu=2)
+    tasks = [task("running", resources=gpu), task("urgent", resources=gpu, priority=5), task("b")]
+    floor = Floor(tasks, CAPACITY)
+    floor.add(0)
+    floor.turn()
+    floor.add(1, 2)
+    assert floor.turn() == [2]
+
+
+@given(strategies.RESOURCES, st.lists(strategies.RESOURCES, min_size=8, max_size=20),
+       st.randoms(use_true_random=False))  # fmt: skip
+def test_whatever_a_task_needs_it_starts_though_others_never_cease_to_come(need, others, rng):
+    """Others of its priority come again as soon as they have ended, in any order."""
+    count = 3_000
+    tasks = [task("it", resources=need)]
+    tasks += [task(f"o{k}", resources=others[k % len(others)]) for k in range(count)]
+    floor = Floor(tasks, CAPACITY, seats(6))
+    floor.add(*range(1, len(others) + 1))
+    floor.turn()
+    floor.add(0)
+    following = len(others) + 1
+    while 0 not in floor.started and following <= count:
+        floor.turn()
+        busy = [seat for seat in floor.seats if seat.work]
+        floor.end(rng.choice(busy))
+        floor.add(following)
+        following += 1
+    assert 0 in floor.started
+
+
+def test_who_waits_for_two_things_is_not_kept_waiting_by_turns():
+    """One has the memory whenever the pool is free, and the other way round."""
+    pool, memory = Resources(pools=(("db", 1),)), Resources(memory=1_000)
+    tasks = [task("both", resources=Resources(memory=1_000, pools=(("db", 1),)))]
+    tasks += [task(f"o{k}", resources=(pool, memory)[k % 2]) for k in range(20 * MAX_PASSED)]
+    floor = Floor(tasks, CAPACITY, seats(2))
+    floor.add(1, 2)
+    assert floor.turn() == [1, 2]
+    floor.add(0)
+    following = 3
+    while 0 not in floor.started and following < len(tasks):
+        floor.end(min((s for s in floor.seats if s.work), key=lambda s: s.work[0]))
+        floor.add(following)
+        floor.turn()
+        following += 1
+    assert 0 in floor.started
 
 
 def test_what_an_idle_seat_held_is_free_once():
