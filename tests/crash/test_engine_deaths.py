@@ -70,12 +70,18 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
+def hear_hang_ups() -> None:
+    """These tests may run under nohup, whose immunity is handed down."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def victim(store: Path, marks: Path, tasks: int = 6) -> Iterator[subprocess.Popen[str]]:
     """The script, running; whatever is left of it is killed at the end."""
     process = subprocess.Popen(
         [sys.executable, str(VICTIM), str(store), str(marks), RUN, str(tasks)],
         env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=hear_hang_ups,
     )  # fmt: skip
     try:
         yield process
