@@ -56,6 +56,11 @@ class Folder:
         beside = file.with_name(f"{file.name}.parts")
         return attrs.evolve(cls.at(beside), db=file)
 
+    @property
+    def place(self) -> Path:
+        """What was opened, to be opened again: the folder, or the file of an exported run."""
+        return self.path if self.db.parent == self.path else self.db
+
 
 def find_store(start: Path | None = None) -> Path | None:
     """The store to use when none is named: DURABLE_WF_STORE, else the nearest `.durable-wf` in

@@ -162,6 +162,23 @@ def test_a_run_can_be_watched_and_followed_while_it_goes(dwf):
     assert [e["n"] for e in followed.lines] == list(range(1, len(followed.lines) + 1))
 
 
+@pytest.mark.parametrize("words", [["resume", "s"], ["recover"], ["retry", "s"], ["fork", "s"]])
+def test_a_run_that_was_exported_to_a_file_can_be_read_but_not_continued_there(dwf, words):
+    process = dwf.start("run", "pipeline.py:steps", "--id", "s")
+    dwf.wait_for_marks(2)
+    kill(process)
+    assert dwf("export", "s", "s.dwf").code == 0
+    beside = sorted(path.name for path in dwf.folder.iterdir())
+
+    refused = dwf(*words, "--store", "s.dwf")
+
+    assert refused.code != 0
+    assert "is a single file" in refused.err
+    assert "dwf import" in refused.err
+    assert sorted(path.name for path in dwf.folder.iterdir()) == beside
+    assert dwf("audit", "verify", "--store", "s.dwf").code == 0
+
+
 def test_a_program_can_watch_a_run_and_read_its_graph(dwf):
     process = dwf.start("run", "pipeline.py:steps", "--id", "s")
     dwf.wait_for_marks(4)

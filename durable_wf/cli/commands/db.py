@@ -59,8 +59,7 @@ def db() -> None:
 def info(settings: Settings, *, as_json: bool) -> None:
     """Say where the store is, what it holds and how large it is."""
     with settings.reading() as store:
-        given = Path(settings.store) if settings.store else None
-        document = _info(store, given if given and given.is_file() else store.folder.path)
+        document = _info(store, store.folder.place)
     if as_json:
         say(dumps(document))
         return

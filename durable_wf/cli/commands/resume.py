@@ -100,7 +100,7 @@ def resume(
         else:
             asked = attrs.evolve(wanted, yes=wanted.yes or rehearse)
             chosen = chosen_runs(store, asked, "resume", CHANGES[Verb.RESUME])
-        path = store.folder.path
+        path = store.folder.place
         use = capacity(options, [recorded_limits(store.log, row) for row, _ in chosen])
         if rehearse:
             like = _engine_like(executor, workers, use, trust=trust)
@@ -190,7 +190,7 @@ def recover(
     Exit code: that of the worst outcome: 1 failed, 4 not continued, 8 cancelled, 7 waiting, 0.
     """
     with settings.reading() as store:
-        path = store.folder.path
+        path = store.folder.place
         rows = _unfinished(store)
         use = capacity(limits, [recorded_limits(store.log, row) for row in rows])
         if rehearse:

@@ -183,7 +183,7 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
         ]  # fmt: skip
         if options["rehearse"]:
             return _rehearse(store, wishes, options)
-        path = store.folder.path
+        path = store.folder.place
         use = capacity(options, [recorded_limits(store.log, row) for row in rows])
     if not wishes:
         return Exit.OK
@@ -246,7 +246,7 @@ def fork(settings: Settings, **options: Unpack[Fork]) -> int:
         )
         if options["rehearse"]:
             return _rehearse(store, [wish], options)
-        path = store.folder.path
+        path = store.folder.place
         use = capacity(options, [recorded_limits(store.log, row)])
     with _engine(path, options, use) as (engine, common):
         result = engine.fork(
