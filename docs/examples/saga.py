@@ -38,7 +38,7 @@ print(LETTERS.read_text(), end="")
 for task, state in result.compensations().items():
     print(f"{task}~undo: {state.value}")
 
-# -> failed - task 'car' failed: no cars are left
+# -> failed - task 'car' failed: ValueError: no cars are left
 # -> please cancel my hotel, booking hotel-7
 # -> please cancel my flight, booking flight-7
 # -> hotel~undo: succeeded

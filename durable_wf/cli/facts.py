@@ -259,6 +259,8 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
         case e.TaskFallbackScheduled() | e.TaskProbeScheduled():
             task.guarded = False
         case e.AttemptDisproved():
+            task.ended_at = at
+            task.running = None
             task.guarded = True
         case e.AttemptRefused():
             task.fault = e.Fault(FaultKind.BREAKER, f"breaker {event.breaker!r} is open")

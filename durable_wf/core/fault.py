@@ -10,6 +10,9 @@ from __future__ import annotations
 from durable_wf.core.hot import frozen
 from durable_wf.core.status import FaultKind
 
+MOST_WORDS = 300
+"""Characters of a fault's message that its run is said to have failed with."""
+
 
 @frozen
 class OutputRef:
@@ -38,5 +41,14 @@ class Fault:
 
     @property
     def words(self) -> str:
-        """What went wrong, never nothing: the message, else the exception, else the kind."""
-        return self.message or self.exception or self.kind.value
+        """What went wrong, in one line that is not too long and never nothing: as Python ends a
+        traceback where an exception was raised, else the message, else the kind.
+        """
+        text = self.message.strip()
+        if self.exception and self.kind is FaultKind.ERROR:
+            name = self.exception.removeprefix("builtins.")
+            text = f"{name}: {text}" if text else name
+        first, *more = text.splitlines() or [""]
+        if len(first) > MOST_WORDS or more:
+            first = f"{first[:MOST_WORDS].rstrip()} …"
+        return first or self.kind.value

@@ -86,4 +86,4 @@ def test_a_probe_that_is_lost_again_and_again_is_a_matter_for_people():
 def test_a_fault_without_a_message_is_a_reason_too():
     assert default(0, Fault(FaultKind.ERROR, exception="ValueError"), 0).reason == "ValueError"
     assert default(0, Fault(FaultKind.TIMEOUT), 0).reason == "timeout"
-    assert default(0, Fault(FaultKind.ERROR, "boom", "ValueError"), 0).reason == "boom"
+    assert default(0, Fault(FaultKind.ERROR, "boom", "ValueError"), 0).reason == "ValueError: boom"
