@@ -117,15 +117,21 @@ class Cancelled(BaseException):
     """
 
 
-class Interrupted(KeyboardInterrupt):
+EXIT_CODE = 130
+"""How a process ends that was interrupted."""
+
+
+class Interrupted(KeyboardInterrupt, SystemExit):
     """A signal ended this process's part in a run; the run can be resumed.
 
-    Derives from KeyboardInterrupt, so that a script ends as it does on Ctrl-C.
+    A KeyboardInterrupt, so that what catches errors lets it pass; and a SystemExit, so that a
+    script ends with exit code 130 and without a traceback: what it says has been said.
     """
 
     def __init__(self, run_id: str, signal_number: int) -> None:
         self.run_id = run_id
         self.signal_number = signal_number
+        self.code = EXIT_CODE
         super().__init__(f"interrupted; continue with: dwf resume {run_id}")
 
 

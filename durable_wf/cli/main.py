@@ -14,6 +14,7 @@ import difflib
 import gc
 import importlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -237,6 +238,8 @@ def dwf(ctx: click.Context) -> None:
     where it stopped: dwf resume @last.
     """
     ctx.ensure_object(Settings)
+    # Said to who runs a script; here the error itself is told. See `engine/interrupts.py`.
+    logging.getLogger("durable_wf.interrupts").setLevel(logging.ERROR)
 
 
 def main() -> NoReturn:

@@ -8,6 +8,7 @@ Read next: `driver.py`, which drains when the flag is set.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,18 @@ from typing import Any
 from durable_wf.engine.driver import Driver
 from durable_wf.errors import Interrupted
 
+LOGGER = "durable_wf.interrupts"
+"""The line that resumes is told here, for scripts that end without a traceback."""
+
+log = logging.getLogger(LOGGER)
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Signalled(KeyboardInterrupt):
+    """What ends the driving, and a sequential task. Not yet what the caller meets: that is a
+    SystemExit, too, and would be taken for one of the task's or of a script that is loaded.
+    """
 
 
 @contextmanager
@@ -37,18 +49,23 @@ def handled(driver: Driver, run_id: str) -> Iterator[None]:
         received.append(number)
         if len(received) > 1:
             driver.kill()
-            raise Interrupted(run_id, number)
+            raise _Signalled("interrupted a second time")
         driver.interrupt()
 
-    driver.on_interrupt = lambda: Interrupted(run_id, received[0])
+    driver.on_interrupt = lambda: _Signalled("interrupted")
+    cause: BaseException | None = None
     before: dict[int, Any] = {}
     try:
         for known in _SIGNALS:
             if signal.getsignal(known) is not signal.SIG_IGN:
                 before[known] = signal.signal(known, on_signal)
         yield
-        if received:  # too late for the loop to see it, not for the caller
-            raise Interrupted(run_id, received[0])
+    except _Signalled as signalled:
+        cause = signalled.__cause__
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if received:  # though it may have come too late for the loop to see it
+        interrupted = Interrupted(run_id, received[0])
+        log.warning("%s", interrupted)
+        raise interrupted from cause
