@@ -22,6 +22,7 @@ from durable_wf.core.judge import judge
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import FaultKind, RunStatus
 from durable_wf.core.summary import RunRow
+from durable_wf.engine.overtaken import overtaken
 from durable_wf.engine.suspects import ask_a_person
 from durable_wf.errors import OwnedElsewhere, WrongState
 from durable_wf.execute.clearing import clear_worker
@@ -96,12 +97,16 @@ def claim(
     crash_limit: int = 0,
     kill: bool = True,
 ) -> Claimed:
-    """Decide the claim of a run whose engine is gone, and the fate of its open attempts.
+    """Decide the claim of a run whose engine is gone, and the fate of its open attempts. Raises
+    WrongState, and Overtaken where the state is of a later event than the `row`, which says that
+    the engine is gone.
 
     Kills what is left of the old workers. Where one will not die, the run is paused with that
     cause and its attempts stay open. A run over which `crash_limit` engines in a row have died is
     paused too (0: never). Without `kill` this only tells what it would come to if all of them died.
     """
+    if state.n != row.n:  # its workers may be those of an engine that lives
+        raise overtaken(row.run_id)
     claimed = Claimed(state, judge=ask_a_person(judge, crash_limit))
     if refused := claimed.give(i.Claim(engine, why, crash_limit), at):
         raise WrongState(refused)

@@ -22,7 +22,9 @@ from durable_wf.engine import answering
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.clock import SystemClock
 from durable_wf.engine.commands import NOTHING_MORE, Body, accepted, command_input
+from durable_wf.engine.live import LiveRun
 from durable_wf.engine.loop import Loop
+from durable_wf.engine.overtaken import LOOKS, Overtaken
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.engine.waiting import wait_until
 from durable_wf.errors import DurableWorkflowError, NotTrusted, OwnedElsewhere, WrongState
@@ -34,9 +36,6 @@ ANSWER_S = 5.0
 """How long a command waits for the engine that owns the run."""
 
 _LOOK_S = 0.02
-
-_TRIES = 5
-"""How often a command looks again for who may decide it, while engines come and go."""
 
 
 def not_trusted(path: Path) -> NotTrusted:
@@ -55,9 +54,10 @@ def command_live(
     reason: str,
     more: Body = NOTHING_MORE,
     store: Store | None = None,
-) -> Answer:
-    """Obey a command in a run that this engine holds. In the driving thread. A refusal says who
-    came first if it is told where the history stands.
+) -> tuple[LiveRun, Answer]:
+    """Obey a command in a run that this engine holds. In the driving thread. The answer is true
+    once it is committed, if the run is not `lost` by then. A refusal says who came first if it is
+    told where the history stands.
     """
     live = loop.run(run_id)
     if live is None:
@@ -71,7 +71,7 @@ def command_live(
             raise error
         row = row_or_raise(store.log, run_id)
         raise answering.with_who_came_first(store.log, row, command, error)
-    return Answer(0, run_id, True, accepted(command))
+    return live, Answer(0, run_id, True, accepted(command))
 
 
 def command_if_live(
@@ -162,7 +162,7 @@ def _finish(
     """Wait for the answer to command `number`, or decide where no engine holds the run; again where
     that has changed meanwhile.
     """
-    for _ in range(_TRIES):
+    for _ in range(LOOKS):
         answer: Answer | None
         if number is not None:
             answer = _through_inbox(store, row, command, number, wait_s)
@@ -245,8 +245,10 @@ def _leave_for_engine(store: Store, row: RunRow, command: Command) -> Answer:
     return Answer(number, row.run_id, False, text)
 
 
-def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer:
-    """Claim the run for a moment, decide, and let go, in one transaction."""
+def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer | None:
+    """Claim the run for a moment, decide, and let go, in one transaction; None when somebody else
+    was faster.
+    """
     lock = locks.create(store.folder.locks, f"e-{secrets.token_hex(4)}")
     try:
         state = replayed(store.log, row, load_definition(store.log, row))
@@ -258,12 +260,13 @@ def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer:
         if not state.final:
             claimed.give(i.Release(lock.name, why), at)
         append = RunAppend(row.run, row.run_id, row.n, claimed.events, row_of(state))
-        appended = store.log.append(Batch(appends=[append]))
+        if store.log.append(Batch(appends=[append])).conflicts:
+            return None
+    except Overtaken:
+        return None
     finally:
         lock.release()
         lock.path.unlink(missing_ok=True)
-    if appended.conflicts:
-        raise OwnedElsewhere(f"run {row.run_id} has just been taken by an engine", hint="try again")
     text = accepted(command)
     if state.compensating:
         left = len(state.tasks) - state.forward

@@ -13,7 +13,6 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +33,7 @@ from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body
 from durable_wf.engine.driver import closed
 from durable_wf.engine.entering import Options
 from durable_wf.engine.interrupts import handled
+from durable_wf.engine.overtaken import all_entered, entered
 from durable_wf.engine.people import People
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
@@ -143,8 +143,9 @@ class WorkflowEngine(People, Retrying):
             accept_changes=accept_changes,
         )  # fmt: skip
         session = self._open(options.executor)
-        handle = session.driver.call(
-            lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
+        handle = entered(
+            session.driver.call,
+            lambda: entering.enter(session, resolved, options, self._ask_to_cancel),
         )
         return self._wait(session, handle, check=check)
 
@@ -174,8 +175,9 @@ class WorkflowEngine(People, Retrying):
         options = attrs.evolve(options, leaves=False)
         session = self._open(options.executor)
         session.driver.run_in_background()
-        return session.driver.call(
-            lambda: entering.enter(session, resolved, options, self._ask_to_cancel)
+        return entered(
+            session.driver.call,
+            lambda: entering.enter(session, resolved, options, self._ask_to_cancel),
         )
 
     def resume(
@@ -199,8 +201,9 @@ class WorkflowEngine(People, Retrying):
             None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
         session = self._open(options.executor)
-        handle = session.driver.call(
-            lambda: entering.resume(session, run_id, workflow, options, self._ask_to_cancel)
+        handle = entered(
+            session.driver.call,
+            lambda: entering.resume(session, run_id, workflow, options, self._ask_to_cancel),
         )
         return self._wait(session, handle, check=check)
 
@@ -231,16 +234,16 @@ class WorkflowEngine(People, Retrying):
         refused = on_refused or waking.warn_of_refusal
         session = self._open(options.executor)
         call = session.driver.call
+
+        def enter(some: Sequence[str]) -> list[RunHandle]:
+            return waking.recover(
+                session, some, options, self._ask_to_cancel, refused, paused=chosen is not None
+            )
+
         found = call(lambda: waking.interrupted(session)) if chosen is None else chosen
         handles = []
         for at in range(0, len(found), _AT_ONCE):
-            part = found[at : at + _AT_ONCE]
-            handles += call(
-                partial(
-                    waking.recover, session, part, options, self._ask_to_cancel, refused,
-                    paused=chosen is not None,
-                )
-            )  # fmt: skip
+            handles += all_entered(call, enter, found[at : at + _AT_ONCE], refused)
         return [self._wait(session, handle, check=False) for handle in handles]
 
     # --- people's wishes ------------------------------------------------------------------------
@@ -418,11 +421,13 @@ class WorkflowEngine(People, Retrying):
                     lambda: control.command_if_live(loop, run_id, verb, person, reason, more)
                 )
                 return Answer(0, run_id, True, f"{verb.value} follows")
-            return session.driver.call(
+            live, answer = session.driver.call(
                 lambda: control.command_live(
                     session.loop, run_id, verb, person, reason, more, session.store
                 )
             )
+            if not live.lost:
+                return answer
         store = open_store(self._path)
         try:
             return control.send(store, run_id, verb, person, reason, more=more)

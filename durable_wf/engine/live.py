@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core.definition import Literal, PayloadRef, Source, Task, Workflow
-from durable_wf.core.events import Recorded
+from durable_wf.core.events import Recorded, RunClaimed
 from durable_wf.core.graph import DEFAULT_ESTIMATE_S
 from durable_wf.core.inputs import Decision
 from durable_wf.core.scheduler import Pick, Question
@@ -23,6 +23,7 @@ from durable_wf.core.state import RunState, row_since
 from durable_wf.core.status import TASK_FINAL, RunStatus, TaskStatus
 from durable_wf.engine.companions import Companions
 from durable_wf.engine.judging import Fallbacks
+from durable_wf.engine.overtaken import Overtaken, overtaken
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle
 from durable_wf.errors import OwnedElsewhere
@@ -85,6 +86,8 @@ class LiveRun:
     told_at: float = 0.0
     let_go: bool = False
     """whether it was released, since it cannot go on here"""
+    lost: bool = False
+    """whether another engine has written to it, and this one knows nothing of it any more"""
     equip: Callable[[LiveRun], None] | None = None
     given: Workflow | None = None
     accept_changes: bool = False
@@ -259,18 +262,23 @@ class LiveRun:
 
 
 def lost_to_another(live: LiveRun) -> OwnedElsewhere:
-    """What is said of a run that another engine has written to."""
+    """What is said of a run that another engine has written to. Overtaken: this one had not begun
+    with it, and has written nothing.
+    """
     run_id = live.run_id
-    if live.committed_n:
-        return OwnedElsewhere(
-            f"run {run_id}: another engine has written to it; this one has let go",
-            hint=f"dwf show {run_id}",
+    if not live.committed_n:
+        created = live.state.created
+        retried = created.origin if created is not None and created.root else ""
+        what = f"has just retried run {retried}" if retried else "has just made a run of this id"
+        return Overtaken(
+            f"run {run_id} was not made: another engine {what}",
+            hint=f"dwf show {retried or run_id}",
         )
-    created = live.state.created
-    retried = created.origin if created is not None and created.root else ""
-    what = f"has just retried run {retried}" if retried else "has just made a run of this id"
+    if isinstance(live.pending[0].event, RunClaimed):
+        return overtaken(run_id)
     return OwnedElsewhere(
-        f"run {run_id} was not made: another engine {what}", hint=f"dwf show {retried or run_id}"
+        f"run {run_id}: another engine has written to it; this one has let go",
+        hint=f"dwf show {run_id}",
     )
 
 

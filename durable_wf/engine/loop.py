@@ -396,6 +396,7 @@ class Loop:
                 if bench is not None:
                     bench.executor.cancel(live.key, index, attempt.started.attempt, 0.0)
             self.forget(live)
+            live.lost = True
             live.handle.settle(lost_to_another(live))
 
     def _act(self) -> None:

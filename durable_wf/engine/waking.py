@@ -26,6 +26,7 @@ from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable
 from durable_wf.engine.entering import Canceller, Options
 from durable_wf.engine.live import LiveRun
+from durable_wf.engine.overtaken import Overtaken
 from durable_wf.engine.resting import Sleeper
 from durable_wf.engine.result import RunHandle
 from durable_wf.engine.session import Session
@@ -97,7 +98,9 @@ def recover(
     *,
     paused: bool,
 ) -> list[RunHandle]:
-    """Claim these runs and go on with them; `paused` ones, too, or not."""
+    """Claim these runs and go on with them; `paused` ones, too, or not. The handle of one that
+    others have just written to says that it was overtaken.
+    """
     handles = []
     for run_id in run_ids:
         try:
@@ -109,6 +112,10 @@ def recover(
             handles.append(
                 handle or entering.continue_run(session, row, None, options, cancel, "recover")
             )
+        except Overtaken as error:
+            lost = RunHandle(run_id, cancel)
+            lost.settle(error)
+            handles.append(lost)
         except DurableWorkflowError as error:
             refused(run_id, error)
     return handles

@@ -29,6 +29,7 @@ from durable_wf.core.state import row_of
 from durable_wf.core.status import FaultKind, RunStatus
 from durable_wf.engine import claiming
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
+from durable_wf.engine.overtaken import Overtaken
 from durable_wf.engine.view import load_state
 from durable_wf.errors import HistoryError, OwnedElsewhere, WrongState
 from durable_wf.execute.mark import BegunMark, path_of
@@ -57,6 +58,18 @@ def taken(log, locks, *events, workflow=A_THEN_B):
     """The claim of a run with this history, by another engine."""
     row, state = put(log, *events, workflow=workflow)
     return row, claim(log, locks, row, state, "e-2", "recover", 1_000)
+
+
+def test_what_is_read_later_than_who_runs_it_is_no_claim(log, tmp_path, monkeypatch):
+    """The row tells of an engine that is dead, the history of one that has taken over since: its
+    workers are not ended.
+    """
+    row, _ = put(log, *BEGUN, begun())
+    append = RunAppend(row.run, "r", row.n, [e.Recorded(row.n + 1, 9, RELEASED)], row)
+    assert not log.append(Batch([append])).conflicts
+    monkeypatch.setattr(claiming, "clear_worker", lambda *given: pytest.fail("ended"))
+    with pytest.raises(Overtaken):
+        claim(log, tmp_path, row, load_state(log, "r"), "e-2", "recover", 1_000)
 
 
 def kinds(claimed):

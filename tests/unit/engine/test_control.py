@@ -10,7 +10,9 @@ from loop_rig import Rig, put
 from durable_wf.core.state import row_of
 from durable_wf.core.status import RunStatus
 from durable_wf.engine import control
+from durable_wf.engine.claiming import claim
 from durable_wf.engine.control import command_if_live, command_live, send, send_all
+from durable_wf.engine.overtaken import LOOKS
 from durable_wf.engine.view import load_state
 from durable_wf.errors import NotFound, NotTrusted, OwnedElsewhere, WrongState
 from durable_wf.store import locks
@@ -134,22 +136,53 @@ def test_a_resume_starts_tasks_so_it_waits_for_an_engine(store):
     assert kinds(store, 5) == []
 
 
-def test_who_claims_in_between_wins(store, monkeypatch):
-    put(store.log, *BEGUN)
-    real = control.claim
+def claimed_in_between(store, monkeypatch, times):
+    """Each time that a command has claimed the run in memory, so many times, another engine does so
+    in the log, and dies.
+    """
+    real, left = control.claim, list(range(times))
 
     def late(log, folder, row, state, engine, why, at):
         claimed = real(log, folder, row, state, engine, why, at)
-        other = real(log, folder, row, load_state(log, "r"), "e-9", "recover", at)
-        append = RunAppend(row.run, "r", row.n, other.events, attrs.evolve(row, n=row.n + 1))
-        assert not log.append(Batch([append])).conflicts
+        if left:
+            left.pop()
+            claimed_by(store, "e-9")
         return claimed
 
     monkeypatch.setattr(control, "claim", late)
-    with pytest.raises(OwnedElsewhere, match="just been taken"):
-        send(store, "r", Verb.PAUSE, "ann")
-    assert kinds(store) == ["RunClaimed"]
+
+
+def test_who_was_slower_than_an_engine_looks_again(store, monkeypatch):
+    put(store.log, *BEGUN)
+    claimed_in_between(store, monkeypatch, 1)
+    assert send(store, "r", Verb.PAUSE, "ann").accepted
+    assert kinds(store) == ["RunClaimed", "RunClaimed", "RunPaused", "RunReleased"]
     assert lock_names(store) == set()
+
+
+def test_who_was_slower_each_time_gives_up(store, monkeypatch):
+    put(store.log, *BEGUN)
+    claimed_in_between(store, monkeypatch, LOOKS)
+    with pytest.raises(OwnedElsewhere, match="taken by one engine after the other"):
+        send(store, "r", Verb.PAUSE, "ann")
+    assert kinds(store) == ["RunClaimed"] * LOOKS
+    assert lock_names(store) == set()
+
+
+def test_who_reads_the_run_while_an_engine_takes_it_looks_again(store, monkeypatch):
+    """The row says that nobody runs it; the history read after it says more."""
+    put(store.log, *BEGUN)
+    real, left = control.replayed, [1]
+
+    def slow(log, row, workflow):
+        while left:
+            left.pop()
+            claimed_by(store, "e-9")
+        return real(log, row, workflow)
+
+    monkeypatch.setattr(control, "replayed", slow)
+    assert send(store, "r", Verb.PAUSE, "ann").accepted
+    assert kinds(store) == ["RunClaimed", "RunClaimed", "RunPaused", "RunReleased"]
 
 
 # --- another engine runs it ---------------------------------------------------------------------
@@ -216,7 +249,7 @@ class Taking:
 def claimed_by(store, engine):
     """Another engine has taken the run."""
     row = store.log.row("r")
-    claimed = control.claim(
+    claimed = claim(
         store.log, store.folder.locks, row, load_state(store.log, "r"), engine, "recover", 1
     )
     append = RunAppend(row.run, "r", row.n, claimed.events, row_of(claimed.state))
@@ -288,7 +321,8 @@ def test_a_run_held_here_is_commanded_at_once():
     rig = Rig()
     rig.enter()
     rig.turn()
-    answer = command_live(rig.loop, "r", Verb.PAUSE, "ann", "lunch")
+    live, answer = command_live(rig.loop, "r", Verb.PAUSE, "ann", "lunch")
+    assert live is rig.loop.run("r")
     assert answer == Answer(0, "r", True, "pause accepted")
     rig.turn()
     assert rig.log.kinds()[-1] == "RunPaused"
