@@ -446,6 +446,8 @@ def check_nothing_is_left(walk: LoopWalk) -> None:
     """Where all runs have ended, neither the store nor an engine holds anything for them."""
     for run_id, run in walk.shelf.runs.items():
         assert not walk.log.beats(run), f"heartbeats of {run_id}"
+    left = walk.log.inbox()
+    assert not left, f"nobody has answered {left}"
     for key in walk.shelf.leases:
         holders = [engine for engine in walk.log.held(key) if engine in walk.alive]
         assert not holders, f"{key} is held by {holders}"

@@ -20,6 +20,7 @@ from durable_wf.core.status import WaitKind
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.claiming import Claimed, replayed
 from durable_wf.engine.commands import accepted, command_input
+from durable_wf.engine.inbox import all_too_late
 from durable_wf.engine.view import load_definition
 from durable_wf.errors import NotFound, WrongState
 from durable_wf.store.port import Answer, Batch, Command, Log, RunAppend, Verb
@@ -75,7 +76,8 @@ def decide_alone(log: Log, row: RunRow, command: Command) -> Answer | None:
             raise _too_late(error, row)
         raise with_who_came_first(log, row, command, error)
     append = RunAppend(row.run, row.run_id, row.n, claimed.events, row_of(state))
-    if log.append(Batch(appends=[append])).conflicts:
+    late_ones = all_too_late(log, row.run_id, state.status)
+    if log.append(Batch([append], answers=late_ones)).conflicts:
         return None
     return Answer(0, row.run_id, True, f"{accepted(command)}; {_what_next(state)}")
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 from durable_wf.core import inputs as i
 from durable_wf.core import values
-from durable_wf.core.status import Verdict
+from durable_wf.core.status import RunStatus, Verdict
 from durable_wf.errors import CallerError, NotReadable, NotStorable
-from durable_wf.store.port import Command, Verb
+from durable_wf.store.port import Answer, Command, Verb
 
 LONGEST_COMMENT = 10_000
 """Characters."""
@@ -79,6 +79,12 @@ def accepted(command: Command) -> str:
     """What the sender of a command is told whose wish is followed."""
     said = json.loads(command.body).get("verdict", "") if command.verb is Verb.ANSWER else ""
     return f"{said or command.verb.value} accepted"
+
+
+def too_late(command: Command, ended: RunStatus) -> Answer:
+    """What the sender of a command is told whose run has ended, and nobody has obeyed it."""
+    text = f"run {command.run_id} has ended: {ended.value}; the {command.verb.value} came too late"
+    return Answer(command.id, command.run_id, False, text)
 
 
 def cancel_body(*, compensate: bool) -> Body:

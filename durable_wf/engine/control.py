@@ -15,13 +15,16 @@ import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import attrs
+
 from durable_wf.core import inputs as i
 from durable_wf.core.state import row_of
 from durable_wf.core.summary import RunRow
 from durable_wf.engine import answering
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.clock import SystemClock
-from durable_wf.engine.commands import NOTHING_MORE, Body, accepted, command_input
+from durable_wf.engine.commands import NOTHING_MORE, Body, accepted, command_input, too_late
+from durable_wf.engine.inbox import all_too_late
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.overtaken import LOOKS, Overtaken
@@ -195,24 +198,20 @@ def _post(store: Store, command: Command) -> int:
 def _through_inbox(
     store: Store, row: RunRow, command: Command, number: int, wait_s: float
 ) -> Answer | None:
-    """The answer of the engine that holds the run; None when nobody holds it any more. An engine
-    that takes it over meanwhile finds the command in the inbox, and is waited for.
+    """The answer of the engine that holds the run; None when nobody holds it any more, or it has
+    ended. An engine that takes it over meanwhile finds the command in the inbox, and is waited for.
     """
-    gone = Answer(number, row.run_id, False, "nobody runs it any more")
     now = row
 
     def answer() -> Answer | None:
         nonlocal now
         now = row_or_raise(store.log, row.run_id)
-        held = _is_held(store, now)
-        return _answered(store, number) or (None if held else gone)
+        held = now.ended_at is None and _is_held(store, now)
+        return _answered(store, number) or (None if held else _UNHEARD)
 
     answered = wait_until(answer, wait_s, _LOOK_S)
-    if answered is gone:
-        # Only while the run stands where it did: to who has claimed it since and is about to obey,
-        # a command that was taken back looks like a run that another engine has written to.
-        unmoved = RunAppend(now.run, now.run_id, now.n, [], now)
-        if not store.log.append(Batch([unmoved], answers=[gone])).conflicts:
+    if answered is _UNHEARD:
+        if _take_back(store, now, attrs.evolve(command, id=number)):
             return None  # decided below instead, and only once
         answered = _answered(store, number)
         if answered is None:  # another engine has taken over, and will obey
@@ -224,6 +223,21 @@ def _through_inbox(
         error = WrongState(answered.text, hint=f"dwf show {row.run_id}")
         raise answering.with_who_came_first(store.log, row, command, error)
     return answered
+
+
+_UNHEARD = Answer(0, "", False, "nobody runs it any more")
+
+
+def _take_back(store: Store, row: RunRow, command: Command) -> bool:
+    """Consume a command that nobody has heard. Only while the run stands where it did: to who has
+    claimed it since and is about to obey, a command that was taken back looks like a run that
+    another engine has written to.
+    """
+    unmoved = RunAppend(row.run, row.run_id, row.n, [], row)
+    told = attrs.evolve(_UNHEARD, command=command.id, run_id=row.run_id)
+    if row.ended_at is not None:
+        told = too_late(command, row.status)
+    return not store.log.append(Batch([unmoved], answers=[told])).conflicts
 
 
 def _answered(store: Store, number: int) -> Answer | None:
@@ -239,8 +253,13 @@ def _is_held(store: Store, row: RunRow) -> bool:
     return bool(row.engine) and locks.is_held(store.folder.locks, row.engine)
 
 
-def _leave_for_engine(store: Store, row: RunRow, command: Command) -> Answer:
+def _leave_for_engine(store: Store, row: RunRow, command: Command) -> Answer | None:
+    """Let the command wait for an engine; None where the run has ended meanwhile."""
     number = _post(store, command)
+    now = row_or_raise(store.log, row.run_id)
+    if now.ended_at is not None:
+        _take_back(store, now, attrs.evolve(command, id=number))
+        return None
     text = f"no engine is alive; continue with: dwf resume {row.run_id}"
     return Answer(number, row.run_id, False, text)
 
@@ -260,7 +279,8 @@ def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer | None:
         if not state.final:
             claimed.give(i.Release(lock.name, why), at)
         append = RunAppend(row.run, row.run_id, row.n, claimed.events, row_of(state))
-        if store.log.append(Batch(appends=[append])).conflicts:
+        late = all_too_late(store.log, row.run_id, state.status)
+        if store.log.append(Batch([append], answers=late)).conflicts:
             return None
     except Overtaken:
         return None

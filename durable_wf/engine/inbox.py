@@ -1,7 +1,8 @@
 """The inbox: commands of other processes, looked at now and then.
 
 Owns: when the store is asked for them: at most every `POLL_S`, and only if another process has
-committed something since.
+committed something since; and what those are told that came too late, since whoever would have
+obeyed them has ended the run: who ends it, or finds that it has ended, tells them.
 Must never: obey a command; the loop does, and answers it in the commit that carries it out.
 Read next: `loop.py`, `commands.py`.
 """
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from durable_wf.store.port import Command, Log
+from durable_wf.core.status import RUN_FINAL, RunStatus
+from durable_wf.engine.commands import too_late
+from durable_wf.store.port import Answer, Command, Log
 
 POLL_S = 0.1
 """How often the inbox is looked at, in seconds."""
@@ -49,3 +52,16 @@ class Inbox:
     def has_looked(self) -> bool:
         """Whether it has been looked at since the last `look_again`."""
         return self._version != -1
+
+
+def answer_if_ended(log: Log, command: Command) -> Answer | None:
+    """What a command is told whose run has ended; None where it has not."""
+    row = log.row(command.run_id)
+    return None if row is None or row.ended_at is None else too_late(command, row.status)
+
+
+def all_too_late(log: Log, run_id: str, status: RunStatus | None) -> list[Answer]:
+    """What the open commands of a run are told that ends so, for the transaction that ends it."""
+    if status not in RUN_FINAL:
+        return []
+    return [too_late(command, status) for command in log.inbox() if command.run_id == run_id]

@@ -29,7 +29,7 @@ from durable_wf.engine.clock import Clock
 from durable_wf.engine.commands import accepted, command_input
 from durable_wf.engine.drafting import Draft
 from durable_wf.engine.fetching import PayloadCache
-from durable_wf.engine.inbox import POLL_S, Inbox
+from durable_wf.engine.inbox import POLL_S, Inbox, answer_if_ended
 from durable_wf.engine.live import LiveRun, TooLate, lost_to_another
 from durable_wf.engine.pools import PoolLeases
 from durable_wf.engine.progress import INTERVAL_S, progress_of
@@ -190,6 +190,12 @@ class Loop:
         self._commit()
         self._act()
 
+    def answer_the_late(self) -> None:
+        """Tell those whose run has ended, when nothing more is obeyed here."""
+        for command in self._log.inbox():
+            if (answer := answer_if_ended(self._log, command)) is not None:
+                self._draft.answer(answer)
+
     def flush(self) -> None:
         """Commit what is decided without reading or starting anything."""
         self._commit()
@@ -277,6 +283,8 @@ class Loop:
                 live = self.run(command.run_id)
                 if live is not None:
                     self._obey(live, command)
+                elif (answer := answer_if_ended(self._log, command)) is not None:
+                    self._draft.answer(answer)
 
     def _obey(self, live: LiveRun, command: Command) -> None:
         try:

@@ -148,6 +148,38 @@ def test_a_command_to_an_engine_that_ends_meanwhile_is_not_waited_for(
     assert [verb for verb, answer in inbox(store) if answer is None] == []
 
 
+def test_a_command_that_nobody_waits_for_any_more_is_answered_all_the_same(
+    gate: Gate, tmp_path: Path
+) -> None:
+    """By the engine that ends its run, at the latest when it ends itself."""
+    store = tmp_path / "s"
+    with wf.WorkflowEngine(store, workers=1) as engine:
+        handle = engine.submit(gated(gate), run_id=RUN)
+        gate.wait_for_one()
+        session = engine._session
+        assert session is not None
+        session.loop.inbox.look_no_more()
+        opened = open_store(store)
+        opened.log.post(RUN, Verb.PAUSE, "ann@test", "k", 1, "{}")
+        opened.close()
+        gate.open()
+        handle.result(DEADLINE_S)
+    assert inbox(store) == [("pause", f"run {RUN} has ended: succeeded; the pause came too late")]
+
+
+def test_or_by_the_next_engine_that_looks(tmp_path: Path) -> None:
+    with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+        done = wf.WorkflowBuilder("w").add_task("one", lambda: 1).build()
+        engine.run(done, run_id=RUN)
+    opened = open_store(tmp_path / "s")
+    opened.log.post(RUN, Verb.CANCEL, "ann@test", "k", 1, "{}")
+    opened.close()
+    with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+        engine.run(done, run_id="another")
+    told = f"run {RUN} has ended: succeeded; the cancel came too late"
+    assert inbox(tmp_path / "s") == [("cancel", told)]
+
+
 # --- with no engine alive -------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from loop_walks import IN_DOUBT_BUDGET, check_loop_walk
 
 from durable_wf.core import judge as judging
 from durable_wf.core.events import KINDS
+from durable_wf.engine import loop
 from durable_wf.engine.breakers import Breakers
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.timers import Timers
@@ -102,6 +103,11 @@ def forgets_timers(patch):
     patch.setattr(Timers, "due", lambda self: [])
 
 
+def leaves_the_late_alone(patch):
+    """Commands to runs that have ended are nobody's."""
+    patch.setattr(loop, "answer_if_ended", lambda log, command: None)
+
+
 MUTANTS = (
     starts_before_the_commit,
     probes_without_the_lease,
@@ -109,6 +115,7 @@ MUTANTS = (
     forgets_who_waits_for_a_breaker,
     ignores_conflicts,
     forgets_timers,
+    leaves_the_late_alone,
 )
 
 

@@ -82,6 +82,14 @@ def test_what_it_brings_to_an_end_has_ended(store):
     assert kinds(store)[-1] == "RunFailed"
 
 
+def test_what_waits_for_a_run_that_an_answer_ends_is_told(store):
+    put(store.log, *BEGUN, REVIEW, PAID, workflow=REVIEWED)
+    left = store.log.post("r", Verb.RESUME, "bob", "k", 1, "{}")
+    assert say(store, NO).accepted
+    assert store.log.command(left).answer == "run r has ended: failed; the resume came too late"
+    assert store.log.inbox() == []
+
+
 def test_the_second_answer_is_told_of_the_first(store):
     waiting(store)
     say(store, YES, "ann", "looks good")

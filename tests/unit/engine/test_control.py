@@ -7,6 +7,8 @@ import pytest
 from histories_of import BOTH_DONE, CLAIMED, CREATED, PAUSED, RELEASED, STARTED, SUCCEEDED, begun
 from loop_rig import Rig, put
 
+from durable_wf.core import events as e
+from durable_wf.core.evolve import replay
 from durable_wf.core.state import row_of
 from durable_wf.core.status import RunStatus
 from durable_wf.engine import control
@@ -185,6 +187,28 @@ def test_who_reads_the_run_while_an_engine_takes_it_looks_again(store, monkeypat
     assert kinds(store) == ["RunClaimed", "RunClaimed", "RunPaused", "RunReleased"]
 
 
+def test_what_waits_for_a_run_that_ends_is_told(store):
+    """In the transaction that ends it; what waits for other runs waits on."""
+    put(store.log, *BEGUN, PAUSED, RELEASED)
+    put(store.log, *BEGUN, PAUSED, RELEASED, run_id="s")
+    left, other = (send(store, run_id, Verb.RESUME, "ann").command for run_id in ("r", "s"))
+    assert send(store, "r", Verb.CANCEL, "bob").accepted
+    told = store.log.command(left)
+    assert told.answer == "run r has ended: cancelled; the resume came too late"
+    assert told.accepted is False
+    assert [command.id for command in store.log.inbox()] == [other]
+
+
+def test_a_resume_of_a_run_that_ends_meanwhile_does_not_wait(store):
+    put(store.log, *BEGUN, PAUSED, RELEASED)
+    log = store.log
+    store.log = Around(log, lambda number: send(attrs.evolve(store, log=log), "r", Verb.CANCEL, ""))
+    with pytest.raises(WrongState, match="run r has ended: cancelled"):
+        send(store, "r", Verb.RESUME, "ann")
+    assert log.inbox() == []
+    assert log.command(1).answer == "run r has ended: cancelled; the resume came too late"
+
+
 # --- another engine runs it ---------------------------------------------------------------------
 
 
@@ -217,6 +241,40 @@ def test_without_an_answer_in_time_the_command_waits(store, living):
     assert not answer.accepted
     assert "engine e-1 has not answered" in answer.text
     assert [command.id for command in store.log.inbox()] == [answer.command]
+
+
+def ends(store):
+    """The engine ends the run, and has not looked at the inbox."""
+    row, state = store.log.row("r"), load_state(store.log, "r")
+    events = [
+        e.Recorded(row.n + at, 9, event) for at, event in enumerate((*BOTH_DONE, SUCCEEDED), 1)
+    ]
+    append = RunAppend(row.run, "r", row.n, events, row_of(replay(state, events)))
+    assert not store.log.append(Batch([append])).conflicts
+
+
+def test_an_engine_that_ends_the_run_is_not_waited_for_though_it_lives(store, living):
+    """It may be a script that goes on with something else."""
+    put(store.log, *BEGUN)
+    log = store.log
+    store.log = Around(log, lambda number: ends(store))
+    with pytest.raises(WrongState, match="run r has ended: succeeded"):
+        send(store, "r", Verb.PAUSE, "ann", wait_s=3600.0)
+    assert log.command(1).answer == "run r has ended: succeeded; the pause came too late"
+
+
+def test_nor_where_it_tells_the_sender_itself_at_that_moment(store, living):
+    put(store.log, *BEGUN)
+    log = store.log
+    late = Answer(1, "r", False, "run r has ended: succeeded; the pause came too late")
+
+    def ends_and_tells(number):
+        ends(store)
+        store.log = Taking(log, lambda: log.append(Batch(answers=[late])))
+
+    store.log = Around(log, ends_and_tells)
+    with pytest.raises(WrongState, match="run r has ended: succeeded; the pause came too late"):
+        send(store, "r", Verb.PAUSE, "ann", wait_s=3600.0)
 
 
 def test_an_engine_that_dies_unasked_leaves_the_decision_to_us(store, living):

@@ -14,11 +14,10 @@ from durable_wf.core import inputs as i
 from durable_wf.core.definition import PayloadRef, Upstream
 from durable_wf.core.resources import Resources
 from durable_wf.core.status import FaultKind, RunStatus
-from durable_wf.engine.inbox import POLL_S
 from durable_wf.engine.pools import RETRY_S
 from durable_wf.errors import DiskFull, OwnedElsewhere, StoreBusy
 from durable_wf.store.memory import MemoryLog
-from durable_wf.store.port import Answer, Batch, Command, RunAppend, Verb
+from durable_wf.store.port import Batch, RunAppend
 
 WIDE = workflow(task("a"), task("b"), task("c"))
 READS_A = workflow(task("a"), task("b", "a", args=(Upstream("a"),)))
@@ -32,13 +31,6 @@ def steal(rig, live):
     other = MemoryLog(rig.log.shelf)
     append = RunAppend(row.run, row.run_id, row.n, [event], row)
     assert not other.append(Batch([append])).conflicts
-
-
-def post(rig, verb, run_id="r"):
-    """A command from another process; the inbox is looked at in the next turn."""
-    rig.clock.s += POLL_S
-    other = MemoryLog(rig.log.shelf)
-    return other.post(run_id, verb, "ann", f"k-{verb.value}", 1, "{}")
 
 
 # --- decide, commit, start ----------------------------------------------------------------------
@@ -275,73 +267,6 @@ def test_a_run_that_exists_already_is_not_started_twice():
         second.handle.result(0)
     assert other.executor.started == []
     assert rig.loop.runs() == [first]
-
-
-# --- the inbox ----------------------------------------------------------------------------------
-
-
-def test_the_answer_stands_in_the_transaction_of_what_it_answers():
-    rig = Rig()
-    rig.enter()
-    rig.turn()
-    number = post(rig, Verb.PAUSE)
-    rig.turn()
-    batch = rig.log.batches[-1]
-    assert [*batch.answers] == [Answer(number, "r", True, "pause accepted")]
-    assert [recorded.event for recorded in batch.appends[0].events] == [e.RunPaused("ann")]
-    assert rig.log.inbox() == []
-
-
-def test_a_refusal_is_an_answer_too():
-    rig = Rig()
-    rig.enter()
-    rig.turn()
-    rig.executor.breaks("a")
-    number = post(rig, Verb.RESUME)
-    rig.turn()
-    answered = rig.log.command(number)
-    assert answered.accepted is False
-    assert answered.answer == "run r is failed and cannot be resumed"
-
-
-def test_what_a_cancel_stops_is_stopped_after_the_commit():
-    rig = Rig()
-    rig.enter(WIDE)
-    rig.turn()
-    rig.loop.give(rig.loop.run("r"), i.Cancel("ann"))
-    rig.log.troubles = [DiskFull("full")]
-    stopped_by_then = []
-
-    def look():
-        stopped_by_then.extend(rig.executor.cancelled)
-        rig.loop.wake()
-
-    rig.log.on_trouble = look
-    rig.turn()
-    assert stopped_by_then == []
-    assert rig.executor.cancelled == [(1, 0, 1), (1, 1, 1), (1, 2, 1)]
-
-
-def test_commands_for_runs_of_others_are_left_alone():
-    rig = Rig()
-    rig.enter()
-    rig.turn()
-    number = post(rig, Verb.CANCEL, "somebody-elses")
-    rig.turn()
-    assert [command.id for command in rig.log.inbox()] == [number]
-
-
-def test_a_command_that_waits_for_a_run_is_obeyed_once_the_run_is_adopted():
-    """Though nothing new was posted since the inbox was last read."""
-    rig = Rig()
-    number = post(rig, Verb.PAUSE)
-    rig.turn()
-    rig.enter()
-    rig.turn()
-    rig.clock.s += POLL_S
-    rig.turn()
-    answered: Command = rig.log.command(number)
-    assert answered.accepted is True
 
 
 # --- pools --------------------------------------------------------------------------------------
