@@ -107,7 +107,9 @@ def resume(state: RunState, given: i.Resume, at: int) -> Decided:
 
 
 def cancel(state: RunState, given: i.Cancel, at: int) -> Decided:
-    """The run drains; what runs is stopped, what has succeeded is taken back where it can be."""
+    """The run drains; what runs is stopped, what has succeeded is taken back where it can be. In
+    one that drains already, what runs is stopped, and nothing else changes.
+    """
     if state.status is RunStatus.CANCELLED:
         return Decided([])
     if state.final:
@@ -116,6 +118,12 @@ def cancel(state: RunState, given: i.Cancel, at: int) -> Decided:
         return refused(
             f"run {state.run_id} takes back what it did and cannot be cancelled; "
             "answer what waits for somebody instead"
+        )
+    if state.compensates and not given.compensate:
+        verdict = state.verdict.value if state.verdict else "unknown"
+        return refused(
+            f"run {state.run_id} drains already, as {verdict}, and is to take back what it did; "
+            "that it should not comes too late"
         )
     events: list[Recorded] = []
     if state.status is not RunStatus.DRAINING:

@@ -79,7 +79,8 @@ def decide_alone(log: Log, row: RunRow, command: Command) -> Answer | None:
     late_ones = all_too_late(log, row.run_id, state.status)
     if log.append(Batch([append], answers=late_ones)).conflicts:
         return None
-    return Answer(0, row.run_id, True, f"{accepted(command)}; {_what_next(state)}")
+    text = accepted(command, state, claimed.events)
+    return Answer(0, row.run_id, True, f"{text}; {_what_next(state)}")
 
 
 def _too_late(error: WrongState, row: RunRow) -> WrongState:

@@ -8,10 +8,12 @@ Read next: `loop.py`, `control.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from durable_wf.core import inputs as i
 from durable_wf.core import values
+from durable_wf.core.events import Recorded, RunDraining
+from durable_wf.core.state import RunState
 from durable_wf.core.status import RunStatus, Verdict
 from durable_wf.errors import CallerError, NotReadable, NotStorable
 from durable_wf.store.port import Answer, Command, Verb
@@ -75,10 +77,22 @@ def _stored(value: object) -> str:
     return _text(value)
 
 
-def accepted(command: Command) -> str:
-    """What the sender of a command is told whose wish is followed."""
+def accepted(command: Command, state: RunState, events: Sequence[Recorded]) -> str:
+    """What the sender of a command is told whose wish is followed, with these events; and what it
+    has not changed. `state` is that of the run after them.
+    """
     said = json.loads(command.body).get("verdict", "") if command.verb is Verb.ANSWER else ""
-    return f"{said or command.verb.value} accepted"
+    text = f"{said or command.verb.value} accepted"
+    match command.verb:
+        case Verb.CANCEL if not any(isinstance(one.event, RunDraining) for one in events):
+            ends = f" and ends as {state.verdict.value}" if state.verdict else ""
+            return f"{text}: what still runs is stopped; the run drained already{ends}"
+        case Verb.PAUSE if not events:
+            return f"{text}: the run was paused already"
+        case Verb.RESUME if not events:
+            return f"{text}: the run was not paused"
+        case _:
+            return text
 
 
 def too_late(command: Command, ended: RunStatus) -> Answer:

@@ -74,7 +74,7 @@ def command_live(
             raise error
         row = row_or_raise(store.log, run_id)
         raise answering.with_who_came_first(store.log, row, command, error)
-    return live, Answer(0, run_id, True, accepted(command))
+    return live, Answer(0, run_id, True, accepted(command, live.state, decided.events))
 
 
 def command_if_live(
@@ -274,8 +274,10 @@ def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer | None:
         at = command.at
         why = command.verb.value
         claimed = claim(store.log, store.folder.locks, row, state, lock.name, why, at)
+        before = len(claimed.events)
         if refused := claimed.give(command_input(command), at):
             raise WrongState(refused, hint=f"dwf show {row.run_id}")
+        text = accepted(command, state, claimed.events[before:])
         if not state.final:
             claimed.give(i.Release(lock.name, why), at)
         append = RunAppend(row.run, row.run_id, row.n, claimed.events, row_of(state))
@@ -287,7 +289,6 @@ def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer | None:
     finally:
         lock.release()
         lock.path.unlink(missing_ok=True)
-    text = accepted(command)
     if state.compensating:
         left = len(state.tasks) - state.forward
         text += (

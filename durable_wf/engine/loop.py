@@ -288,10 +288,11 @@ class Loop:
 
     def _obey(self, live: LiveRun, command: Command) -> None:
         try:
-            refused = self.give(live, command_input(command)).refused
+            decided = self.give(live, command_input(command))
+            refused, events = decided.refused, decided.events
         except CallerError as error:
-            refused = error.message
-        text = refused or accepted(command)
+            refused, events = error.message, []
+        text = refused or accepted(command, live.state, events)
         self._draft.answer(Answer(command.id, live.run_id, not refused, text))
         self._changed[live.key] = live
 

@@ -1,15 +1,24 @@
-"""commands: what a row of the inbox means, and that no row can end the engine that reads it."""
+"""commands: what a row of the inbox means, that no row can end the engine that reads it, and what
+its sender is told.
+"""
 
 from __future__ import annotations
 
 import json
 
 import pytest
+from histories_of import CANCELLING, CLAIMED, CREATED, STARTED, begun, closed
+from loop_rig import Rig, put
+from strategies import task, workflow
 
 from durable_wf.core import inputs as i
-from durable_wf.core.status import Verdict
+from durable_wf.core.status import RunStatus, Verdict
 from durable_wf.engine.commands import command_input
+from durable_wf.engine.control import command_live, send
+from durable_wf.engine.inbox import POLL_S
 from durable_wf.errors import CallerError
+from durable_wf.store.memory import MemoryLog
+from durable_wf.store.opening import open_store
 from durable_wf.store.port import Command, Verb
 
 
@@ -60,3 +69,46 @@ def test_what_is_no_object_is_refused(verb, body):
 def test_what_the_verb_does_not_need_is_refused(verb, body):
     with pytest.raises(CallerError, match="the command cannot be read"):
         meant(verb, body)
+
+
+# --- what their senders are told ------------------------------------------------------------------
+
+DRAINED = "cancel accepted: what still runs is stopped; the run drained already and ends as "
+
+
+def test_a_cancel_of_a_run_that_drains_is_told_what_it_changes():
+    """Its verdict is fixed: only what runs is stopped. The same through the inbox."""
+    rig = Rig()
+    rig.enter(workflow(task("a"), task("b")))
+    rig.turn()
+    rig.executor.breaks("a")
+    rig.turn()
+    _, answer = command_live(rig.loop, "r", Verb.CANCEL, "ann", "")
+    assert answer.text == f"{DRAINED}failed"
+    number = MemoryLog(rig.log.shelf).post("r", Verb.CANCEL, "ann", "k", 1, "{}")
+    rig.clock.s += POLL_S
+    rig.turn()
+    assert rig.log.command(number).answer == f"{DRAINED}failed"
+    assert rig.executor.cancelled == [(1, 1, 1), (1, 1, 1)]
+
+
+def test_so_it_is_where_nobody_runs_it(tmp_path):
+    """What was open is decided by the claim; the run had its verdict before the cancel came."""
+    store = open_store(tmp_path / "store", create=True)
+    put(store.log, CREATED, CLAIMED, STARTED, begun(), CANCELLING, closed(1))
+    assert send(store, "r", Verb.CANCEL, "ann").text == f"{DRAINED}cancelled"
+    assert store.log.row("r").status is RunStatus.CANCELLED
+    store.close()
+
+
+def test_what_is_so_already_is_told_so():
+    rig = Rig()
+    rig.enter()
+    rig.turn()
+    said = [Verb.RESUME, Verb.PAUSE, Verb.PAUSE, Verb.RESUME]
+    assert [command_live(rig.loop, "r", verb, "ann", "")[1].text for verb in said] == [
+        "resume accepted: the run was not paused",
+        "pause accepted",
+        "pause accepted: the run was paused already",
+        "resume accepted",
+    ]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from histories_of import BOTH_DONE, CLAIMED, CREATED, PAUSED, RELEASED, STARTED, SUCCEEDED, begun
+from histories_of import (
+    BOTH_DONE,
+    CLAIMED,
+    CREATED,
+    PAUSED,
+    RELEASED,
+    STARTED,
+    SUCCEEDED,
+    begun,
+)
 from loop_rig import Rig, put
 
 from durable_wf.core import events as e
