@@ -18,8 +18,8 @@ from durable_wf.core.status import RunStatus, Verdict
 from durable_wf.errors import CallerError, NotReadable, NotStorable
 from durable_wf.store.port import Answer, Command, Verb
 
-LONGEST_COMMENT = 10_000
-"""Characters."""
+LONGEST_REASON = 10_000
+"""Characters of what people say about what they want: it stands in the log, and in memory."""
 
 Body = Mapping[str, object]
 """What a command says beside its reason, by name."""
@@ -29,12 +29,15 @@ NOTHING_MORE: Body = {}
 
 def command_input(command: Command) -> i.Command:
     """The input that a command of the inbox stands for. Raises CallerError for a body that does not
-    say what the verb needs.
+    say what the verb needs, and for a reason that is too long.
     """
     try:
-        return _meant(command, json.loads(command.body))
+        meant = _meant(command, json.loads(command.body))
+        reason = command.reason
     except _UNREADABLE as error:
         raise CallerError(f"the command cannot be read: {error!r:.200}") from error
+    check_reason(reason)
+    return meant
 
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, NotReadable)
@@ -144,14 +147,23 @@ def storable(what: str, value: object) -> str:
     return text
 
 
+def check_reason(reason: object, what: str = "reason") -> str:
+    """The reason itself, or comment. Raises CallerError for what none can be."""
+    if not isinstance(reason, str):
+        raise CallerError(f"a {what} is a text, not {reason!r:.60}")
+    if len(reason) > LONGEST_REASON:
+        raise CallerError(
+            f"the {what} has {len(reason):,} characters; {LONGEST_REASON:,} fit",
+            hint="write it to a file and name that",
+        )
+    return reason
+
+
 def check_comment(comment: object) -> str:
     """The comment itself. Raises CallerError for what none can be."""
-    if not isinstance(comment, str):
-        raise CallerError(f"a comment is a text, not {comment!r:.60}")
-    if len(comment) > LONGEST_COMMENT:
-        raise CallerError(f"the comment has {len(comment):,} characters; {LONGEST_COMMENT:,} fit")
+    text = check_reason(comment, "comment")
     try:
-        comment.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise CallerError("the comment is not valid Unicode") from None
-    return comment
+    return text

@@ -23,7 +23,14 @@ from durable_wf.core.summary import RunRow
 from durable_wf.engine import answering
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.clock import SystemClock
-from durable_wf.engine.commands import NOTHING_MORE, Body, accepted, command_input, too_late
+from durable_wf.engine.commands import (
+    NOTHING_MORE,
+    Body,
+    accepted,
+    check_reason,
+    command_input,
+    too_late,
+)
 from durable_wf.engine.inbox import all_too_late
 from durable_wf.engine.live import LiveRun
 from durable_wf.engine.loop import Loop
@@ -98,8 +105,9 @@ def send(
     command says beside its reason.
 
     An answer that has not come in time has `command` set and says so; the command stays in the
-    inbox. Raises NotFound, WrongState, NotTrusted.
+    inbox. Raises NotFound, WrongState, NotTrusted, and CallerError for a reason that is too long.
     """
+    check_reason(reason)
     if not store.writable:
         raise not_trusted(store.folder.path)
     row = row_or_raise(store.log, run_id)
@@ -122,8 +130,9 @@ def send_all(
 
     All commands are in the inbox before the first answer is waited for, so that an engine takes
     them together; an engine that has answered nothing for `wait_s` seconds is not waited for again.
-    Raises NotTrusted.
+    Raises NotTrusted, and CallerError for a reason that is too long.
     """
+    check_reason(reason)
     if not store.writable:
         raise not_trusted(store.folder.path)
     posted: list[tuple[RunRow, Command, int | None]] = []

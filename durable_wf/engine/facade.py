@@ -29,7 +29,7 @@ from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import Duration, parse_limit
 from durable_wf.engine import control, entering, origin, waking
-from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body
+from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body, check_reason
 from durable_wf.engine.driver import closed
 from durable_wf.engine.entering import Options
 from durable_wf.engine.interrupts import handled
@@ -250,13 +250,15 @@ class WorkflowEngine(People, Retrying):
 
     def cancel(self, run_id: str, reason: str = "", *, compensate: bool = True) -> Answer:
         """End a run; what runs is stopped, what has succeeded is taken back where tasks say how,
-        unless `compensate` is False. Raises NotFound, WrongState.
+        unless `compensate` is False. The reason, of up to 10,000 characters, stands in the log.
+        Raises NotFound, WrongState, CallerError.
         """
-        return self._command(run_id, Verb.CANCEL, reason, cancel_body(compensate=compensate))
+        body = cancel_body(compensate=compensate)
+        return self._command(run_id, Verb.CANCEL, check_reason(reason), body)
 
     def pause(self, run_id: str, reason: str = "") -> Answer:
-        """Start nothing more in a run; what runs may finish. Raises NotFound, WrongState."""
-        return self._command(run_id, Verb.PAUSE, reason)
+        """Start nothing more in a run; what runs may finish. As `cancel`."""
+        return self._command(run_id, Verb.PAUSE, check_reason(reason))
 
     def waiting(self, run_id: str) -> tuple[Awaited, ...]:
         """What the tasks of a run wait for now. Raises NotFound."""

@@ -205,6 +205,25 @@ def test_what_cannot_be_is_a_clear_error_and_nothing_is_written(
     assert rig("show", "r", "--json").document["events"] == before
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("approve r review", "comment"),
+        ("resolve r review --skip", "comment"),
+        ("cancel r", "reason"),
+        ("pause r", "reason"),
+        ("cancel --workflow reviewed", "reason"),
+    ],
+)
+def test_what_is_said_about_it_has_a_length(rig: Rig, words: str, what: str) -> None:
+    run(rig)
+    before = rig("show", "r", "--json").document["events"]
+    ended = rig(*words.split(), "-m", "x" * 10_001)
+    assert ended.code == 2
+    assert f"the {what} has 10,001 characters; 10,000 fit" in ended.err
+    assert rig("show", "r", "--json").document["events"] == before
+
+
 def test_a_text_is_told_to_need_quotes(rig: Rig) -> None:
     run(rig)
     assert "a text needs quotes of its own" in rig("resolve", "r", "review", "--value", "yes").err

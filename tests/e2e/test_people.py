@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -371,3 +372,26 @@ def test_an_answer_and_a_timeout_race_and_one_of_them_counts(tmp_path: Path) -> 
             said = kinds(handle.result(DEADLINE_S))
             assert said.count("TaskCompleted") + said.count("TaskSkipped") == 1
             assert said.count("TaskCompleted") == said.count("OperatorDecided") == int(won)
+
+
+def test_a_reason_has_a_length_whoever_gives_it(tmp_path: Path) -> None:
+    """Also to a handle, and in a turn of the engine, which goes on."""
+    refused = []
+
+    def look(progress: object) -> None:
+        with pytest.raises(wf.CallerError, match="10,001 characters"):
+            engine.pause(RUN, "x" * 10_001)
+        refused.append(progress)
+
+    with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+        handle = engine.submit(reviewed(), run_id=RUN, on_progress=look)
+        wait_for(handle.waiting)
+        wait_for(lambda: refused, "an onlooker to be told")
+        for wish in (handle.cancel, partial(engine.cancel, RUN), partial(engine.pause, RUN)):
+            with pytest.raises(wf.CallerError, match="the reason has 10,001 characters"):
+                wish("x" * 10_001)
+        before = events(tmp_path / "s")
+        handle.approve("review")
+        handle.signal("payment", {"amount": 5})
+        assert handle.result(DEADLINE_S).status is RunStatus.SUCCEEDED
+    assert not {"RunPaused", "RunDraining"} & {*before}

@@ -27,7 +27,7 @@ from durable_wf.cli.exits import Exit
 from durable_wf.cli.picking import pick
 from durable_wf.cli.states import INTERRUPTED, OnlyShown, RunShown
 from durable_wf.core.status import RUN_FINAL, RunStatus
-from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body
+from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body, check_reason
 from durable_wf.engine.control import send, send_all
 from durable_wf.engine.origin import person
 from durable_wf.errors import DurableWorkflowError
@@ -121,6 +121,7 @@ def _tell_all(
     trust: bool,
     as_json: bool,
 ) -> int:
+    check_reason(reason)
     if wanted.is_one:
         return tell(settings, wanted.names[0], verb, reason, more, trust=trust, as_json=as_json)
     store = open_store(settings.store, trust=trust)

@@ -13,7 +13,7 @@ from durable_wf.core import events as e
 from durable_wf.core.definition import WaitFor
 from durable_wf.core.status import Otherwise, RunStatus, TaskStatus, Verdict, WaitKind
 from durable_wf.engine.answering import decide_alone
-from durable_wf.engine.commands import LONGEST_COMMENT, answer_body, check_comment, signal_body
+from durable_wf.engine.commands import LONGEST_REASON, answer_body, check_comment, signal_body
 from durable_wf.engine.control import command_live, send
 from durable_wf.engine.view import load_state
 from durable_wf.errors import CallerError, NotFound, WrongState
@@ -221,7 +221,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(store, verb, body, err
         (lambda: signal_body("a", float), "value"),
         (lambda: signal_body("a", "x" * 70_000), "write it to a file and send its path"),
         (lambda: check_comment(3), "a comment is a text"),
-        (lambda: check_comment("x" * (LONGEST_COMMENT + 1)), "10,001 characters"),
+        (lambda: check_comment("x" * (LONGEST_REASON + 1)), "10,001 characters"),
         (lambda: check_comment("\udce4"), "not valid Unicode"),
     ],
 )

@@ -13,7 +13,7 @@ from strategies import task, workflow
 
 from durable_wf.core import inputs as i
 from durable_wf.core.status import RunStatus, Verdict
-from durable_wf.engine.commands import command_input
+from durable_wf.engine.commands import LONGEST_REASON, command_input
 from durable_wf.engine.control import command_live, send
 from durable_wf.engine.inbox import POLL_S
 from durable_wf.errors import CallerError
@@ -69,6 +69,12 @@ def test_what_is_no_object_is_refused(verb, body):
 def test_what_the_verb_does_not_need_is_refused(verb, body):
     with pytest.raises(CallerError, match="the command cannot be read"):
         meant(verb, body)
+
+
+def test_a_reason_that_is_too_long_is_refused_though_another_program_has_written_it():
+    with pytest.raises(CallerError, match="the reason has 10,001 characters; 10,000 fit"):
+        meant(Verb.PAUSE, {"reason": "x" * (LONGEST_REASON + 1)})
+    assert meant(Verb.PAUSE, {"reason": "x" * LONGEST_REASON}).cause == "x" * LONGEST_REASON
 
 
 # --- what their senders are told ------------------------------------------------------------------

@@ -22,10 +22,11 @@ from durable_wf.core.state import row_of
 from durable_wf.core.status import RunStatus
 from durable_wf.engine import control
 from durable_wf.engine.claiming import claim
+from durable_wf.engine.commands import LONGEST_REASON
 from durable_wf.engine.control import command_if_live, command_live, send, send_all
 from durable_wf.engine.overtaken import LOOKS
 from durable_wf.engine.view import load_state
-from durable_wf.errors import NotFound, NotTrusted, OwnedElsewhere, WrongState
+from durable_wf.errors import CallerError, NotFound, NotTrusted, OwnedElsewhere, WrongState
 from durable_wf.store import locks
 from durable_wf.store.check import check
 from durable_wf.store.opening import open_store
@@ -410,6 +411,33 @@ def test_a_run_that_has_just_ended_is_an_error_for_who_waits_only():
     with pytest.raises(WrongState, match="has just ended"):
         command_live(rig.loop, "r", Verb.CANCEL, "ann", "")
     assert command_if_live(rig.loop, "r", Verb.CANCEL, "ann", "") is None
+
+
+# --- reasons ------------------------------------------------------------------------------------
+
+LONG = "x" * (LONGEST_REASON + 1)
+TOO_LONG = "the reason has 10,001 characters; 10,000 fit"
+
+
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.PAUSE, Verb.ANSWER])
+def test_a_reason_that_is_too_long_is_refused_before_anything_is_written(store, living, verb):
+    put(store.log, *BEGUN)
+    for give in (send, lambda *given: list(send_all(store, ["r"], *given[2:]))):
+        with pytest.raises(CallerError, match=TOO_LONG):
+            give(store, "r", verb, "ann", LONG)
+    assert store.log.inbox() == []
+
+
+def test_the_longest_that_fits_is_kept(store):
+    put(store.log, *BEGUN)
+    send(store, "r", Verb.CANCEL, "ann", LONG[1:])
+    assert store.log.row("r").cause == LONG[1:]
+
+
+def test_a_reason_that_is_no_text_is_refused(store):
+    put(store.log, *BEGUN)
+    with pytest.raises(CallerError, match="a reason is a text, not 7"):
+        send(store, "r", Verb.CANCEL, "ann", 7)
 
 
 # --- many at once -------------------------------------------------------------------------------
