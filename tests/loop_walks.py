@@ -231,7 +231,7 @@ class LoopWalk:
         live.judge = self.judge
         live.wait_s = self.rng.choice((None, 0, 5))
         live.leaves = self.rng.random() < 0.5
-        live.details = {}
+        live.last_details = {}
 
     def _some_workflow(self) -> Workflow:
         drawn = random_workflow(self.rng)

@@ -39,8 +39,9 @@ def _attempt_started(state: RunState, index: int, event: e.AttemptStarted, at: R
         raise illegal(state, at, f"{state.unmet[index]} upstream task(s) have not ended")
     state.attempts[index] = attempt
     state.running[index] = OpenAttempt(event, at.n, at.at)
-    if event.detail and event.detail != state.details.get(index):
-        state.details[index] = event.detail  # the attempt before came further than the ones before
+    if event.detail and event.detail != state.given_details.get(index):
+        # The attempt before came further than the ones before.
+        state.given_details[index] = event.detail
         state.crashes = 0
 
 
@@ -61,8 +62,8 @@ def _attempt_succeeded(
 ) -> None:
     _close_attempt(state, index, event.attempt, at)
     state.unfinished -= 1
-    if state.details:
-        state.details.pop(index, None)
+    if state.given_details:
+        state.given_details.pop(index, None)
     if state.crashes:
         state.crashes = 0
     children = state.graph.children[index]
@@ -134,8 +135,8 @@ def _conclude(state: RunState, index: int) -> None:
 def _end(state: RunState, index: int) -> None:
     """The task is final."""
     state.unfinished -= 1
-    if state.details:
-        state.details.pop(index, None)
+    if state.given_details:
+        state.given_details.pop(index, None)
 
 
 def _succeed(state: RunState, index: int, value: Value) -> None:

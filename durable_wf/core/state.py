@@ -19,6 +19,7 @@ from durable_wf.core.hot import hot
 from durable_wf.core.past import Past
 from durable_wf.core.status import RUN_FINAL, Otherwise, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import Counts, Moved, RunRow
+from durable_wf.core.text import escaped
 
 
 @hot
@@ -67,9 +68,9 @@ class RunState:
     person has said and nobody has concluded from yet, `signals` values that no task has taken.
     `waiters` are the tasks that wait in place of calling a function, `undoable` those with a
     compensation, `completed` such of them as have succeeded, in that order. Tasks from index
-    `forward` on are compensations. `details` has the last heartbeat that an attempt was given, of
-    tasks that have not ended. `crashes` counts engines in a row that died while the run had open
-    attempts and got nothing done. `deadline_at` is when the run fails if it has not ended,
+    `forward` on are compensations. `given_details` has the last heartbeat that an attempt was
+    given, of tasks that have not ended. `crashes` counts engines in a row that died while the run
+    had open attempts and got nothing done. `deadline_at` is when the run fails if it has not ended,
     None once that does not matter any more.
     """
 
@@ -105,7 +106,7 @@ class RunState:
     forward: int = 0
     compensates: bool = False
     crashes: int = 0
-    details: dict[int, str] = attrs.field(factory=dict)
+    given_details: dict[int, str] = attrs.field(factory=dict)
     created: RunCreated | None = None
     created_at: int = 0
     started_at: int | None = None
@@ -212,7 +213,7 @@ def row_of(state: RunState) -> RunRow:
         ended_at=state.ended_at,
         wake_at=wake_at,
         engine=state.engine,
-        cause=_whole(state.cause),
+        cause=escaped(state.cause),  # as its event has it
         definition=state.definition,
         structure=created.structure,
         inputs=created.inputs,
@@ -222,13 +223,6 @@ def row_of(state: RunState) -> RunRow:
         origin_n=created.origin_n,
         root=created.root,
     )
-
-
-def _whole(text: str) -> str:
-    """Text that a column of a database can hold. What people and rules say may hold characters that
-    UTF-8 has no bytes for, as the names of files do; events escape them.
-    """
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def moved_of(state: RunState) -> Moved:

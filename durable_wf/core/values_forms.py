@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from durable_wf.core import values_arrays as arrays
+from durable_wf.core.text import is_text
 from durable_wf.core.values_classes import (
     Classes,
     Refused,
@@ -26,7 +27,7 @@ from durable_wf.core.values_classes import (
     put_together,
     take_fields,
 )
-from durable_wf.core.values_standard import FORMS, READERS, TAG, is_text, tagged, write_str
+from durable_wf.core.values_standard import FORMS, READERS, TAG, tagged, write_str
 
 MAX_DEPTH = 200
 """Levels of nesting in the JSON text: far enough from Python's limit of 1,000 calls that a value

@@ -23,6 +23,7 @@ from uuid import UUID
 
 import attrs
 
+from durable_wf.core.text import is_text
 from durable_wf.core.values_classes import Refused
 
 TAG = "$"
@@ -82,17 +83,6 @@ class Form:
 def tagged(tag: str, held: Any) -> dict[str, Any]:
     """A form as JSON."""
     return {TAG: tag, "v": held}
-
-
-def is_text(value: str) -> bool:
-    """Whether `value` has no lone surrogates, which UTF-8 has no bytes for."""
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def write_str(value: str) -> Any:

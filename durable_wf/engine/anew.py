@@ -18,6 +18,7 @@ import attrs
 
 from durable_wf.core.definition import Literal, Source, Task, Undo, Workflow
 from durable_wf.core.digests import structure_digest
+from durable_wf.engine.recorded import in_order_of
 
 Called = TypeVar("Called", Task, Undo)
 
@@ -59,12 +60,6 @@ def renewed(recorded: Workflow, whole: Workflow, today: Workflow | None) -> Rene
     return Renewed(workflow, tuple(kept))
 
 
-def in_order_of(recorded: Workflow, given: Workflow) -> Workflow:
-    """The given tasks as the run numbers them; who adds them in another order means the same."""
-    by_name = {task.name: task for task in given.tasks}
-    return attrs.evolve(given, tasks=tuple(by_name[task.name] for task in recorded.tasks))
-
-
 def with_stored_code_of(recorded: Workflow, given: Workflow) -> Workflow:
     """The given tasks; code that no file gives, and that is stored already, is not stored again."""
     old = {task.name: task.function for task in recorded.tasks if task.function.by_value}
@@ -85,11 +80,11 @@ def _with_values_of(old: Task, new: Task) -> Task:
     """
     undo = new.undo
     if old.undo is not None and undo is not None:
-        undo = _given_as(old.undo, undo)
-    return attrs.evolve(_given_as(old, new), undo=undo)
+        undo = _with_literals_of(old.undo, undo)
+    return attrs.evolve(_with_literals_of(old, new), undo=undo)
 
 
-def _given_as(old: Called, new: Called) -> Called:
+def _with_literals_of(old: Called, new: Called) -> Called:
     recorded = dict(old.kwargs)
     kwargs = tuple((name, _value(recorded.get(name), source)) for name, source in new.kwargs)
     args = tuple(

@@ -58,7 +58,7 @@ class Beats:
             if live is not None:
                 self._fresh[beat.run, beat.index] = beat
                 if beat.detail:
-                    live.details[beat.index] = beat.detail
+                    live.last_details[beat.index] = beat.detail
 
     def rows(self) -> list[Beat]:
         """What the next commit is to write, once. Tasks that have ended have no more say."""
@@ -89,5 +89,5 @@ def last_details(log: Log, run: int, state: RunState) -> dict[int, str]:
 
 def _drop_ended(live: LiveRun) -> None:
     tasks = live.state.tasks
-    for index in [index for index in live.details if tasks[index] in TASK_FINAL]:
-        del live.details[index]
+    for index in [index for index in live.last_details if tasks[index] in TASK_FINAL]:
+        del live.last_details[index]

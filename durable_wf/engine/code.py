@@ -4,7 +4,7 @@ Owns: finding a callable for each task (given, imported, loaded from the script,
 what was stored with the run), storing those that no file gives, and the question of changed code.
 Must never: import anything on behalf of a store that this user does not trust, or unpack stored
 code whose signature is not this user's.
-Read next: `entering.py`; `authoring/loading.py` for how scripts are loaded.
+Read next: `continuing.py`; `authoring/loading.py` for how scripts are loaded.
 """
 
 from __future__ import annotations

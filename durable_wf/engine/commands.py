@@ -15,6 +15,7 @@ from durable_wf.core import values
 from durable_wf.core.events import Recorded, RunDraining
 from durable_wf.core.state import RunState
 from durable_wf.core.status import RunStatus, Verdict
+from durable_wf.core.text import is_text
 from durable_wf.errors import CallerError, NotReadable, NotStorable
 from durable_wf.store.port import Answer, Command, Verb
 
@@ -162,8 +163,6 @@ def check_reason(reason: object, what: str = "reason") -> str:
 def check_comment(comment: object) -> str:
     """The comment itself. Raises CallerError for what none can be."""
     text = check_reason(comment, "comment")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise CallerError("the comment is not valid Unicode") from None
+    if not is_text(text):
+        raise CallerError("the comment is not valid Unicode")
     return text

@@ -3,7 +3,7 @@
 Owns: which probes and compensations a run may come to need, finding those that the workflow does
 not carry, and the refusal to go on with a run that would need one that is nowhere.
 Must never: import anything on behalf of a store that this user does not trust; `code.py` has asked.
-Read next: `entering.py`; `live.py`, which picks them; `core/compensation.py`.
+Read next: `equipping.py`; `live.py`, which picks them; `core/compensation.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import attrs
 
 from durable_wf.authoring import loading
 from durable_wf.core.compensation import SUFFIX
-from durable_wf.core.definition import Task, Undo, Workflow
+from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL, RunStatus
 from durable_wf.errors import NotFound
@@ -96,15 +96,6 @@ def are_changed(recorded: Task, given: Task) -> bool:
         new.args,
         new.kwargs,
     )
-
-
-def given_as(task: Task, undo: Undo | None) -> Task:
-    """The task, its compensation called as in the recorded one: it takes back what was done with
-    these values.
-    """
-    if task.undo is None or undo is None:
-        return task
-    return attrs.evolve(task, undo=attrs.evolve(task.undo, args=undo.args, kwargs=undo.kwargs))
 
 
 def _name(label: str) -> str:

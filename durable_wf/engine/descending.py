@@ -27,8 +27,8 @@ from durable_wf.core.summary import RunRow
 from durable_wf.engine import chains, code, differences, entering, origin
 from durable_wf.engine.anew import Renewed, renewed, with_stored_code_of
 from durable_wf.engine.companions import are_changed
-from durable_wf.engine.entering import Canceller, Options
 from durable_wf.engine.given import Changed, with_values
+from durable_wf.engine.options import Canceller, Options
 from durable_wf.engine.result import RunHandle
 from durable_wf.engine.session import Session
 from durable_wf.engine.view import load_definition, row_or_raise

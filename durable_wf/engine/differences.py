@@ -2,7 +2,7 @@
 
 Owns: the comparison that RunConflict shows.
 Must never: compare code; fingerprints have their own rule (`code.py`).
-Read next: `entering.py`.
+Read next: `continuing.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns: reading them from the last run that succeeded, for the order of starting and for estimates.
 Must never: make the start of a run wait for a large history.
-Read next: `entering.py`.
+Read next: `equipping.py`.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ from durable_wf.core.units import Duration, parse_limit
 from durable_wf.engine import control, entering, origin, waking
 from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body, check_reason
 from durable_wf.engine.driver import closed
-from durable_wf.engine.entering import Options
 from durable_wf.engine.interrupts import handled
+from durable_wf.engine.options import Options
 from durable_wf.engine.overtaken import all_entered, entered
 from durable_wf.engine.people import People
 from durable_wf.engine.progress import OnProgress

@@ -2,7 +2,7 @@
 
 Owns: what of it an engine could never admit, or could not hold to its limits.
 Must never: wait to see; this is said before anything is written.
-Read next: `entering.py`, which refuses; `rehearsal.py`, which tells.
+Read next: `equipping.py`, which refuses; `rehearsal.py`, which tells.
 """
 
 from __future__ import annotations

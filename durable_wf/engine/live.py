@@ -55,7 +55,7 @@ class LiveRun:
     """`key` is this engine's own number for the run (its surrogate `run` is not known before the
     first commit). `committed_n` is the last event in the log, `pending` what follows it in `state`.
     `durations_us` are those of an earlier run by task index, empty where there was none.
-    `details` holds the last heartbeat's detail by task index, for tasks that have sent any.
+    `last_details` holds the last heartbeat's detail by task index, of tasks that have sent any.
     `judge` decides about faults; `fallback_of` gives the index of a fallback function by task
     (or "") and name, `companion_of` that of a probe or compensation by place and label. `wait_s` is
     how long the caller waits for timers; None: for ever. `leaves` says whether it goes when the run
@@ -81,7 +81,7 @@ class LiveRun:
     committed_n: int = 0
     pending: list[Recorded] = attrs.field(factory=list)
     durations_us: dict[int, int] = attrs.field(factory=dict)
-    details: dict[int, str] = attrs.field(factory=dict)
+    last_details: dict[int, str] = attrs.field(factory=dict)
     on_progress: OnProgress | None = None
     told_at: float = 0.0
     let_go: bool = False
@@ -211,7 +211,7 @@ class LiveRun:
             seq, pick.seat.worker, self.key, index, attempt, task.name,
             self._function(index) if self.state.past else self.function_of[index],
             args, kwargs, self._limits(index, task, pick.gpus), task.codec, pick.estimate_us,
-            self.details.get(index, "") if self.details else "",
+            self.last_details.get(index, "") if self.last_details else "",
         )  # fmt: skip
 
     def _limits(self, index: int, task: Task, gpus: tuple[int, ...]) -> Limits:

@@ -316,7 +316,7 @@ class Loop:
     def _begin(self, bench: Bench, pick: Pick[Seat], at: int) -> None:
         live = self._runs[pick.run]
         seat = pick.seat
-        detail = live.details.get(pick.index, "") if live.details else ""
+        detail = live.last_details.get(pick.index, "") if live.last_details else ""
         given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born, detail)
         decided = self.give(live, given, at)
         if decided.refused:  # pragma: no cover - pick asked a moment ago

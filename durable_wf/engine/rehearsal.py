@@ -1,7 +1,7 @@
 """Rehearsal: what continuing a run would do, decided in memory.
 
-Owns: the walk through a claim that `entering.py` makes for real: the same loading of code, the same
-fates of open attempts, the same rules; its events are thrown away.
+Owns: the walk through a claim that `continuing.py` makes for real: the same loading of code, the
+same fates of open attempts, the same rules; its events are thrown away.
 Must never: write, kill an old worker, or start anything.
 Read next: `claiming.py`, `judging.py`.
 """

@@ -20,7 +20,7 @@ from durable_wf.core.definition import Workflow
 from durable_wf.core.units import Duration
 from durable_wf.engine import descending
 from durable_wf.engine.descending import Kind, Plan, Wish
-from durable_wf.engine.entering import Options
+from durable_wf.engine.options import Options
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.session import Session

@@ -3,7 +3,7 @@
 Owns: the replay of such a run, the claim of one that has nothing to do but wait, and bringing its
 code, which may take long and may fail; the answer that woke it is in the log by then.
 Must never: start anything; the loop does.
-Read next: `resting.py`, `entering.py`.
+Read next: `resting.py`, `continuing.py`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from durable_wf.core import inputs as i
 from durable_wf.core.compensation import added_to, with_added
-from durable_wf.core.digests import code_digest
 from durable_wf.core.evolve import replay
 from durable_wf.core.judge import judge
 from durable_wf.core.state import RunState
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
-from durable_wf.engine import code, entering, origin
+from durable_wf.engine import code, entering
 from durable_wf.engine.beats import last_details
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable
-from durable_wf.engine.entering import Canceller, Options
+from durable_wf.engine.continuing import accepted_code, continue_run, with_code
+from durable_wf.engine.equipping import live_run
 from durable_wf.engine.live import LiveRun
+from durable_wf.engine.options import Canceller, Options
 from durable_wf.engine.overtaken import Overtaken
 from durable_wf.engine.resting import Sleeper
 from durable_wf.engine.result import RunHandle
@@ -109,9 +109,7 @@ def recover(
                 continue
             row = row_or_raise(session.store.log, run_id)
             handle = take_over(session, row, options, cancel)
-            handles.append(
-                handle or entering.continue_run(session, row, None, options, cancel, "recover")
-            )
+            handles.append(handle or continue_run(session, row, None, options, cancel, "recover"))
         except Overtaken as error:
             lost = RunHandle(run_id, cancel)
             lost.settle(error)
@@ -173,7 +171,7 @@ def _without_code(
         judge=judge,
         run=row.run,
         committed_n=row.n,
-        details=last_details(session.store.log, row.run, state),
+        last_details=last_details(session.store.log, row.run, state),
         equip=partial(equip, session),
     )
 
@@ -189,7 +187,7 @@ def equip(session: Session, live: LiveRun) -> None:
     else:
         recorded = live.workflow
         loaded = session.known.code(state, lambda: code.load(recorded, state, session.store))
-        workflow, functions, changed = entering.with_code(
+        workflow, functions, changed = with_code(
             session, state, recorded, loaded, accepted=live.accept_changes
         )
     state.workflow = with_added(workflow, added_to(state))
@@ -198,11 +196,7 @@ def equip(session: Session, live: LiveRun) -> None:
         leaves=live.leaves,
     )  # fmt: skip
     cancel = live.handle.canceller
-    full = entering.live_run(
-        session, state, state.created, functions, options, cancel, key=live.key
-    )
+    full = live_run(session, state, state.created, functions, options, cancel, key=live.key)
     live.take_code(full)
     if changed:
-        definition = entering.store_definition(session, workflow.to_json().encode())
-        accept = i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
-        session.loop.give(live, accept)
+        session.loop.give(live, accepted_code(session, workflow, changed))

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import traceback
 from types import TracebackType
-from typing import Any
 
 from durable_wf.core.fault import Fault
 from durable_wf.core.status import FaultKind
+from durable_wf.core.text import escaped
 from durable_wf.errors import Cancelled, DurableWorkflowError, NotStorable
 
 MESSAGE_MAX = 8 << 10
@@ -44,8 +44,8 @@ def fault_of(error: BaseException) -> Fault:
 
 def qualified(kind: type) -> str:
     """The name of a class with its module, which built-in ones go without."""
-    name = _whole(str(kind.__qualname__))
-    return name if kind.__module__ == "builtins" else f"{_whole(str(kind.__module__))}.{name}"
+    name = escaped(str(kind.__qualname__))
+    return name if kind.__module__ == "builtins" else f"{escaped(str(kind.__module__))}.{name}"
 
 
 def _kind(error: BaseException) -> FaultKind:
@@ -94,7 +94,7 @@ def _message(error: BaseException) -> str:
         text = str(error)
     except BaseException as second:  # noqa: BLE001 - __str__ is the user's code
         return f"<str() of this {type(error).__name__} raised {type(second).__name__}>"
-    return _whole(cut(text, MESSAGE_MAX))
+    return escaped(cut(text, MESSAGE_MAX))
 
 
 def _traceback(error: BaseException) -> str:
@@ -105,7 +105,7 @@ def _traceback(error: BaseException) -> str:
         text = _format(told)
     except BaseException as second:  # noqa: BLE001 - notes, causes and sources are the user's
         text = f"<the traceback could not be formatted: {type(second).__name__}>"
-    return _whole(cut(text, TRACEBACK_MAX))
+    return escaped(cut(text, TRACEBACK_MAX))
 
 
 def _format(told: traceback.TracebackException) -> str:
@@ -134,8 +134,3 @@ def cut(text: str, limit: int) -> str:
         return text
     head, tail = limit // 4, limit - limit // 4
     return f"{text[:head]}\n... {len(text) - limit:,} characters left out ...\n{text[-tail:]}"
-
-
-def _whole(text: Any) -> str:
-    """Text that UTF-8 has bytes for."""
-    return str(text).encode("utf-8", "backslashreplace").decode()

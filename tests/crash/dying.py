@@ -25,7 +25,7 @@ from durable_wf.core import events as e
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.state import row_of
-from durable_wf.engine import claiming, entering
+from durable_wf.engine import claiming, continuing
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.view import load_definition, load_state
 from durable_wf.execute.sequential import SequentialExecutor
@@ -47,8 +47,8 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "before attempts run": (SequentialExecutor, "poll", True),
     "after attempts ran": (SequentialExecutor, "poll", False),
     "after the commit was acted on": (Loop, "_act", False),
-    "before a claim": (entering, "claim", True),
-    "after a claim is decided": (entering, "claim", False),
+    "before a claim": (continuing, "claim", True),
+    "after a claim is decided": (continuing, "claim", False),
     "while open attempts are judged": (claiming, "_fates", False),
 }
 """Name -> where it is, and whether death comes before the call (else after it)."""

@@ -177,5 +177,5 @@ def test_the_detail_of_a_task_that_has_ended_is_kept_no_longer(end):
     """It may be large, and tasks may be many."""
     again = e.AttemptStarted("a", 2, "w-1-0", 100, 7, "70")
     before = (*RUNNING, begun("a"), broke("a"), RETRY, e.TaskWoken("a"), again)
-    assert state_after(*before).details == {0: "70"}
-    assert state_after(*before, *end).details == {}
+    assert state_after(*before).given_details == {0: "70"}
+    assert state_after(*before, *end).given_details == {}

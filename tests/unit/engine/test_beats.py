@@ -110,7 +110,7 @@ def test_the_end_of_a_task_ends_its_heartbeat():
     assert not rows(rig)
     rig.executor.says("b", "43")
     later(rig)
-    assert live.details == {1: "43"}
+    assert live.last_details == {1: "43"}
 
 
 def test_heartbeats_of_runs_that_are_not_held_are_nobodys():
@@ -203,7 +203,7 @@ def test_a_claim_reads_what_the_log_has():
 def test_a_run_that_was_claimed_goes_on_from_its_details():
     rig = Rig()
     row, state = put(rig.log, CREATED, CLAIMED, STARTED, workflow=ONE)
-    live = live_of(state, run=row.run, committed_n=row.n, details={0: "41"})
+    live = live_of(state, run=row.run, committed_n=row.n, last_details={0: "41"})
     rig.loop.adopt(live)
     rig.turn()
     assert rig.executor.given("a").detail == "41"

@@ -14,7 +14,6 @@ from durable_wf.core.status import FaultKind, InDoubt, RunStatus, TaskStatus
 from durable_wf.engine.companions import (
     are_changed,
     companions_of,
-    given_as,
     places,
     refuse_lost,
     with_companions_of,
@@ -143,10 +142,3 @@ def test_what_a_run_was_recorded_without_is_not_given_to_it():
 def test_another_function_or_other_arguments_are_a_change(given, changed):
     recorded = task("a", undo=UNDO, **PROBED)
     assert are_changed(recorded, attrs.evolve(recorded, **given)) is changed
-
-
-def test_a_given_compensation_is_called_with_what_was_recorded():
-    other = attrs.evolve(UNDO, function="x:undo", args=(Literal("1"),))
-    assert given_as(task("a", undo=other), UNDO).undo == attrs.evolve(UNDO, function="x:undo")
-    assert given_as(task("a", undo=other), None).undo == other
-    assert given_as(task("a"), UNDO).undo is None

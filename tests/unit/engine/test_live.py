@@ -109,9 +109,9 @@ def test_the_codec_a_task_asks_for_travels_along():
 
 
 def test_the_last_detail_of_its_task_travels_along():
-    live = live_of(after(*BEGUN), details={0: "41"})
+    live = live_of(after(*BEGUN), last_details={0: "41"})
     assert assigned(live, 0).detail == "41"
-    live.details = {1: "41"}
+    live.last_details = {1: "41"}
     assert assigned(live, 0).detail == ""
 
 
