@@ -457,7 +457,7 @@ def check_nothing_is_left(walk: LoopWalk) -> None:
         assert not loop._timers._wake_at, f"{name} has timers"
         assert not loop.breakers._aside, f"{name} keeps tasks aside"
         assert not loop.breakers._probes, f"{name} probes"
-        assert not loop._untold, f"{name} has onlookers to tell"
+        assert not loop._onlookers.late, f"{name} has onlookers to tell"
         assert not loop._chooser._suspects._runs, f"{name} suspects runs"
 
 

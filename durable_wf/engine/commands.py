@@ -1,8 +1,9 @@
 """Commands: what a row of the inbox asks of the core.
 
-Owns: the way from a verb and its body to an input, and the body of what people say to tasks.
-Must never: answer; the loop does, with the events that the command caused.
-Read next: `loop.py`, `control.py`.
+Owns: the way from a verb and its body to an input, the body of what people say to tasks, and the
+words in which senders are told that they were heard, or came too late.
+Must never: answer; who decides does, with the events that the command caused.
+Read next: `desk.py`, `control.py`.
 """
 
 from __future__ import annotations

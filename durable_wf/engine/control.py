@@ -4,7 +4,7 @@ Owns: the three ways of a command: to a run of this engine, through the inbox to
 alive, or, with no engine alive, by claiming the run and deciding what starts nothing. What people
 say to a task that waits is decided without a claim (see `answering.py`).
 Must never: start a task; a resume without an engine waits in the inbox for one.
-Read next: `claiming.py`, `loop.py` (`_read_inbox`).
+Read next: `claiming.py`; `desk.py`, where an engine reads what was posted.
 """
 
 from __future__ import annotations

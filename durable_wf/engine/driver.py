@@ -226,7 +226,7 @@ class Driver:
         for live in self.loop.runs():
             self.loop.give(live, i.Release(self._engine, why))
         self.loop.announce(EngineStopped(self._engine))
-        self.loop.answer_the_late()
+        self.loop.desk.close()
         runs = self.loop.runs()
         self.loop.flush()
         handles = [sleeper.handle for sleeper in sleepers]

@@ -3,8 +3,8 @@
 Owns: when the store is asked for them: at most every `POLL_S`, and only if another process has
 committed something since; and what those are told that came too late, since whoever would have
 obeyed them has ended the run: who ends it, or finds that it has ended, tells them.
-Must never: obey a command; the loop does, and answers it in the commit that carries it out.
-Read next: `loop.py`, `commands.py`.
+Must never: obey a command; `desk.py` does.
+Read next: `desk.py`, `commands.py`.
 """
 
 from __future__ import annotations

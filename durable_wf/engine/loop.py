@@ -3,7 +3,8 @@
 Owns: the only calls of `Log.append` for runs that this engine holds, and the order
 "decide -> commit -> start": nothing is done that is not in the log.
 Must never: be entered by two threads at once, block without a deadline, or decide by itself.
-Read next: `live.py` (one run), `claiming.py` (how runs come in), `facade.py` (who drives it).
+Read next: `live.py` (one run), `claiming.py` (how runs come in), `facade.py` (who drives it); and
+the rooms of a turn: `choosing.py`, `starting.py`, `desk.py`, `resting.py`, `drafting.py`.
 """
 
 from __future__ import annotations
@@ -12,33 +13,30 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 
 from durable_wf.core import inputs as i
 from durable_wf.core.decide import Decided, decide
-from durable_wf.core.events import AttemptStarted, StoreEvent
-from durable_wf.core.fault import Fault
+from durable_wf.core.events import StoreEvent
 from durable_wf.core.resources import Ledger
-from durable_wf.core.scheduler import Pick
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
 from durable_wf.engine.beats import Beats
 from durable_wf.engine.breakers import Breakers
-from durable_wf.engine.choosing import Bench, Chooser, Chosen
+from durable_wf.engine.choosing import Chooser
 from durable_wf.engine.clock import Clock
-from durable_wf.engine.commands import accepted, command_input
+from durable_wf.engine.desk import Desk
 from durable_wf.engine.drafting import Draft
-from durable_wf.engine.fetching import PayloadCache
-from durable_wf.engine.inbox import POLL_S, Inbox, answer_if_ended
-from durable_wf.engine.live import LiveRun, TooLate, lost_to_another
+from durable_wf.engine.inbox import POLL_S, Inbox
+from durable_wf.engine.live import LiveRun, lost_to_another
+from durable_wf.engine.onlookers import Onlookers
 from durable_wf.engine.pools import PoolLeases
-from durable_wf.engine.progress import INTERVAL_S, progress_of
 from durable_wf.engine.resting import Rest
+from durable_wf.engine.starting import Starter
 from durable_wf.engine.suspects import CRASH_LIMIT, Suspects
 from durable_wf.engine.timers import Timers
-from durable_wf.errors import CallerError, DiskFull, PayloadMissing, StoreBusy
-from durable_wf.execute.port import Executor, Seat
-from durable_wf.store.port import Answer, Appended, Batch, Command, Log
+from durable_wf.errors import DiskFull, StoreBusy
+from durable_wf.execute.port import Executor
+from durable_wf.store.port import Appended, Batch, Log
 
 log = logging.getLogger("durable_wf.engine")
 
@@ -50,9 +48,6 @@ RETRY_S = 0.5
 
 CANCEL_GRACE_S = 5.0
 """How long a cancelled attempt may clean up before its process is ended."""
-
-
-_SEQ = attrgetter("seq")
 
 
 class Loop:
@@ -78,18 +73,18 @@ class Loop:
         self._benches = self._chooser.benches
         self.beats = Beats(clock, self._benches, self._runs)
         self._draft = Draft(self._pools, self.breakers, self.beats)
+        self._starter = Starter(self, store, clock, self._chooser, self.breakers, self._runs)
+        self._onlookers = Onlookers(clock, self._benches)
         self._by_id: dict[str, LiveRun] = {}
         self._changed: dict[int, LiveRun] = {}
         self._stops: list[tuple[LiveRun, int, int]] = []
         self._requests: deque[Callable[[], None]] = deque()
         self._woken = threading.Event()
-        self._cache = PayloadCache(store)
         self._timers = Timers(clock)
         self.rest = Rest(self, store, clock, self._timers, engine)
         self.inbox = Inbox(store)
-        self._own_reports: list[i.Report] = []
+        self.desk = Desk(self, store, self._draft, self.inbox)
         self._promises: list[Callable[[], None]] = []
-        self._untold: dict[int, LiveRun] = {}  # changed too soon after their onlookers were told
         self.starting = True
         self.leaves_lost_open = False
         self.may_commit_later: Callable[[], bool] = lambda: True
@@ -155,6 +150,10 @@ class Loop:
         """Put a payload into the next commit."""
         self._draft.keep_payload(digest, data)
 
+    def change(self, live: LiveRun) -> None:
+        """Look at a run after the next commit, though nothing of it may be in that."""
+        self._changed[live.key] = live
+
     def give(self, live: LiveRun, given: i.Input, at: int = 0) -> Decided:
         """Decide an input of a run; what follows is in the next commit. `at`: now, if known."""
         at = at or self._clock.now_us()
@@ -186,15 +185,9 @@ class Loop:
         self._look_around()
         if self.starting:
             self._wake()
-            self._begin_chosen()
+            self._starter.announce()
         self._commit()
         self._act()
-
-    def answer_the_late(self) -> None:
-        """Tell those whose run has ended, when nothing more is obeyed here."""
-        for command in self._log.inbox():
-            if (answer := answer_if_ended(self._log, command)) is not None:
-                self._draft.answer(answer)
 
     def flush(self) -> None:
         """Commit what is decided without reading or starting anything."""
@@ -204,8 +197,8 @@ class Loop:
     def _read_reports(self) -> None:
         """Take what executors report, waiting for the first report unless there is work to do."""
         wait_s = self._wait_s()
-        if self._own_reports:
-            own, self._own_reports = self._own_reports, []
+        if self._starter.reports:
+            own, self._starter.reports = self._starter.reports, []
             self._take_reports(own)
         busy = [bench for bench in self._benches.values() if bench.is_busy]
         if not busy:
@@ -231,7 +224,7 @@ class Loop:
 
     def _wait_s(self) -> float:
         """How long the first report may be waited for."""
-        if self._changed or self._requests or self._own_reports or self.rest.owes:
+        if self._changed or self._requests or self._starter.reports or self.rest.owes:
             return 0.0
         wait_s = self._timers.wait_s(POLL_S)
         if self.starting:
@@ -245,7 +238,7 @@ class Loop:
         """Decide what follows from reports; all of them came now."""
         at = self._clock.now_us() if reports else 0
         for report in reports:
-            self._end(report.run, report.index)
+            self.end(report.run, report.index)
             live = self._runs.get(report.run)
             if live is None:
                 continue  # dropped after a conflict: the run is another engine's now
@@ -264,7 +257,7 @@ class Loop:
                 self.breakers.note(live, report, at)
             self.give(live, report, at)
 
-    def _end(self, run: int, index: int) -> None:
+    def end(self, run: int, index: int) -> None:
         """No attempt of the task is open any more: what it held of the store is given back."""
         if self._pools.in_use:
             self._pools.end((run, index))
@@ -279,54 +272,13 @@ class Loop:
         if now >= self.beats.look_at:
             self.beats.look(now)
         if now >= self.inbox.look_at:
-            for command in self.inbox.news(now):
-                live = self.run(command.run_id)
-                if live is not None:
-                    self._obey(live, command)
-                elif (answer := answer_if_ended(self._log, command)) is not None:
-                    self._draft.answer(answer)
-
-    def _obey(self, live: LiveRun, command: Command) -> None:
-        try:
-            decided = self.give(live, command_input(command))
-            refused, events = decided.refused, decided.events
-        except CallerError as error:
-            refused, events = error.message, []
-        text = refused or accepted(command, live.state, events)
-        self._draft.answer(Answer(command.id, live.run_id, not refused, text))
-        self._changed[live.key] = live
-
-    # --- what starts ----------------------------------------------------------------------------
+            self.desk.look(now)
 
     def _wake(self) -> None:
         due = self._timers.due()
         awake = [(self._runs[run], wake_at) for run, wake_at in due if run in self._runs]
         for live, wake_at in (*awake, *self.rest.due(due)):
             self.give(live, i.Due(), max(self._clock.now_us(), wake_at))
-
-    def _begin_chosen(self) -> None:
-        chosen = self._chooser.choose()
-        at = self._clock.now_us() if chosen else 0
-        for bench, pick in chosen:
-            self._begin(bench, pick, at)
-        if self.breakers.in_use:
-            for live, refuse in self.breakers.refused():
-                self.give(live, refuse)
-
-    def _begin(self, bench: Bench, pick: Pick[Seat], at: int) -> None:
-        live = self._runs[pick.run]
-        seat = pick.seat
-        detail = live.last_details.get(pick.index, "") if live.last_details else ""
-        given = i.AttemptBegins(pick.index, seat.worker, seat.pid, seat.born, detail)
-        decided = self.give(live, given, at)
-        if decided.refused:  # pragma: no cover - pick asked a moment ago
-            return
-        recorded = decided.events[0]
-        started = recorded.event
-        assert isinstance(started, AttemptStarted)
-        bench.chosen.append(Chosen(live, pick, started.attempt, recorded.n))
-        if self.breakers.in_use:
-            self.breakers.begun(live, pick.index, started.attempt, at)
 
     # --- the commit -----------------------------------------------------------------------------
 
@@ -339,14 +291,14 @@ class Loop:
         appended = self.append(batch)
         for live in news:
             live.appended(appended)
-        self._cache.keep(self._draft.written())
+        self._starter.cache.keep(self._draft.written())
         if self.breakers.in_use:
             self.breakers.committed(appended)
         if appended.conflicts:
             self._drop(appended)
         for bench in self._benches.values():
             if bench.chosen:
-                self._hand_over(bench, appended)
+                self._starter.hand_over(bench, appended)
 
     def append(self, batch: Batch) -> Appended:
         """Append, again and again while the disk is full or another writer hangs.
@@ -369,30 +321,6 @@ class Loop:
                 if said:
                     log.warning("the store can be written again")
                 return appended
-
-    def _hand_over(self, bench: Bench, appended: Appended) -> None:
-        """Start what is now announced; remember each event's seq for the begun mark."""
-        chosen, bench.chosen = bench.chosen, []
-        assignments = []
-        for one in chosen:
-            live = one.live
-            if live.run_id in appended.conflicts:
-                self._end(live.key, one.pick.index)
-                continue
-            seq = appended.first_seq[live.run_id] + one.n - live.pending[0].n
-            try:
-                assignments.append(live.assignment(one.pick, one.attempt, seq, self._cache.fetch))
-            except PayloadMissing as error:
-                lost = unreadable.failure(live.key, one.pick.index, one.attempt, error)
-                self._own_reports.append(lost)
-            except TooLate as error:
-                fault = Fault(FaultKind.TIMEOUT, str(error))
-                self._own_reports.append(i.Failed(live.key, one.pick.index, one.attempt, fault))
-        if len(assignments) > 1:
-            assignments.sort(key=_SEQ)  # a worker's begun mark is the highest seq it began
-        if assignments:
-            bench.outstanding += len(assignments)
-            bench.executor.start(assignments)
 
     def _drop(self, appended: Appended) -> None:
         """Let go of runs that another engine has written: what we knew of them is worth nothing."""
@@ -427,7 +355,7 @@ class Loop:
             self._timers.plan(live.key, live.wake_at)
             at_rest = live.settled or self._rests(live)
             if live.on_progress is not None:
-                self._tell(live, at_once=at_rest)
+                self._onlookers.tell(live, at_once=at_rest)
             if at_rest:
                 self._settle(live)
             if live.state.final or live.let_go:
@@ -435,9 +363,8 @@ class Loop:
             else:
                 self.rest.note(live)
         self.rest.put_away()
-        if self._untold:
-            for live in [*self._untold.values()]:
-                self._tell(live, at_once=False)
+        if self._onlookers.late:
+            self._onlookers.tell_late()
 
     def _rests(self, live: LiveRun) -> bool:
         """Whether nothing will happen to it for longer than its caller waits."""
@@ -453,25 +380,7 @@ class Loop:
         self._changed.pop(live.key, None)
         self._chooser.forget(live)
         self._timers.plan(live.key, None)
-        self._untold.pop(live.key, None)
+        self._onlookers.forget(live)
         self.rest.forget(live)
         for bench in self._benches.values():
             bench.executor.forget(live.key)
-
-    # --- odds and ends --------------------------------------------------------------------------
-
-    def _tell(self, live: LiveRun, *, at_once: bool) -> None:
-        if live.on_progress is None:
-            return
-        now = self._clock.monotonic_s()
-        if now < live.told_at + INTERVAL_S and not at_once:
-            self._untold[live.key] = live
-            return
-        self._untold.pop(live.key, None)
-        live.told_at = now
-        seats = sum(bench.executor.max_seats for bench in self._benches.values())
-        try:
-            live.on_progress(progress_of(live.state, live.eta_s(seats)))
-        except Exception:
-            log.exception("the progress callback of run %s raised; it is dropped", live.run_id)
-            live.on_progress = None

@@ -1,8 +1,8 @@
 """Progress: what a run's onlookers are told while it runs.
 
-Owns: the value and how often it is given out.
-Must never: slow the loop; a callback that raises is reported once and dropped.
-Read next: `loop.py`.
+Owns: the value, and how it is made of a state.
+Must never: cost more than some names of the run; it is made while the run runs.
+Read next: `onlookers.py`, which says when.
 """
 
 from __future__ import annotations

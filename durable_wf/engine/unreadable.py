@@ -2,7 +2,7 @@
 
 Owns: telling such a failure from one of the task's code, and the sentence that the pause carries.
 Must never: decide; the loop gives the pause and the return of the attempt to the core.
-Read next: `loop.py` (`_take_report`).
+Read next: `loop.py` (`_take_reports`).
 """
 
 from __future__ import annotations

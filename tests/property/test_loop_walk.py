@@ -13,7 +13,7 @@ from loop_walks import IN_DOUBT_BUDGET, check_loop_walk
 
 from durable_wf.core import judge as judging
 from durable_wf.core.events import KINDS
-from durable_wf.engine import loop
+from durable_wf.engine import desk
 from durable_wf.engine.breakers import Breakers
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.timers import Timers
@@ -72,7 +72,7 @@ def starts_before_the_commit(patch):
         first_seq = {live.run_id: 1 for live in self.runs()}
         for bench in self._benches.values():
             if bench.chosen:
-                self._hand_over(bench, Appended({}, first_seq))
+                self._starter.hand_over(bench, Appended({}, first_seq))
         commit(self)
 
     patch.setattr(Loop, "_commit", hasty)
@@ -105,7 +105,7 @@ def forgets_timers(patch):
 
 def leaves_the_late_alone(patch):
     """Commands to runs that have ended are nobody's."""
-    patch.setattr(loop, "answer_if_ended", lambda log, command: None)
+    patch.setattr(desk, "answer_if_ended", lambda log, command: None)
 
 
 MUTANTS = (

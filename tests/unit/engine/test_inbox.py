@@ -185,7 +185,7 @@ def test_who_obeys_nothing_more_tells_those_that_are_too_late():
     put(rig.log, CREATED, CLAIMED, STARTED, *BOTH_DONE, SUCCEEDED, run_id="s")
     rig.loop.inbox.look_no_more()
     late, early = post(rig, Verb.CANCEL, "s"), post(rig, Verb.CANCEL, "r")
-    rig.loop.answer_the_late()
+    rig.loop.desk.close()
     rig.loop.flush()
     assert [command.id for command in rig.log.inbox()] == [early]
     assert rig.log.command(late).accepted is False
