@@ -1,17 +1,14 @@
 """WorkflowEngine: the face of the engine.
 
-Owns: the methods that users call, and when a session comes into being and ends.
+Owns: the methods that users call.
 Must never: hold logic of its own; it turns calls into requests to the session.
-Read next: `entering.py` (what `run` does), `driver.py` (who turns the loop meanwhile).
+Read next: `entering.py` (what `run` does), `driver.py` (who turns the loop meanwhile),
+`sessions.py` (when there is one).
 """
 
 from __future__ import annotations
 
-import atexit
-import logging
 import os
-import threading
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,9 +25,9 @@ from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import Duration, parse_limit
-from durable_wf.engine import control, entering, origin, waking
+from durable_wf.engine import entering, origin, waking
+from durable_wf.engine.commanding import command
 from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body, check_reason
-from durable_wf.engine.driver import closed
 from durable_wf.engine.interrupts import handled
 from durable_wf.engine.options import Options
 from durable_wf.engine.overtaken import all_entered, entered
@@ -38,7 +35,8 @@ from durable_wf.engine.people import People
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.retrying import Retrying
-from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of, warm_up
+from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of
+from durable_wf.engine.sessions import Sessions
 from durable_wf.engine.settings import ExecutorType, settings
 from durable_wf.engine.settings import executor_type as executor_named
 from durable_wf.engine.suspects import CRASH_LIMIT
@@ -102,10 +100,7 @@ class WorkflowEngine(People, Retrying):
             trust=trust,
             crash_limit=crash_limit,
         )
-        self._rules = named_all(rules)
-        self._session: Session | None = None
-        self._closed = False
-        self._guard = threading.RLock()
+        self._sessions = Sessions(self._path, self._settings, named_all(rules))
         self._registered: dict[str, Workflow] = {}
 
     # --- running --------------------------------------------------------------------------------
@@ -296,9 +291,7 @@ class WorkflowEngine(People, Retrying):
 
         What only reads, `history`, and `cancel` and `pause` of runs of others, still work after it.
         """
-        with self._guard:
-            self._closed = True
-            self._end_session("the engine was closed")
+        self._sessions.close()
 
     def __enter__(self) -> Self:
         return self
@@ -312,40 +305,7 @@ class WorkflowEngine(People, Retrying):
         self.close()
 
     def _open(self, executor: ExecutorType | None = None) -> Session:
-        """The session, made when first needed; after an interrupt or a fork it is a new one."""
-        with self._guard:
-            if self._closed:
-                raise closed()
-            session = self._session
-            if session is not None and isinstance(session.driver.broken, KeyboardInterrupt):
-                self._end_session("interrupted")
-            elif session is not None and not session.is_inherited:
-                return session
-            elif session is not None:
-                _inherited.append(session)
-            warm_up(executor)
-            store = open_store(self._path, create=True, trust=self._settings.trust)
-            if not store.writable:
-                store.close()
-                raise control.not_trusted(store.folder.path)
-            self._session = Session(store, self._settings, rules=self._rules)
-            waking.attach(self._session)
-            _close_at_exit(self)
-            return self._session
-
-    def _end_session(self, why: str) -> None:
-        session, self._session = self._session, None
-        if session is None:
-            return
-        if session.is_inherited:
-            _inherited.append(session)
-            return
-        try:
-            session.close(why)
-        except BaseException:
-            if session.driver.broken is None:  # it goes on: a sequential task holds a thread
-                self._session = session
-            raise
+        return self._sessions.open(executor)
 
     def _resolve(self, workflow: Workflow | str) -> Workflow:
         if isinstance(workflow, Workflow):
@@ -394,7 +354,7 @@ class WorkflowEngine(People, Retrying):
                 with handled(session.driver, handle.run_id):
                     session.driver.wait(handle.future)
             except Interrupted:
-                self._after_interrupt()
+                self._sessions.end_interrupted()
                 raise
         result = handle.result(0)
         if result.row.ended_at is None:
@@ -403,50 +363,15 @@ class WorkflowEngine(People, Retrying):
             raise _failure(result)
         return result
 
-    def _after_interrupt(self) -> None:
-        """Let go of the store: whoever goes on, this engine too, opens it anew."""
-        try:
-            with self._guard:
-                self._end_session("interrupted")
-        except DurableWorkflowError as error:
-            log.warning("%s", error)
-
     def _command(self, run_id: str, verb: Verb, reason: str, more: Body = NOTHING_MORE) -> Answer:
-        if loading.is_loading():
-            return Answer(0, run_id, False, f"not done while a script is loaded: {verb.value}")
-        session, person = self._session, origin.person()
-        held = session is not None and not session.is_inherited
-        if session is not None and held and session.loop.holds(run_id):
-            if session.driver.is_driving():
-                loop = session.loop
-                loop.request(
-                    lambda: control.command_if_live(loop, run_id, verb, person, reason, more)
-                )
-                return Answer(0, run_id, True, f"{verb.value} follows")
-            live, answer = session.driver.call(
-                lambda: control.command_live(
-                    session.loop, run_id, verb, person, reason, more, session.store
-                )
-            )
-            if not live.lost:
-                return answer
-        store = open_store(self._path)
-        try:
-            return control.send(store, run_id, verb, person, reason, more=more)
-        finally:
-            store.close()
+        return command(self._path, self._sessions.own, run_id, verb, reason, more)
 
     def _ask_to_cancel(self, run_id: str, reason: str, compensate: bool) -> None:
         self.cancel(run_id, reason, compensate=compensate)
 
 
-log = logging.getLogger("durable_wf.engine")
-
 _AT_ONCE = 200
 """So many runs are taken over in one transaction."""
-
-_inherited: list[Session] = []
-"""Sessions of a parent process. Kept, since to take a connection apart would touch its files."""
 
 
 def _limit(deadline: Duration) -> float:
@@ -464,18 +389,6 @@ def _failure(result: RunResult) -> RunFailed:
         result=result,
         hint=f"dwf show {result.run_id}",
     )
-
-
-def _close_at_exit(engine: WorkflowEngine) -> None:
-    """Close a forgotten engine in order when the interpreter exits, without keeping it alive."""
-    reference = weakref.ref(engine)
-
-    def close() -> None:
-        forgotten = reference()
-        if forgotten is not None:
-            forgotten.close()
-
-    atexit.register(close)
 
 
 __all__ = ["DurableWorkflowError", "RunHandle", "RunResult", "WorkflowEngine", "reader_of"]

@@ -136,7 +136,7 @@ def test_a_command_to_an_engine_that_ends_meanwhile_is_not_waited_for(
     with wf.WorkflowEngine(store, workers=1) as engine, ThreadPoolExecutor(1) as pool:
         handle = engine.submit(gated(gate), run_id=RUN)
         gate.wait_for_one()
-        session = engine._session
+        session = engine._sessions.current
         assert session is not None
         session.loop.inbox.look_no_more()
         sending = pool.submit(send, store, Verb.PAUSE)
@@ -156,7 +156,7 @@ def test_a_command_that_nobody_waits_for_any_more_is_answered_all_the_same(
     with wf.WorkflowEngine(store, workers=1) as engine:
         handle = engine.submit(gated(gate), run_id=RUN)
         gate.wait_for_one()
-        session = engine._session
+        session = engine._sessions.current
         assert session is not None
         session.loop.inbox.look_no_more()
         opened = open_store(store)
@@ -266,7 +266,7 @@ def test_a_command_left_for_an_engine_that_died_is_obeyed_by_the_one_that_takes_
         with wf.WorkflowEngine(store, workers=2) as engine:
             other = engine.submit(gated(gate), run_id="other")
             gate.wait_for_one()
-            session = engine._session
+            session = engine._sessions.current
             assert session is not None
             wait_for(lambda: session.loop.inbox.has_looked, "the inbox to be looked at")
             result = engine.resume(RUN, check=False)

@@ -211,7 +211,7 @@ def test_an_interrupt_without_handlers_leaves_the_engine_usable(tmp_path: Path) 
     engine = wf.WorkflowEngine(tmp_path / "s", executor_type="sequential")
     workflow = wf.WorkflowBuilder("w").add_task("one", lambda: 1).build()
     engine.run(workflow)
-    session = engine._session
+    session = engine._sessions.current
     assert session is not None
 
     def press() -> None:

@@ -86,7 +86,7 @@ def test_closing_ends_the_waits_of_other_threads(way: str, tmp_path: Path) -> No
     with ThreadPoolExecutor(2) as pool:
         waiting = pool.submit(wait)
         gate.wait_for_one()
-        session = engine._session
+        session = engine._sessions.current
         assert session is not None
         closing = pool.submit(engine.close)
         wait_for(session.driver._stopping.is_set, "the closing to begin")

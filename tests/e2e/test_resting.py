@@ -60,8 +60,8 @@ def test_runs_at_rest_go_on_with_the_functions_they_were_started_with(
         handles = [engine.submit(asking(10 * n), run_id=f"r{n}") for n in range(COUNT)]
         for handle in handles:
             wait_for(handle.waiting)
-        assert engine._session is not None
-        rest = engine._session.loop.rest
+        assert engine._sessions.current is not None
+        rest = engine._sessions.current.loop.rest
         wait_for(lambda: len(rest) == COUNT - 1, "all but one to rest")
         for n in range(COUNT):
             approve(store, f"r{n}", f"c{n}")

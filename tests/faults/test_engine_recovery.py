@@ -296,7 +296,7 @@ def test_workers_killed_under_an_engine_cost_only_the_attempts_that_had_begun(
         wait_for(lambda: gate.came() == 2, "two workers at work")
         gate.open()
         warming.result(DEADLINE_S)
-        session = engine._session
+        session = engine._sessions.current
         assert session is not None
         executor: Any = session.loop.executors()["parallel"]
         assert len(executor._workers) == 2

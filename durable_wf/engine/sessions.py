@@ -1,0 +1,116 @@
+"""Sessions: those of one WorkflowEngine, one after the other.
+
+Owns: when a session comes into being (not before something is to be run), and when it ends: with
+its engine, with the interpreter, by an interrupt; and that a fork leaves its parent's alone.
+Must never: run anything.
+Read next: `session.py`, what is made here; `facade.py`, for whom.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import weakref
+from pathlib import Path
+
+from durable_wf.engine import control, waking
+from durable_wf.engine.driver import closed
+from durable_wf.engine.session import Session, warm_up
+from durable_wf.engine.settings import ExecutorType, Settings
+from durable_wf.errors import DurableWorkflowError
+from durable_wf.recovery.rule import NamedRule
+from durable_wf.store.opening import open_store
+
+log = logging.getLogger("durable_wf.engine")
+
+
+class Sessions:
+    """Gives an engine its session. `current` is the last one, if it has not ended; in a fork it is
+    the parent's.
+    """
+
+    def __init__(self, path: Path, settings: Settings, rules: tuple[NamedRule, ...]) -> None:
+        self.current: Session | None = None
+        self._path = path
+        self._settings = settings
+        self._rules = rules
+        self._closed = False
+        self._guard = threading.RLock()
+
+    @property
+    def own(self) -> Session | None:
+        """The current one, if it is this process's."""
+        session = self.current
+        return None if session is None or session.is_inherited else session
+
+    def open(self, executor: ExecutorType | None = None) -> Session:
+        """The session, made when first needed; after an interrupt or a fork it is a new one.
+        `executor` is what it will need first. Raises CallerError when all is closed, NotTrusted,
+        and what opening the store raises.
+        """
+        with self._guard:
+            if self._closed:
+                raise closed()
+            session = self.current
+            if session is not None and isinstance(session.driver.broken, KeyboardInterrupt):
+                self._end("interrupted")
+            elif session is not None and not session.is_inherited:
+                return session
+            elif session is not None:
+                _inherited.append(session)
+            warm_up(executor)
+            store = open_store(self._path, create=True, trust=self._settings.trust)
+            if not store.writable:
+                store.close()
+                raise control.not_trusted(store.folder.path)
+            self.current = Session(store, self._settings, rules=self._rules)
+            waking.attach(self.current)
+            _close_at_exit(self)
+            return self.current
+
+    def close(self) -> None:
+        """End the session, and make no other. Idempotent."""
+        with self._guard:
+            self._closed = True
+            self._end("the engine was closed")
+
+    def end_interrupted(self) -> None:
+        """Let go of the store: whoever goes on, this engine too, opens it anew."""
+        try:
+            with self._guard:
+                self._end("interrupted")
+        except DurableWorkflowError as error:
+            log.warning("%s", error)
+
+    def _end(self, why: str) -> None:
+        session, self.current = self.current, None
+        if session is None:
+            return
+        if session.is_inherited:
+            _inherited.append(session)
+            return
+        try:
+            session.close(why)
+        except BaseException:
+            if session.driver.broken is None:  # it goes on: a sequential task holds a thread
+                self.current = session
+            raise
+
+
+_inherited: list[Session] = []
+"""Sessions of a parent process. Kept, since to take a connection apart would touch its files."""
+
+
+def _close_at_exit(sessions: Sessions) -> None:
+    """Close those of a forgotten engine in order when the interpreter exits, without keeping them
+    alive.
+    """
+    reference = weakref.ref(sessions)
+
+    def close() -> None:
+        forgotten = reference()
+        if forgotten is not None:
+            forgotten.close()
+
+    atexit.register(close)
