@@ -1,4 +1,5 @@
-"""What an engine may use: `--cpus`, `--memory`, `--gpus`, `--pool`, and what runs recorded of it.
+"""What limits an engine: what it may use (`--cpus`, `--memory`, `--gpus`, `--pool`), what runs have
+recorded of that, and how many of its kind may die over a run (`--crash-limit`).
 
 Owns: these options, and their defaults for who continues a run: what its first engine was given.
 Must never: check them; the engine does, as for everybody.
@@ -13,9 +14,11 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
+from durable_wf.cli.context import MOST
 from durable_wf.core.events import RunCreated
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import parse_size
+from durable_wf.engine.suspects import CRASH_LIMIT
 from durable_wf.errors import DefinitionError
 from durable_wf.store.port import Log
 
@@ -31,6 +34,7 @@ class Limits(TypedDict):
     memory: int | None
     gpus: int | None
     pools: dict[str, int]
+    crash_limit: int
 
 
 class Capacity(TypedDict):
@@ -40,10 +44,11 @@ class Capacity(TypedDict):
     memory: int | None
     gpus: int
     pools: dict[str, int]
+    crash_limit: int
 
 
 def limit_options(command: F) -> F:
-    """The options that say what tasks may use together."""
+    """The options that say what tasks may use together, and how often engines may die."""
     options = (
         click.option(
             "--cpus",
@@ -67,6 +72,15 @@ def limit_options(command: F) -> F:
             callback=_pools,
             metavar="NAME=N",
             help="Units of a pool that tasks ask for; repeatable.",
+        ),
+        click.option(
+            "--crash-limit",
+            type=click.IntRange(0, MOST),
+            default=CRASH_LIMIT,
+            show_default=True,
+            metavar="N",
+            help="A run over which N engines in a row have died is paused when it is taken up "
+            "again. 0: never.",
         ),
     )
     for option in reversed(options):
@@ -121,6 +135,7 @@ def capacity(given: Limits, recorded: Iterable[tuple[tuple[str, str], ...]] = ()
         "memory": memory,
         "gpus": int(most.get("gpus", 0)) if gpus is None else gpus,
         "pools": {**pools, **given["pools"]},
+        "crash_limit": given["crash_limit"],
     }
 
 

@@ -75,6 +75,25 @@ def test_limits_that_cannot_be_read_are_a_usage_error(dwf, words):
     assert words[0] in ended.err
 
 
+def test_how_often_engines_may_die_over_a_run_is_said_on_the_command_line(dwf):
+    """Here not once, so that one death pauses it; with 0 none does."""
+    came = dwf.folder / "came"
+    process = dwf.start("run", "guarded.py:workflow", "--id", "r", "-j", "4", *GIVEN)
+    wait_for(came.exists)
+    kill(process)
+    cause = "crash loop: 1 engines in a row have died while it ran"
+    assert cause in dwf("recover", "--dry-run", "--crash-limit", "1").out
+    assert cause not in dwf("recover", "--dry-run").out
+    ended = dwf("recover", "--crash-limit", "1")
+    assert ended.code == Exit.WAITING
+    assert cause in dwf("show", "r").out
+    (dwf.folder / "go").touch()
+    again = ("run", "guarded.py:workflow", "--id", "r", *GIVEN, "--crash-limit")
+    assert dwf(*again, "1").code == Exit.WAITING, "what loops is not resumed by a script"
+    assert dwf(*again, "0").code == Exit.OK
+    assert dwf(*again, "-1").code == Exit.USAGE
+
+
 def recording(memory: int) -> str:
     tasks = [{"name": n, "id": n, "parents": [], "children": []} for n in "ab"]
     executed = [{"id": n, "runtimeInSeconds": 1.0, "memoryInBytes": memory} for n in "ab"]
