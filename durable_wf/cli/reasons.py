@@ -187,6 +187,7 @@ def answer_document(answer: Answer) -> Document:
         "roots": [_reason_document(root) for root in answer.roots],
         "since": {"n": since.n, "at": iso(since.at)} if since else None,
         "ahead": answer.ahead,
+        "crashes": answer.crashes,
     }
 
 

@@ -99,7 +99,8 @@ class Answer:
 
     `roots` are the tasks at the bottom of it, each with its own reasons: those that others wait
     for and that wait for no other, or the one whose failure ended this. `since` is the event since
-    which it could start, `ahead` how many tasks that could start too come before it.
+    which it could start, `ahead` how many tasks that could start too come before it, `crashes` how
+    many engines in a row have died over the run: it may have to wait for its turn.
     """
 
     task: str
@@ -108,3 +109,4 @@ class Answer:
     roots: tuple[Reason, ...] = ()
     since: Recorded | None = None
     ahead: int = 0
+    crashes: int = 0

@@ -53,7 +53,8 @@ def why(witness: Witness, index: int, around: Around = _NOTHING) -> Answer:
     roots = _roots(witness, index, gone=gone)
     if reasons:
         return Answer(name, status, tuple(reasons), roots)
-    return Answer(name, status, since=_since(witness, index), ahead=_ahead(state, index))
+    since, ahead = _since(witness, index), _ahead(state, index)
+    return Answer(name, status, since=since, ahead=ahead, crashes=state.crashes)
 
 
 def unmet(state: RunState, index: int) -> list[int]:

@@ -215,7 +215,7 @@ def _through_inbox(
     def answer() -> Answer | None:
         nonlocal now
         now = row_or_raise(store.log, row.run_id)
-        held = now.ended_at is None and _is_held(store, now)
+        held = _is_held(store, now)
         return _answered(store, number) or (None if held else _UNHEARD)
 
     answered = wait_until(answer, wait_s, _LOOK_S)

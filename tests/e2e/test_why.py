@@ -68,6 +68,20 @@ def test_the_screen_says_what_holds_the_task_back_and_what_is_at_the_bottom(stor
     assert "by rule: because" in shown.output
 
 
+def test_a_task_of_a_run_over_which_engines_died_may_have_to_wait_for_its_turn(store, ask):
+    """Whether it does depends on what its engine allows, which the log does not have."""
+    died = (h.begun(), e.RunClaimed("e-2", "recover"), e.AttemptReturned("a", 1))
+    put(store.log, *BEGUN, *died, *died)
+    other = locks.create(store.folder.locks, "e-2")
+    try:
+        shown, told = ask("r", "a").output, document(ask("r", "a", "--json"))
+    finally:
+        other.release()
+    assert "task a of run r could start" in shown
+    assert "2 engines in a row have died over its run, which may have to wait for its turn" in shown
+    assert (told["may_start"], told["crashes"]) == (True, 2)
+
+
 def test_each_event_of_the_past_can_be_asked_about(store, living, ask):
     put(store.log, *BEGUN, h.PAUSED, h.RESUMED, h.begun(), h.done(), h.begun("b"))
     said = {

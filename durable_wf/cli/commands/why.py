@@ -145,3 +145,6 @@ def _may_start(answer: Answer) -> Iterator[str]:
     yield f"  nothing that is known holds it back{since}"
     if answer.ahead:
         yield f"  {answer.ahead} tasks that could start too come before it"
+    if answer.crashes:
+        died = "an engine has" if answer.crashes == 1 else f"{answer.crashes} engines in a row have"
+        yield f"  {died} died over its run, which may have to wait for its turn"

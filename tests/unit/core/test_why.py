@@ -66,6 +66,18 @@ def test_those_that_come_first_are_counted():
     assert ahead == [0, 1, 2]
 
 
+DIED = (h.begun(), e.RunClaimed("e-2", "recover"), e.AttemptReturned("a", 1))
+"""An engine died over the attempt, and another one has taken the run."""
+
+
+def test_engines_that_died_over_the_run_are_counted_as_its_engine_does():
+    """Such a run may have to wait for its turn. Something done counts back to nothing."""
+    assert asked(*BEGUN).crashes == 0
+    assert asked(*BEGUN, *DIED).crashes == 1
+    assert asked(*BEGUN, *DIED, *DIED).crashes == 2
+    assert asked(*BEGUN, *DIED, h.begun(), h.done(), task=B).crashes == 0
+
+
 def test_an_open_attempt_is_named_with_its_worker():
     reason = only(asked(*BEGUN, h.begun()))
     assert reason == Reason(Cause.BEGUN, 4, 40, actor="w-1-0", attempt=1)
