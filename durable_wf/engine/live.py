@@ -274,7 +274,7 @@ def lost_to_another(live: LiveRun) -> OwnedElsewhere:
             f"run {run_id} was not made: another engine {what}",
             hint=f"dwf show {retried or run_id}",
         )
-    if isinstance(live.pending[0].event, RunClaimed):
+    if live.pending and isinstance(live.pending[0].event, RunClaimed):
         return overtaken(run_id)
     return OwnedElsewhere(
         f"run {run_id}: another engine has written to it; this one has let go",

@@ -10,9 +10,9 @@ from strategies import task, workflow
 from durable_wf.core import events as e
 from durable_wf.core import inputs as i
 from durable_wf.engine.inbox import POLL_S, Inbox
-from durable_wf.errors import DiskFull
+from durable_wf.errors import DiskFull, OwnedElsewhere
 from durable_wf.store.memory import MemoryLog, Shelf
-from durable_wf.store.port import Answer, Command, Verb
+from durable_wf.store.port import Answer, Batch, Command, Verb
 
 WIDE = workflow(task("a"), task("b"), task("c"))
 
@@ -123,6 +123,27 @@ def test_what_a_cancel_stops_is_stopped_after_the_commit():
     rig.turn()
     assert stopped_by_then == []
     assert rig.executor.cancelled == [(1, 0, 1), (1, 1, 1), (1, 2, 1)]
+
+
+def test_a_run_whose_command_somebody_else_has_answered_is_let_go_of():
+    """Whoever has done so takes this engine for dead. Also where no event was to be written."""
+    rig = Rig()
+    live = rig.enter()
+    rig.turn()
+    number, news = post(rig, Verb.RESUME), rig.loop.inbox.news
+    taken_back = Batch(answers=[Answer(number, "r", False, "nobody runs it any more")])
+
+    def slow(now):
+        found = news(now)
+        MemoryLog(rig.log.shelf).append(taken_back)
+        return found
+
+    rig.loop.inbox.news = slow
+    rig.turn()
+    with pytest.raises(OwnedElsewhere, match="has written to it; this one has let go"):
+        live.handle.result(0)
+    assert live.lost
+    assert rig.loop.runs() == []
 
 
 def test_commands_for_runs_of_others_are_left_alone():
