@@ -9,8 +9,8 @@ Read next: `claiming.py`; `desk.py`, where an engine reads what was posted.
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -37,10 +37,18 @@ from durable_wf.engine.loop import Loop
 from durable_wf.engine.overtaken import LOOKS, Overtaken
 from durable_wf.engine.view import load_definition, row_or_raise
 from durable_wf.engine.waiting import wait_until
-from durable_wf.errors import DurableWorkflowError, NotTrusted, OwnedElsewhere, WrongState
+from durable_wf.errors import (
+    CallerError,
+    DurableWorkflowError,
+    NotTrusted,
+    OwnedElsewhere,
+    WrongState,
+)
 from durable_wf.store import locks
 from durable_wf.store.opening import Store
 from durable_wf.store.port import Answer, Batch, Command, RunAppend, Verb
+
+log = logging.getLogger("durable_wf.engine")
 
 ANSWER_S = 5.0
 """How long a command waits for the engine that owns the run."""
@@ -87,9 +95,15 @@ def command_live(
 def command_if_live(
     loop: Loop, run_id: str, verb: Verb, actor: str, reason: str, more: Body = NOTHING_MORE
 ) -> None:
-    """The same on behalf of somebody who does not wait: what comes too late is dropped."""
-    with contextlib.suppress(WrongState):
+    """The same on behalf of somebody who does not wait: what comes too late is dropped, and what
+    cannot be is told in the engine's log.
+    """
+    try:
         command_live(loop, run_id, verb, actor, reason, more)
+    except WrongState:
+        return
+    except CallerError as error:
+        log.warning("%s of run %s: %s", verb.value, run_id, error)
 
 
 def send(

@@ -395,3 +395,22 @@ def test_a_reason_has_a_length_whoever_gives_it(tmp_path: Path) -> None:
         handle.signal("payment", {"amount": 5})
         assert handle.result(DEADLINE_S).status is RunStatus.SUCCEEDED
     assert not {"RunPaused", "RunDraining"} & {*before}
+
+
+def test_an_onlooker_that_names_what_is_not_there_does_no_harm(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot wait for the answer, so the engine's log has it."""
+    said = []
+
+    def look(progress: object) -> None:
+        if not said:
+            said.append(engine.signal(RUN, "paymnt").text)
+
+    with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+        handle = engine.submit(reviewed(), run_id=RUN, on_progress=look)
+        wait_for(lambda: "did you mean 'payment'" in caplog.text, "the engine to say so")
+        assert said == ["signal follows"]
+        handle.approve("review")
+        handle.signal("payment", {"amount": 5})
+        assert handle.result(DEADLINE_S).status is RunStatus.SUCCEEDED
