@@ -221,6 +221,15 @@ class Driver:
             self._driving = 0
             self._turns.release()
 
+    def _tell_of(self, left: list[str], why: str) -> None:
+        """Say which runs were let go that could go on; of an interrupt its handler speaks."""
+        if not left or self.interrupted:
+            return
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        named = ", ".join(left[:_NAMED]) + more
+        how = f"dwf resume {left[0]}" if len(left) == 1 else "dwf recover"
+        log.warning("let go unfinished, since %s: %s; continue with: %s", why, named, how)
+
     def _release(self, why: str) -> None:
         sleepers = self.loop.rest.let_go(why)
         for live in self.loop.runs():
@@ -228,6 +237,7 @@ class Driver:
         self.loop.announce(EngineStopped(self._engine))
         self.loop.desk.close()
         runs = self.loop.runs()
+        self._tell_of([live.run_id for live in runs if live.could_go_on], why)
         self.loop.flush()
         handles = [sleeper.handle for sleeper in sleepers]
         for live in runs:
@@ -241,6 +251,10 @@ class Driver:
                 )
                 handle.settle(error)
         self.let_go()
+
+
+_NAMED = 3
+"""So many of the runs that were let go are named."""
 
 
 def closed() -> CallerError:

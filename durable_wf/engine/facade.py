@@ -28,7 +28,6 @@ from durable_wf.core.units import Duration, parse_limit
 from durable_wf.engine import entering, origin, waking
 from durable_wf.engine.commanding import command
 from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body, check_reason
-from durable_wf.engine.interrupts import handled
 from durable_wf.engine.options import Options
 from durable_wf.engine.overtaken import all_entered, entered
 from durable_wf.engine.people import People
@@ -46,7 +45,6 @@ from durable_wf.errors import (
     CallerError,
     DefinitionError,
     DurableWorkflowError,
-    Interrupted,
     NotFound,
     RunFailed,
 )
@@ -170,10 +168,11 @@ class WorkflowEngine(People, Retrying):
         options = attrs.evolve(options, leaves=False)
         session = self._open(options.executor)
         session.driver.run_in_background()
-        return entered(
+        handle = entered(
             session.driver.call,
             lambda: entering.enter(session, resolved, options, self._ask_to_cancel),
         )
+        return self._submitted(session, handle)
 
     def resume(
         self,
@@ -349,19 +348,16 @@ class WorkflowEngine(People, Retrying):
         )
 
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult:
-        if not handle.done():
-            try:
-                with handled(session.driver, handle.run_id):
-                    session.driver.wait(handle.future)
-            except Interrupted:
-                self._sessions.end_interrupted()
-                raise
+        self._sessions.wait(session, handle)
         result = handle.result(0)
         if result.row.ended_at is None:
             session.driver.run_in_background()  # somebody may want to wake it
         if check and result.status in FINAL_FAILURE:
             raise _failure(result)
         return result
+
+    def _submitted(self, session: Session, handle: RunHandle) -> RunHandle:
+        return self._sessions.submitted(session, handle)
 
     def _command(self, run_id: str, verb: Verb, reason: str, more: Body = NOTHING_MORE) -> Answer:
         return command(self._path, self._sessions.own, run_id, verb, reason, more)

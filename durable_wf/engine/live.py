@@ -113,6 +113,11 @@ class LiveRun:
         return state.final or self.let_go or (state.status in _RESTING and not state.running)
 
     @property
+    def could_go_on(self) -> bool:
+        """Whether something of it runs or could start, so that it waits for nobody."""
+        return bool(self.state.running) or bool(self.state.all_ready())
+
+    @property
     def wake_at(self) -> int | None:
         """When the first of its timers is due (UTC microseconds), its deadline among them, while
         timers count.

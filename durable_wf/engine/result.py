@@ -240,6 +240,7 @@ class RunHandle:
         engine = getattr(cancel, "__self__", None)
         self._people = engine if isinstance(engine, People) else None
         self.canceller = cancel
+        self.waiter: Callable[[float | None], None] | None = None
         self.future: Future[RunResult] = Future()
         self.future.set_running_or_notify_cancel()  # who gives up waiting does not end the run
         self._lock = threading.Lock()
@@ -249,10 +250,14 @@ class RunHandle:
         return self.future.done()
 
     def result(self, timeout_s: float | None = None) -> RunResult:
-        """Wait for the outcome. Raises TimeoutError after `timeout_s`, or what stopped the run.
+        """Wait for the outcome. Raises TimeoutError after `timeout_s`, or what stopped the run;
+        Interrupted on SIGINT, SIGTERM or SIGHUP, as `WorkflowEngine.run` does.
 
         A failed run is returned, not raised: ask its `status`.
         """
+        if self.waiter is not None:
+            self.waiter(timeout_s)
+            timeout_s = 0.0
         return self.future.result(timeout_s)
 
     def cancel(self, reason: str = "", *, compensate: bool = True) -> None:

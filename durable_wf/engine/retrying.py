@@ -99,7 +99,7 @@ class Retrying:
             None, executor_type, tags, metadata, on_progress, None, deadline,
             accept_changes=accept_changes,
         )  # fmt: skip
-        return self._descend(wish, options, on_plan, background=True)[1]
+        return self._submitted(*self._descend(wish, options, on_plan, background=True))
 
     def retry_all(
         self,
@@ -186,7 +186,7 @@ class Retrying:
             None, executor_type, tags, metadata, on_progress, None, deadline,
             accept_changes=accept_changes,
         )  # fmt: skip
-        return self._descend(wish, options, on_plan, background=True)[1]
+        return self._submitted(*self._descend(wish, options, on_plan, background=True))
 
     # --- how ------------------------------------------------------------------------------------
 
@@ -239,6 +239,9 @@ class Retrying:
 
     @abstractmethod
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult: ...
+
+    @abstractmethod
+    def _submitted(self, session: Session, handle: RunHandle) -> RunHandle: ...
 
     @abstractmethod
     def _ask_to_cancel(self, run_id: str, reason: str, compensate: bool) -> None: ...

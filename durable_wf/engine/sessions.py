@@ -1,8 +1,9 @@
 """Sessions: those of one WorkflowEngine, one after the other.
 
 Owns: when a session comes into being (not before something is to be run), and when it ends: with
-its engine, with the interpreter, by an interrupt; and that a fork leaves its parent's alone.
-Must never: run anything.
+its engine, with the interpreter, by an interrupt; waiting for its runs; and that a fork leaves its
+parent's alone.
+Must never: start anything.
 Read next: `session.py`, what is made here; `facade.py`, for whom.
 """
 
@@ -11,14 +12,19 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+import time
 import weakref
+from functools import partial
+from math import inf
 from pathlib import Path
 
 from durable_wf.engine import control, waking
 from durable_wf.engine.driver import closed
+from durable_wf.engine.interrupts import handled
+from durable_wf.engine.result import RunHandle
 from durable_wf.engine.session import Session, warm_up
 from durable_wf.engine.settings import ExecutorType, Settings
-from durable_wf.errors import DurableWorkflowError
+from durable_wf.errors import DurableWorkflowError, Interrupted
 from durable_wf.recovery.rule import NamedRule
 from durable_wf.store.opening import open_store
 
@@ -75,13 +81,35 @@ class Sessions:
             self._closed = True
             self._end("the engine was closed")
 
-    def end_interrupted(self) -> None:
+    def _end_interrupted(self) -> None:
         """Let go of the store: whoever goes on, this engine too, opens it anew."""
         try:
             with self._guard:
                 self._end("interrupted")
         except DurableWorkflowError as error:
             log.warning("%s", error)
+
+    def wait(self, session: Session, handle: RunHandle, timeout_s: float | None = None) -> None:
+        """Drive, or let drive, until the outcome of a run is known or `timeout_s` has passed.
+
+        Raises Interrupted on a signal, having ended the session in order; what stopped the loop.
+        """
+        if handle.done():
+            return
+        until = inf if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            with handled(session.driver, handle.run_id):
+                session.driver.wait(handle.future, lambda: time.monotonic() >= until)
+        except Interrupted:
+            self._end_interrupted()
+            raise
+
+    def submitted(self, session: Session, handle: RunHandle) -> RunHandle:
+        """The handle of a run that goes on in the background; who waits for it can be interrupted
+        as who runs it can.
+        """
+        handle.waiter = partial(self.wait, session, handle)
+        return handle
 
     def _end(self, why: str) -> None:
         session, self.current = self.current, None

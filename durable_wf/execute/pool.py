@@ -8,7 +8,6 @@ Read next: `supervisor.py` (one worker), `lifeline.py` (should this process be k
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import selectors
@@ -297,10 +296,4 @@ def _close_in_child() -> None:
         executor._forget_in_child()
 
 
-def _close_at_exit() -> None:
-    for executor in list(_all):
-        executor.close(0.0)
-
-
 os.register_at_fork(after_in_child=_close_in_child)
-atexit.register(_close_at_exit)

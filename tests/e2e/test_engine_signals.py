@@ -106,6 +106,58 @@ def test_one_signal_lets_the_running_task_finish_and_the_script_say_how_to_go_on
     assert dwf(store, "resume", "r").returncode == 0
 
 
+def submitting(rest: str) -> str:
+    """The script, with the run in the background, and what becomes of it."""
+    head, _, _ = SCRIPT.partition("with wf.")
+    made = "engine = wf.WorkflowEngine(store, workers=1, executor_type=executor, grace_s=grace)\n"
+    return f'{head}{made}handle = engine.submit(workflow, run_id="r")\n{rest}'
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_waits_for_a_submitted_run_is_interrupted_as_who_runs_it(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    store = tmp_path / "s"
+    text = submitting("handle.result()")
+    with script(tmp_path, text, store, tmp_path, "parallel", 50) as process:
+        wait_for((tmp_path / "came").exists)
+        process.send_signal(number)
+        assert process.stderr is not None
+        assert "interrupted" in process.stderr.readline()
+        (tmp_path / "go").touch()
+        code, _, errors = finish(process)
+
+    assert code == INTERRUPTED
+    assert "dwf resume r" in errors
+    assert history(store)[3:] == ["AttemptStarted", "AttemptSucceeded", "RunReleased"]
+
+
+def test_a_script_that_ends_before_its_run_is_told_of_it(tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    text = submitting("while not (folder / 'came').exists(): time.sleep(0.01)")
+    with script(tmp_path, text, store, tmp_path, "parallel", 0) as process:
+        code, _, errors = finish(process)
+
+    assert code == 0
+    assert "r; continue with: dwf resume r" in errors
+    (tmp_path / "go").touch()
+    assert dwf(store, "resume", "r").returncode == 0
+
+
+def test_a_script_that_leaves_a_question_is_not(tmp_path: Path) -> None:
+    """Its run waits for people; nobody has to continue it before they have answered."""
+    text = """
+        import sys
+        import durable_wf as wf
+        workflow = wf.WorkflowBuilder("w").add_task("ask", wf.approval("ok?")).build()
+        wf.WorkflowEngine(sys.argv[1]).run(workflow, run_id="r")
+    """
+    with script(tmp_path, text, tmp_path / "s") as process:
+        code, _, errors = finish(process)
+
+    assert (code, errors) == (0, "")
+
+
 def test_a_hangup_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     """As nohup asks for it; a run without nohup, interrupted, is the control."""
     store = tmp_path / "s"
