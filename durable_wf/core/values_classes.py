@@ -20,7 +20,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 _UNSET = object()
-_BESIDE_FIELDS = frozenset({"__weakref__", "__dict__", "__orig_class__", "_attrs_cached_hash"})
+_CACHED_HASH = "_attrs_cached_hash"
+"""Where the `__hash__` that attrs writes for `cache_hash=True` keeps its answer, None at first."""
+
+_BESIDE_FIELDS = frozenset({"__weakref__", "__dict__", "__orig_class__", _CACHED_HASH})
 """State of an instance that is no field and no part of its value."""
 
 
@@ -290,6 +293,8 @@ def put_together(kind: type, fields: Mapping[str, Any], unset: Iterable[str]) ->
     value: Any = object.__new__(kind)
     for name, held in fields.items():
         object.__setattr__(value, name, held)
+    if _CACHED_HASH in getattr(getattr(kind.__hash__, "__code__", None), "co_names", ()):
+        object.__setattr__(value, _CACHED_HASH, None)  # as the class's own `__init__` does
     return value
 
 
