@@ -8,6 +8,8 @@ import threading
 
 import attrs
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from durable_wf.core.definition import PayloadRef
@@ -178,6 +180,21 @@ def test_what_cannot_be_stored_is_kept_aside(call):
     assert outcome.fault.traceback == ""
     kept = call.folder / "output" / outcome.kept
     assert kept.read_bytes().startswith(b"\x80")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame({"a": [2**70]}),
+        pa.table({"a": pa.chunked_array([pa.array([c]).dictionary_encode() for c in "ab"])}),
+        pd.DataFrame({"a": [{"id": 1}, {"id": 2.5}]}),
+    ],
+    ids=["OverflowError", "ArrowInvalid", "would change"],
+)
+def test_a_table_that_a_library_cannot_write_is_not_storable_and_kept_aside(call, table):
+    outcome = perform(call(lambda: table))
+    assert outcome.fault.kind is FaultKind.NOT_STORABLE
+    assert outcome.kept
 
 
 def test_a_generator_is_refused_with_what_to_do_and_leaves_nothing(call):
