@@ -64,6 +64,38 @@ def write(home: str, value: Any) -> tuple[str, Any] | None:
     return None
 
 
+_REMEDIES = {
+    ("numpy", "MaskedArray"): "value.data and value.mask",
+    ("numpy", "recarray"): "numpy.asarray(value).view(value.dtype.descr)",
+    ("numpy", "ndarray"): "numpy.asarray(value)",
+    ("pandas", "DataFrame"): "pandas.DataFrame(value)",
+    ("pandas", "Series"): "pandas.Series(value)",
+    ("pandas", "Index"): "pandas.Series(value)",
+    ("pandas", "ExtensionArray"): "pandas.Series(value)",
+    ("pandas", "NaTType"): "None",
+    ("pandas", "NAType"): "None",
+    ("pandas", "Timestamp"): "value.to_pydatetime()",
+    ("pandas", "Timedelta"): "value.to_pytimedelta()",
+    ("polars", "DataFrame"): "polars.DataFrame(value)",
+    ("polars", "LazyFrame"): "value.collect()",
+    ("pyarrow", "RecordBatch"): "pyarrow.Table.from_batches([value])",
+    ("pyarrow", "Array"): 'pyarrow.table({"values": value})',
+    ("pyarrow", "ChunkedArray"): 'pyarrow.table({"values": value})',
+    ("pyarrow", "Scalar"): "value.as_py()",
+}
+
+
+def remedy(kind: type) -> str | None:
+    """What to return in the place of an instance of one of these libraries' classes, or of one
+    that extends them, which has no form; None for any other class.
+    """
+    for part in kind.__mro__:
+        found = _REMEDIES.get((part.__module__.partition(".")[0], part.__name__))
+        if found is not None:
+            return found
+    return None
+
+
 # --- numpy --------------------------------------------------------------------------------------
 
 
