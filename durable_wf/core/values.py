@@ -115,7 +115,7 @@ def encode_result(
         try:
             found = arrays.to_bytes(home, value)
         except Refused as refused:
-            raise NotStorable(f"result: {refused}", hint=refused.hint) from refused
+            raise NotStorable(f"result: {refused}", hint=refused.hint) from None
         if found is not None:
             return found
     return JSON, encode(value, classes)

@@ -33,8 +33,9 @@ def call(tmp_path):
 
     def make(*functions, args=(), function=0, **options):
         kwargs = options.pop("kwargs", ())
+        task, folders = options.pop("task", "job"), (tmp_path / "payloads", tmp_path / "output")
         return Call(
-            "job", Functions(functions), function, tmp_path / "payloads", tmp_path / "output",
+            task, Functions(functions), function, *folders,
             args, kwargs, **options,
         )  # fmt: skip
 
@@ -182,6 +183,16 @@ def test_what_cannot_be_stored_is_kept_aside(call):
     assert kept.read_bytes().startswith(b"\x80")
 
 
+def test_the_fault_names_the_file_that_was_kept_and_how_to_learn_to_read_it(call):
+    outcome = perform(call(lambda: Point(1)))
+    what, hint = outcome.fault.message.split("\n  hint: ")
+    assert what.endswith(f"; what the task returned is kept in output/{outcome.kept} of the store")
+    assert hint.startswith("a lambda cannot be annotated")
+    assert hint.endswith("; dwf show RUN --task job   says how to read what was kept")
+    spoken = perform(call(lambda: Point(1), task="two words; rm")).fault.message
+    assert "--task 'two words; rm'   says" in spoken
+
+
 @pytest.mark.parametrize(
     "table",
     [
@@ -194,7 +205,8 @@ def test_what_cannot_be_stored_is_kept_aside(call):
 def test_a_table_that_a_library_cannot_write_is_not_storable_and_kept_aside(call, table):
     outcome = perform(call(lambda: table))
     assert outcome.fault.kind is FaultKind.NOT_STORABLE
-    assert outcome.kept
+    assert outcome.fault.traceback == ""
+    assert outcome.kept in outcome.fault.message
 
 
 def test_a_generator_is_refused_with_what_to_do_and_leaves_nothing(call):
@@ -203,7 +215,7 @@ def test_a_generator_is_refused_with_what_to_do_and_leaves_nothing(call):
 
     outcome = perform(call(rows))
     assert outcome.fault.kind is FaultKind.NOT_STORABLE
-    assert "return list(...) of it" in outcome.fault.message
+    assert outcome.fault.message.endswith("return list(...) of it")
     assert outcome.kept == ""
 
 
