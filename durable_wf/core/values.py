@@ -177,7 +177,7 @@ def _encode_tagged(value: Any, classes: Classes, name: str) -> str:
         raise NotStorable(
             f"{name}: it is nested too deep to be stored", hint="return a flatter value"
         ) from None
-    except NotStorable:
+    except (NotStorable, MemoryError):
         raise
     except Exception as error:
         # A user's own code ran: a property, an enum's look-up, a container changed by a thread.

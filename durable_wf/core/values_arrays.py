@@ -100,25 +100,28 @@ def remedy(kind: type) -> str | None:
 
 
 def _npy(np: Any, value: Any) -> bytes:
+    what = f"an array of dtype {value.dtype!s:.200}"
     if value.dtype.hasobject:
         raise Refused(
-            f"an array of dtype {value.dtype} holds Python objects",
+            f"{what} holds Python objects",
             "return value.tolist(), or give the array a numeric or text dtype",
         )
     file = io.BytesIO()
     try:
         np.lib.format.write_array(file, value, allow_pickle=False)
-    except (ValueError, TypeError) as error:
-        raise Refused(f"an array of dtype {value.dtype} has no .npy form: {error}") from error
-    data = file.getvalue()
-    back = _from_npy(data)
+        data = file.getvalue()
+        back = _from_npy(data)
+    except MemoryError:
+        raise
+    except Exception as error:  # a dtype that it cannot write, or of which it cannot read so much
+        raise Refused(f"{what} has no .npy form: {error}") from error
     if back.dtype.type is not value.dtype.type:  # records, which `==` takes for plain ones
         raise Refused(
-            f"an array of dtype {value.dtype} does not come back equal",
+            f"{what} does not come back equal",
             "return numpy.asarray(value).view(value.dtype.descr)",
         )
     if back.dtype != value.dtype or back.shape != value.shape or back.tobytes() != value.tobytes():
-        raise Refused(f"an array of dtype {value.dtype} does not come back equal")
+        raise Refused(f"{what} does not come back equal")
     return data
 
 

@@ -66,3 +66,18 @@ def test_records_would_come_back_without_their_attributes_and_are_refused():
             encode_result(refused)
     plain = array.view(array.dtype.descr)
     assert decode_payload(*encode_result(plain)).tolist() == [(1, 2.0)]
+
+
+def test_whatever_numpy_raises_about_an_array_is_a_refusal(monkeypatch):
+    wide = np.zeros(1, [(f"field_{n}", "i4") for n in range(2000)])
+    with pytest.raises(NotStorable, match="result: an array of dtype .* has no .npy form"):
+        encode_result(wide)
+    assert decode(encode(np.zeros(3))).shape == (3,)
+
+    def short(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np.lib.format, "write_array", short)
+    for whole in (np.zeros(3), [np.zeros(3)]):
+        with pytest.raises(MemoryError):
+            encode_result(whole)
