@@ -46,14 +46,16 @@ def _write(value: Any, names: list[str]) -> bytes:
     except ImportError as error:
         raise Refused("pandas tables are stored through pyarrow", "pip install pyarrow") from error
     table = pa.Table.from_pandas(value)
-    beside = dict(table.schema.metadata)
+    beside: dict[bytes, bytes] = {}
     columns = value.columns
     if type(columns).__name__ == "RangeIndex":
         labels = [columns.start, columns.stop, columns.step, columns.name]
         beside[_RANGE] = json.dumps(labels).encode()
     if found := _beside(value):
         beside[_BESIDE] = json.dumps(found).encode()
-    data = tables.write_arrow(table.replace_schema_metadata(beside))
+    if beside:
+        table = table.replace_schema_metadata({**table.schema.metadata, **beside})
+    data = tables.write_arrow(table)
     if words := _change(value, read(data), names):
         raise Refused(f"it does not come back equal through Arrow: {words}", HINT)
     return data
@@ -182,7 +184,7 @@ def _restored(index: Any, levels: list[list[Any]]) -> Any:
         return _timed(index, *levels[0][:2])
     made = [
         _ordered(level, codes, order)
-        for level, codes, (_, _, order) in zip(index.levels, index.codes, levels, strict=True)
+        for (level, codes), (_, _, order) in zip(_levels(index), levels, strict=True)
     ]
     return pd.MultiIndex(
         [_timed(level, *held[:2]) for (level, _), held in zip(made, levels, strict=True)],

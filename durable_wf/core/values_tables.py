@@ -37,6 +37,10 @@ def write_arrow(value: Any) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, value.schema) as writer:
         writer.write(value)
+        chunks = [column.chunk(0) for column in value.columns if column.num_chunks]
+        if not value.num_rows and chunks and len(chunks) == value.num_columns:
+            # Without a batch there would be no dictionaries, and so no categories, either.
+            writer.write(pa.RecordBatch.from_arrays(chunks, schema=value.schema))
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 

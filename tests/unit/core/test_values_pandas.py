@@ -26,6 +26,8 @@ FRAMES = [
     pd.DataFrame(),
     pd.DataFrame({"a": [1]}).set_index(pd.MultiIndex.from_tuples([("x", 1)], names=["p", "q"])),
     pd.DataFrame({0: [1], 1: [2]}),
+    pd.DataFrame({"c": pd.Categorical([], categories=["b", "a"])}),
+    pd.DataFrame({"a": [1, 2, 3]})[::2].drop(columns="a"),
 ]
 
 
@@ -198,6 +200,10 @@ def test_the_order_of_the_levels_of_an_index_comes_back():
     assert list(wide(back, 0).columns) == ["train", "test", "all"]
     pd.testing.assert_frame_equal(wide(back, 0), wide(table, 0))
     pd.testing.assert_series_equal(back, table)
+    kinds = pd.CategoricalIndex(["z", "x"], categories=["x", "y", "z"])
+    kept = pd.Series([1, 2], index=pd.MultiIndex([kinds, [1]], [[0, 1], [0, 0]]))
+    back = decode_payload(*encode_result(kept))
+    pd.testing.assert_frame_equal(wide(back, 0), wide(kept, 0))
     some = table[table > 2]
     pd.testing.assert_frame_equal(wide(decode_payload(*encode_result(some))), wide(some))
 
