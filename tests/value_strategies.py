@@ -116,4 +116,4 @@ def same(left: object, right: object) -> bool:
         return same((left.left, left.right), (right.left, right.right))
     if kind in {dt.datetime, dt.time}:
         return left == right and (left.fold, str(left.tzinfo)) == (right.fold, str(right.tzinfo))
-    return left == right
+    return left == right and str(left) == str(right)

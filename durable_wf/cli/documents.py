@@ -88,6 +88,8 @@ def _task_document(facts: RunFacts, task: TaskFacts) -> Document:
             "exception": task.fault.exception,
             "message": task.fault.message,
         }
+    if task.kept is not None:
+        document["kept"] = f"output/{task.kept.file}"
     if task.held is not None:
         document["breaker"] = {
             "key": task.held.key,

@@ -15,6 +15,7 @@ from durable_wf.cli.context import out, say
 from durable_wf.cli.decisions import decision_words
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.exits import Exit
+from durable_wf.cli.stores import is_known
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import iso, local, span
 from durable_wf.core import inputs as i
@@ -22,9 +23,8 @@ from durable_wf.core.status import WaitKind
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.rehearsal import Judged, Rehearsal, Said, Waits, rehearse
 from durable_wf.engine.settings import Settings
-from durable_wf.errors import DurableWorkflowError, UnsafeStore
+from durable_wf.errors import DurableWorkflowError
 from durable_wf.store.opening import Store
-from durable_wf.store.trust import is_trusted
 
 _SHOWN = 5
 _WAITED_FOR: Mapping[WaitKind | None, str] = {
@@ -72,14 +72,6 @@ def dry_run(
         for line in screen(found, why, now, out()):
             say(line)
     return max(codes)
-
-
-def is_known(store: Store) -> bool:
-    """Whether its code may be executed; who has no place to remember that in knows no store."""
-    try:
-        return is_trusted(store.id)
-    except UnsafeStore:
-        return False
 
 
 def _error(row: RunRow, error: DurableWorkflowError, *, as_json: bool) -> str:

@@ -54,6 +54,14 @@ class Running:
 
 
 @attrs.frozen
+class Kept:
+    """The file below `output/` with what an attempt returned that could not be stored."""
+
+    attempt: int
+    file: str
+
+
+@attrs.frozen
 class Beaten:
     """The last heartbeat of a task that has not ended: of which attempt, when, and its detail."""
 
@@ -80,6 +88,7 @@ class TaskFacts:
     reason: str = ""
     origin: str = ""
     outputs: list[Output] = attrs.field(factory=list)
+    kept: Kept | None = None
     awaited: Awaited | None = None
     beaten: Beaten | None = None
     guarded: bool = True
@@ -254,6 +263,8 @@ def _take(tasks: dict[str, TaskFacts], event: e.Event, recorded: e.Recorded) -> 
             task.wall_us = event.wall_us
             task.running = None
             task.fault = event.fault if isinstance(event, e.AttemptFailed) else None
+            if isinstance(event, e.AttemptFailed) and event.kept:
+                task.kept = Kept(event.attempt, event.kept)
             if event.output is not None:
                 task.outputs.append(Output(event.attempt, at, event.output))
         case e.TaskFallbackScheduled() | e.TaskProbeScheduled():

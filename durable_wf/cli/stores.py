@@ -1,6 +1,7 @@
 """The store as the command line uses it: opened for reading, and whether an engine lives.
 
-Owns: opening what `--store` names, and the one fact beside the log that is shown of a run.
+Owns: opening what `--store` names, whether it is this user's own, and the one fact beside the log
+that is shown of a run.
 Must never: write, or import what lists do without.
 Read next: `watched.py`.
 """
@@ -10,10 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from durable_wf.core.summary import RunRow
-from durable_wf.errors import NotFound
+from durable_wf.errors import NotFound, UnsafeStore
 from durable_wf.store.folder import find_store
 from durable_wf.store.locks import is_held
 from durable_wf.store.opening import Store, open_store
+from durable_wf.store.trust import is_trusted
 
 
 def open_for_reading(path: str | None) -> Store:
@@ -28,6 +30,14 @@ def place_of(path: str | None) -> Path:
         where = f"there is nothing at {place}" if place else "no store was found from here upwards"
         raise NotFound(where, hint="name one: --store PATH, or DURABLE_WF_STORE")
     return place
+
+
+def is_known(store: Store) -> bool:
+    """Whether its code may be executed; who has no place to remember that in knows no store."""
+    try:
+        return is_trusted(store.id)
+    except UnsafeStore:
+        return False
 
 
 def is_alive(locks: Path, row: RunRow) -> bool:

@@ -115,7 +115,7 @@ def encode_result(
         try:
             found = arrays.to_bytes(home, value)
         except Refused as refused:
-            raise NotStorable(f"result: {refused}", hint=refused.hint) from refused
+            raise NotStorable(f"result: {refused}", hint=refused.hint) from None
         if found is not None:
             return found
     return JSON, encode(value, classes)
@@ -177,7 +177,7 @@ def _encode_tagged(value: Any, classes: Classes, name: str) -> str:
         raise NotStorable(
             f"{name}: it is nested too deep to be stored", hint="return a flatter value"
         ) from None
-    except NotStorable:
+    except (NotStorable, MemoryError):
         raise
     except Exception as error:
         # A user's own code ran: a property, an enum's look-up, a container changed by a thread.

@@ -1,19 +1,21 @@
 """Arrays and tables: numpy, pandas, polars and pyarrow values as bytes others can read too.
 
-Owns: `.npy` for numpy, Arrow IPC for tables, inside JSON (base64) or as a payload of their own.
+Owns: `.npy` for numpy, the table of who packs which kind of table, and where the bytes stand:
+inside JSON (base64) or as a payload of their own.
 Must never: import one of these libraries unless a value of it is being written or read; allow
-pickled content; return an array or table without having compared it with what was given.
-Read next: `values.py`.
+pickled content; return an array without having compared it with what was given.
+Read next: `values_tables.py` and `values_pandas.py`, for the tables; `values.py`.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Callable
 from typing import Any
 
+from durable_wf.core import values_pandas as frames
+from durable_wf.core import values_tables as tables
 from durable_wf.core.values_classes import Refused
 
 LIBRARIES = frozenset({"numpy", "pandas", "polars", "pyarrow"})
@@ -38,7 +40,7 @@ def to_bytes(home: str, value: Any) -> tuple[str, bytes] | None:
 
         return (NPY, _npy(np, value)) if type(value) is np.ndarray else None
     pack = _TABLES.get((home, type(value).__name__))
-    return None if pack is None else (pack.codec, pack.write(value))
+    return None if pack is None else _packed(pack, value)
 
 
 def from_bytes(codec: str, data: bytes) -> Any:
@@ -62,24 +64,64 @@ def write(home: str, value: Any) -> tuple[str, Any] | None:
     return None
 
 
+_REMEDIES = {
+    ("numpy", "MaskedArray"): "value.data and value.mask",
+    ("numpy", "recarray"): "numpy.asarray(value).view(value.dtype.descr)",
+    ("numpy", "ndarray"): "numpy.asarray(value)",
+    ("pandas", "DataFrame"): "pandas.DataFrame(value)",
+    ("pandas", "Series"): "pandas.Series(value)",
+    ("pandas", "Index"): "pandas.Series(value)",
+    ("pandas", "ExtensionArray"): "pandas.Series(value)",
+    ("pandas", "NaTType"): "None",
+    ("pandas", "NAType"): "None",
+    ("pandas", "Timestamp"): "value.to_pydatetime()",
+    ("pandas", "Timedelta"): "value.to_pytimedelta()",
+    ("polars", "DataFrame"): "polars.DataFrame(value)",
+    ("polars", "LazyFrame"): "value.collect()",
+    ("pyarrow", "RecordBatch"): "pyarrow.Table.from_batches([value])",
+    ("pyarrow", "Array"): 'pyarrow.table({"values": value})',
+    ("pyarrow", "ChunkedArray"): 'pyarrow.table({"values": value})',
+    ("pyarrow", "Scalar"): "value.as_py()",
+}
+
+
+def remedy(kind: type) -> str | None:
+    """What to return in the place of an instance of one of these libraries' classes, or of one
+    that extends them, which has no form; None for any other class.
+    """
+    for part in kind.__mro__:
+        found = _REMEDIES.get((part.__module__.partition(".")[0], part.__name__))
+        if found is not None:
+            return found
+    return None
+
+
 # --- numpy --------------------------------------------------------------------------------------
 
 
 def _npy(np: Any, value: Any) -> bytes:
+    what = f"an array of dtype {value.dtype!s:.200}"
     if value.dtype.hasobject:
         raise Refused(
-            f"an array of dtype {value.dtype} holds Python objects",
+            f"{what} holds Python objects",
             "return value.tolist(), or give the array a numeric or text dtype",
         )
     file = io.BytesIO()
     try:
         np.lib.format.write_array(file, value, allow_pickle=False)
-    except (ValueError, TypeError) as error:
-        raise Refused(f"an array of dtype {value.dtype} has no .npy form: {error}") from error
-    data = file.getvalue()
-    back = _from_npy(data)
+        data = file.getvalue()
+        back = _from_npy(data)
+    except MemoryError:
+        raise
+    except Exception as error:  # a dtype that it cannot write, or of which it cannot read so much
+        raise Refused(f"{what} has no .npy form: {error}") from error
+    if back.dtype.type is not value.dtype.type:  # records, which `==` takes for plain ones
+        raise Refused(
+            f"{what} does not come back equal",
+            "return numpy.asarray(value).view(value.dtype.descr)",
+        )
     if back.dtype != value.dtype or back.shape != value.shape or back.tobytes() != value.tobytes():
-        raise Refused(f"an array of dtype {value.dtype} does not come back equal")
+        raise Refused(f"{what} does not come back equal")
     return data
 
 
@@ -128,133 +170,37 @@ def _read_scalar(held: Any) -> Any:
 
 class _Pack:
     def __init__(
-        self, codec: str, write: Callable[[Any], bytes], read: Callable[[bytes], Any]
+        self,
+        codec: str,
+        write: Callable[[Any], bytes],
+        read: Callable[[bytes], Any],
+        hint: str = 'give the task codec="pickle"',
     ) -> None:
         self.codec = codec
         self.write = write
         self.read = read
+        self.hint = hint
 
 
-def _write_arrow(value: Any) -> bytes:
-    import pyarrow as pa  # heavy; there already, since the value is
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, value.schema) as writer:
-        writer.write(value)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
-
-
-def _read_arrow(data: bytes) -> Any:
-    import pyarrow as pa  # heavy
-
-    with pa.ipc.open_file(pa.BufferReader(data)) as reader:
-        return reader.read_all()
-
-
-def _write_pandas(value: Any) -> bytes:
+def _packed(pack: _Pack, value: Any) -> tuple[str, bytes]:
     try:
-        import pyarrow as pa  # heavy
-    except ImportError as error:
-        raise Refused("pandas tables are stored through pyarrow", "pip install pyarrow") from error
-    if value.attrs or value.flags.allows_duplicate_labels is False:
-        raise Refused("its attrs or flags would be lost", "clear value.attrs before returning it")
-    try:
-        table = pa.Table.from_pandas(value)
-        if type(value.columns).__name__ == "RangeIndex":
-            columns = value.columns
-            labels = json.dumps([columns.start, columns.stop, columns.step, columns.name])
-            table = table.replace_schema_metadata({**table.schema.metadata, _RANGE: labels})
-        data = _write_arrow(table)
-        back = _read_pandas(data)
-    except (pa.ArrowException, ValueError, TypeError, NotImplementedError) as error:
-        raise Refused(f"Arrow has no form for it: {error}", _PANDAS_HINT) from error
-    if not _same_pandas(value, back):
-        raise Refused("it does not come back equal through Arrow", _PANDAS_HINT)
-    return data
-
-
-_RANGE = b"durable_wf.columns"
-"""Metadata: Arrow turns columns numbered by a range into a list of numbers."""
-
-_PANDAS_HINT = "give every column one plain dtype and a name that is text, or use codec='pickle'"
-
-
-def _same_pandas(value: Any, back: Any) -> bool:
-    import pandas as pd  # heavy; there already, since the value is
-
-    try:
-        pd.testing.assert_frame_equal(
-            value, back, check_exact=True, check_freq=False, check_flags=True
-        )
-    except (AssertionError, TypeError, ValueError):
-        return False
-    objects = [name for name, dtype in value.dtypes.items() if dtype.kind == "O"]
-    kinds = [(type(f.index), type(f.columns)) for f in (value, back)]
-    return kinds[0] == kinds[1] and all(
-        list(map(type, value[name])) == list(map(type, back[name])) for name in objects
-    )
-
-
-def _read_pandas(data: bytes) -> Any:
-    table = _read_arrow(data)
-    frame = table.to_pandas()
-    labels = (table.schema.metadata or {}).get(_RANGE)
-    if labels is not None:
-        import pandas as pd  # heavy; there already, since pyarrow just made a value of it
-
-        start, stop, step, name = json.loads(labels)
-        frame.columns = pd.RangeIndex(start, stop, step, name=name)
-    return frame
-
-
-def _write_series(value: Any) -> bytes:
-    name = "" if value.name is None else value.name
-    if type(name) is not str:
-        raise Refused("its name is not text", "value.rename('...')")
-    return _write_pandas(value.to_frame(_SERIES if value.name is None else f"={name}"))
-
-
-_SERIES = "-"
-
-
-def _read_series(data: bytes) -> Any:
-    frame = _read_pandas(data)
-    column = frame.columns[0]
-    return frame[column].rename(None if column == _SERIES else column[1:])
-
-
-def _write_polars(value: Any) -> bytes:
-    import polars as pl  # heavy; there already, since the value is
-
-    if any(dtype == pl.Object for dtype in value.dtypes):
-        raise Refused("a column of dtype Object holds Python objects", "cast it")
-    data = value.write_ipc(None).getvalue()
-    back = _read_polars(data)
-    if back.schema != value.schema or not back.equals(value, null_equal=True):
-        raise Refused("it does not come back equal through Arrow")
-    return data  # type: ignore[no-any-return]
-
-
-def _read_polars(data: bytes) -> Any:
-    import polars as pl  # heavy
-
-    return pl.read_ipc(data)
-
-
-def _write_polars_series(value: Any) -> bytes:
-    return _write_polars(value.to_frame())
-
-
-def _read_polars_series(data: bytes) -> Any:
-    return _read_polars(data).to_series()
+        return pack.codec, pack.write(value)
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # what the libraries raise for what they cannot write is not known
+        raise Refused(f"Arrow has no form for it: {error}", pack.hint) from error
 
 
 _TABLES = {
-    ("pyarrow", "Table"): _Pack(ARROW, _write_arrow, _read_arrow),
-    ("pandas", "DataFrame"): _Pack("arrow.pandas", _write_pandas, _read_pandas),
-    ("pandas", "Series"): _Pack("arrow.pandas.series", _write_series, _read_series),
-    ("polars", "DataFrame"): _Pack("arrow.polars", _write_polars, _read_polars),
-    ("polars", "Series"): _Pack("arrow.polars.series", _write_polars_series, _read_polars_series),
+    ("pyarrow", "Table"): _Pack(ARROW, tables.write_table, tables.read_arrow, tables.HINT),
+    ("pandas", "DataFrame"): _Pack("arrow.pandas", frames.write, frames.read, frames.HINT),
+    ("pandas", "Series"): _Pack(
+        "arrow.pandas.series", frames.write_series, frames.read_series, frames.HINT
+    ),
+    ("polars", "DataFrame"): _Pack("arrow.polars", tables.write_polars, tables.read_polars),
+    ("polars", "Series"): _Pack(
+        "arrow.polars.series", tables.write_polars_series, tables.read_polars_series
+    ),
 }
 _READ_TABLE = {pack.codec: pack.read for pack in _TABLES.values()}
 

@@ -20,7 +20,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 _UNSET = object()
-_BESIDE_FIELDS = frozenset({"__weakref__", "__dict__", "__orig_class__", "_attrs_cached_hash"})
+_CACHED_HASH = "_attrs_cached_hash"
+"""Where the `__hash__` that attrs writes for `cache_hash=True` keeps its answer, None at first."""
+
+_BESIDE_FIELDS = frozenset({"__weakref__", "__dict__", "__orig_class__", _CACHED_HASH})
 """State of an instance that is no field and no part of its value."""
 
 
@@ -37,16 +40,17 @@ class Classes:
 
     The name is the qualified name; where two classes share it, the module stands before it.
     Annotations are looked at when the first instance of a class is met, not before: plain values
-    never pay for it.
+    never pay for it. Where `known` is given they are not looked at at all: `function`, if that is
+    given, too, has left behind what they mention.
     """
 
     __slots__ = ("_by_name", "_function", "_known", "_names", "_problems")
 
     def __init__(
-        self, function: Callable[..., Any] | None = None, known: Iterable[type] = ()
+        self, function: Callable[..., Any] | None = None, known: Iterable[type] | None = None
     ) -> None:
         self._function = function
-        self._known = tuple(known)
+        self._known = None if known is None else tuple(known)
         self._by_name: dict[str, type] | None = None
         self._names: dict[type, str] = {}
         self._problems: tuple[str, ...] = ()
@@ -71,12 +75,25 @@ class Classes:
         self._look()
         return self._problems
 
+    def advice(self, kind: type) -> str:
+        """What to write so that instances of `kind`, which is not annotated, can be stored."""
+        self._look()
+        name = _spoken(kind)
+        if above := next((base for base in kind.__mro__ if base in self._names), None):
+            return f"name it beside its base class, for example `-> {_spoken(above)} | {name}`"
+        if getattr(_innermost(self._function), "__name__", "") == "<lambda>":
+            return (
+                f"a lambda cannot be annotated: write a function with `def` and `-> {name}`, "
+                'or give the task codec="pickle"'
+            )
+        return f"annotate the function, for example `-> {name}` or `-> list[{name}]`"
+
     def _look(self) -> dict[str, type]:
         if self._by_name is None:
             walk = _Walk()
-            for kind in self._known:
+            for kind in self._known or ():
                 walk.found.setdefault(kind)
-            if self._function is not None:
+            if self._known is None and self._function is not None:
                 walk.function(self._function)
             taken: dict[str, list[type]] = {}
             for kind in walk.found:
@@ -112,15 +129,7 @@ class _Walk:
         """what `_seen` knows by id stays alive, so that no id is used twice"""
 
     def function(self, function: Any) -> None:
-        while True:
-            if isinstance(function, functools.partial):
-                function = function.func
-            elif isinstance(function, types.MethodType):
-                function = function.__func__
-            elif hasattr(function, "__wrapped__"):
-                function = function.__wrapped__
-            else:
-                break
+        function = _innermost(function)
         if isinstance(function, type):
             self.hint(function)
             function = function.__init__  # type: ignore[misc]
@@ -187,6 +196,24 @@ class _Walk:
                 except Exception:  # noqa: BLE001 - told to the user when a value needs it
                     self.problems.append(f"{name}: {annotation}")
         return hints
+
+
+def _innermost(function: Any) -> Any:
+    """What is behind partials, methods and wrappers."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, types.MethodType):
+            function = function.__func__
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        else:
+            return function
+
+
+def _spoken(kind: type) -> str:
+    """The name of a class as an annotation says it."""
+    return kind.__qualname__.rpartition("<locals>.")[2]
 
 
 def _annotations(owner: Any) -> dict[str, Any]:
@@ -290,6 +317,8 @@ def put_together(kind: type, fields: Mapping[str, Any], unset: Iterable[str]) ->
     value: Any = object.__new__(kind)
     for name, held in fields.items():
         object.__setattr__(value, name, held)
+    if _CACHED_HASH in getattr(getattr(kind.__hash__, "__code__", None), "co_names", ()):
+        object.__setattr__(value, _CACHED_HASH, None)  # as the class's own `__init__` does
     return value
 
 

@@ -269,7 +269,7 @@ def _unnamed(kind: type, classes: Classes) -> tuple[str, str]:
     reason = f"class {name} is not named by the annotations of the function"
     if classes.problems:
         reason += f" (these could not be resolved: {', '.join(classes.problems)})"
-    return reason, f"annotate the function, for example `-> {name}` or `-> list[{name}]`"
+    return reason, classes.advice(kind)
 
 
 _HINTS: dict[type, str] = {
@@ -288,6 +288,8 @@ _HINTS: dict[type, str] = {
 def _refusal(kind: type, value: Any) -> Refused:
     name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
     hint = _HINTS.get(kind)
+    if hint is None and (instead := arrays.remedy(kind)) is not None:
+        hint = f'return {instead}, or give the task codec="pickle"'
     if hint is None:
         for plain in (bool, int, float, str, bytes, dict, list, tuple, set, frozenset, dt.datetime):
             if isinstance(value, plain):
@@ -295,14 +297,17 @@ def _refusal(kind: type, value: Any) -> Refused:
                     f"{name} extends {plain.__name__} and would come back as a plain one",
                     f"return {plain.__name__}(value)"
                     if plain is not dt.datetime
-                    else "convert it to a plain datetime, for example with .to_pydatetime()",
+                    else "convert it to a plain datetime",
                 )
         if hasattr(kind, "model_dump"):
             hint = "return value.model_dump()"
         elif hasattr(kind, "fileno"):
             hint = "return the path or the content instead"
         else:
-            hint = "return plain data, an attrs class or a dataclass"
+            hint = (
+                "return plain data, an attrs class or a dataclass; "
+                'with codec="pickle" a task may return whatever can be pickled'
+            )
     return Refused(f"a value of type {name} cannot be stored", hint)
 
 

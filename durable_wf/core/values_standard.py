@@ -106,7 +106,8 @@ def _list(held: Any) -> list[Any]:
     return held
 
 
-def _write_zone(zone: Any) -> Any:
+def write_zone(zone: Any) -> Any:
+    """A time zone as JSON. Raises Refused for one of a class that has no such form."""
     if zone is None:
         return None
     if type(zone) is dt.timezone:
@@ -120,7 +121,8 @@ def _write_zone(zone: Any) -> Any:
     )
 
 
-def _read_zone(held: Any) -> dt.tzinfo | None:
+def read_zone(held: Any) -> dt.tzinfo | None:
+    """The time zone of `write_zone`. Raises ValueError and its like for what is none."""
     if held is None:
         return None
     if type(held) is str:
@@ -130,14 +132,14 @@ def _read_zone(held: Any) -> dt.tzinfo | None:
 
 
 def _write_zone_itself(_: Parts, value: Any) -> Any:
-    return _write_zone(value)
+    return write_zone(value)
 
 
 def _write_moment(_: Parts, value: dt.datetime | dt.time) -> Any:
     plain = value.replace(tzinfo=None, fold=0).isoformat()
     if value.tzinfo is None and not value.fold:
         return plain
-    return [plain, _write_zone(value.tzinfo), value.fold]
+    return [plain, write_zone(value.tzinfo), value.fold]
 
 
 def _read_moment(kind: Any) -> Callable[[Any], Any]:
@@ -145,7 +147,7 @@ def _read_moment(kind: Any) -> Callable[[Any], Any]:
         if type(held) is str:
             return kind.fromisoformat(held)
         plain, zone, fold = held
-        return kind.fromisoformat(plain).replace(tzinfo=_read_zone(zone), fold=fold)
+        return kind.fromisoformat(plain).replace(tzinfo=read_zone(zone), fold=fold)
 
     return read
 
@@ -220,8 +222,8 @@ def _table() -> dict[type, Form]:
             "timedelta", lambda _, v: [getattr(v, part) for part in _FRACTION_DAY],
             lambda v: dt.timedelta(*v),
         ),
-        dt.timezone: Form("timezone", _write_zone_itself, _read_zone),
-        zoneinfo.ZoneInfo: Form("zone", _write_zone_itself, _read_zone),
+        dt.timezone: Form("timezone", _write_zone_itself, read_zone),
+        zoneinfo.ZoneInfo: Form("zone", _write_zone_itself, read_zone),
         Decimal: Form("Decimal", lambda _, v: str(v), Decimal),
         Fraction: Form(
             "Fraction", lambda w, v: [w.write(v.numerator), w.write(v.denominator)],

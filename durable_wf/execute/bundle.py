@@ -59,5 +59,5 @@ def unpack(data: bytes) -> Functions:
             "or run from the folder that holds them",
         ) from error
     functions = [function for function, _ in entries]
-    known = [None if classes is None else Classes(known=classes) for _, classes in entries]
+    known = [None if found is None else Classes(code, known=found) for code, found in entries]
     return Functions(functions, known)

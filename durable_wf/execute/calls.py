@@ -10,6 +10,7 @@ Read next: `faults.py`, `context.py`, then `sequential.py` or `worker.py`, which
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 import types
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -126,7 +127,9 @@ def perform(call: Call) -> Done | Broken:
     try:
         return _store(call, result)
     except NotStorable as error:
-        return Broken(fault_of(error), _keep(call, result))
+        if kept := _keep(call, result):
+            _tell_of(call, kept, error)
+        return Broken(fault_of(error), kept)
     except BaseException as error:  # noqa: BLE001 - a full disk, or a signal's exception
         return broken(error)
 
@@ -289,3 +292,10 @@ def _keep(call: Call, result: Any) -> str:
         if len(data) <= KEPT_MAX:
             return write_kept(call.output, data, ".pickle")
     return ""
+
+
+def _tell_of(call: Call, kept: str, error: NotStorable) -> None:
+    """Say in the error where the result is. Its place is told within the store, which may move."""
+    error.message += f"; what the task returned is kept in {call.output.name}/{kept} of the store"
+    how = f"dwf show RUN --task {shlex.quote(call.task)}   says how to read what was kept"
+    error.hint = f"{error.hint}; {how}" if error.hint else how

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from decimal import Decimal
 
+import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 from value_strategies import CLASSES, VALUES, Couple, Loose, Strict, same
 
 from durable_wf.core.values import decode, decode_payload, encode, encode_result, preview
 from durable_wf.core.values_standard import TAG
-from durable_wf.errors import NotReadable
+from durable_wf.errors import NotReadable, NotStorable
 from durable_wf.execute.port import Assignment, Given, Places, RunCode
 from durable_wf.execute.sequential import SequentialExecutor
 
@@ -44,6 +47,31 @@ def test_a_preview_is_one_printable_line(value):
     shown = preview(encode(value, CLASSES))
     assert len(shown) <= 200
     assert shown.isprintable() or all(c.isprintable() or c.isspace() for c in shown)
+
+
+_LEAF = (
+    st.none() | st.booleans() | st.integers(-3, 3) | st.integers(2**62, 2**65) | st.dates()
+    | st.floats(width=32) | st.decimals(-9, 9, places=1) | st.decimals(-9, 9, places=2)
+    | st.text(max_size=2) | st.binary(max_size=2) | st.builds(np.str_, st.just("a"))
+    | st.builds(np.int64, st.integers(-3, 3))
+)  # fmt: skip
+_CELL = st.one_of(
+    _LEAF,
+    st.builds(np.array, st.lists(st.integers(0, 3), max_size=2)),
+    st.builds(np.array, st.lists(st.floats(width=32), max_size=2)),
+    st.lists(_LEAF, max_size=2),
+    st.dictionaries(st.sampled_from("xy"), _LEAF | st.fixed_dictionaries({"z": _LEAF})),
+)
+
+
+@given(
+    st.lists(_CELL, max_size=4) | _CELL.flatmap(lambda cell: st.lists(st.just(cell), max_size=3))
+)
+def test_a_cell_of_a_table_is_refused_or_comes_back_equal_with_equal_types(cells):
+    with contextlib.suppress(NotStorable):
+        stored = encode_result(pd.DataFrame({"o": pd.Series(cells, dtype=object)}))
+        assert same(decode_payload(*stored)["o"].tolist(), cells)
+        event("stored")
 
 
 _TAGGED = st.fixed_dictionaries(
@@ -118,5 +146,6 @@ def test_a_task_receives_exactly_what_another_returned(sequential, value):
 def test_the_judge_of_sameness_sees_differences():
     assert same([1, {math.nan}], [1, {math.nan}])
     for left, right in [(1, True), (0.0, -0.0), ((1,), [1]), ({1: 2}, {1: 3}), ({1}, {1.0}),
+                        (Decimal(1), Decimal("1.0")),
                         (Loose(1), Loose(2)), (Strict(1, 2), Strict(1, 3))]:  # fmt: skip
         assert not same(left, right)

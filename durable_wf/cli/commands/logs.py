@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -100,6 +101,10 @@ def logs(
             time.sleep(_POLL_S)
         if not printer.printed and not as_json:
             note("nothing was printed")
+        for name, one in facts.tasks.items():
+            if one.kept is not None and (not wanted or name in wanted):
+                step = f"dwf show {row.run_id} --task {shlex.quote(name)}"
+                note(f"task {name!r}: what it returned could not be stored, and is kept: {step}")
         for origin in _origins(facts, wanted):
             note(f"what its tasks printed in run {origin}, whose results it has: dwf logs {origin}")
 

@@ -30,7 +30,6 @@ from durable_wf.cli.commands.run import engine_options, load_target
 from durable_wf.cli.context import MOST, RunName, Settings, examples, note, out, pass_settings, say
 from durable_wf.cli.descent import document, remarks, screen, sentence
 from durable_wf.cli.documents import dumps
-from durable_wf.cli.dry_run import is_known
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.kin import newest_of
 from durable_wf.cli.limits import Capacity, Limits, capacity, recorded_limits
@@ -38,7 +37,7 @@ from durable_wf.cli.outcome import tell_outcome
 from durable_wf.cli.picking import pick
 from durable_wf.cli.progress import teller
 from durable_wf.cli.states import RunShown
-from durable_wf.cli.stores import alive_in
+from durable_wf.cli.stores import alive_in, is_known
 from durable_wf.core.definition import Workflow
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow

@@ -27,10 +27,12 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.documents import dumps, facts_document
 from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, taken_back, why
+from durable_wf.cli.keeping import kept_lines
 from durable_wf.cli.kin import Kin, kin_document, kin_lines, kin_of
 from durable_wf.cli.picking import pick
 from durable_wf.cli.render import fault_line, held_line, row_counts_text, state_text, task_table
 from durable_wf.cli.states import INTERRUPTED, MARKS
+from durable_wf.cli.stores import is_known
 from durable_wf.cli.terminal import Look, one_line, shorten
 from durable_wf.cli.times import ago, local, span
 from durable_wf.cli.watched import facts_of
@@ -59,19 +61,24 @@ def show(settings: Settings, *, run: str, task: str | None, as_json: bool) -> No
 
     More than 40 tasks are shown in groups by name. With --json: run_id, workflow, status,
     recorded_status, created_at, started_at, ended_at, tasks {total, by_status}, task_states {name:
-    {status, attempts, started_at, ended_at, fault, heartbeat, breaker, waits_for}} and more; times
-    are ISO-8601 in UTC.
+    {status, attempts, started_at, ended_at, fault, kept, heartbeat, breaker, waits_for}} and more;
+    times are ISO-8601 in UTC.
     """
     with settings.reading() as store:
         facts = facts_of(store, pick(store.log, run))
         kin = kin_of(store, facts.row)
         output = store.folder.output
+        trusted = is_known(store) and not facts.row.imported
     if as_json:
         say(dumps(facts_document(facts) | kin_document(kin)))
         return
     look = out()
     now = time.time_ns() // 1000
-    lines = _task_screen(facts, task, look, now) if task else _screen(facts, kin, output, look, now)
+    if task is None:
+        lines = _screen(facts, kin, output, look, now)
+    else:
+        lines = _task_screen(facts, task, look, now)
+        lines += _kept(facts.tasks[task], output, look, trusted=trusted)
     for line in lines:
         say(line)
 
@@ -186,6 +193,13 @@ def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
     if task.outputs:
         lines += ["", f"dwf logs {facts.row.run_id} --task {name}"]
     return lines
+
+
+def _kept(task: TaskFacts, output: Path, look: Look, *, trusted: bool) -> list[str]:
+    if task.kept is None:
+        return []
+    first, *more = kept_lines(task.kept, output, trusted=trusted)
+    return ["", f"{look.paint('kept', 'dim')}      {first}", *(" " * 10 + line for line in more)]
 
 
 def _no_task(facts: RunFacts, name: str) -> str:

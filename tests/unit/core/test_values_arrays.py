@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from durable_wf.core.values import decode, decode_payload, encode, encode_result
-from durable_wf.errors import NotReadable
+from durable_wf.errors import NotReadable, NotStorable
 
 ARRAYS = [
     np.arange(6).reshape(2, 3), np.array([], "f4"), np.array(1.5), np.array(["a", "bcd"]),
@@ -55,3 +55,29 @@ def test_bytes_after_an_array_are_damage():
         decode_payload("npy", data + b"x")
     with pytest.raises(NotReadable, match="codec 'pickle' is not known"):
         decode_payload("pickle", data)
+
+
+def test_records_would_come_back_without_their_attributes_and_are_refused():
+    records = np.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")])
+    array = np.asarray(records)
+    assert array[0].a == 1
+    for refused in (array, records[0]):
+        with pytest.raises(NotStorable, match="does not come back equal"):
+            encode_result(refused)
+    plain = array.view(array.dtype.descr)
+    assert decode_payload(*encode_result(plain)).tolist() == [(1, 2.0)]
+
+
+def test_whatever_numpy_raises_about_an_array_is_a_refusal(monkeypatch):
+    wide = np.zeros(1, [(f"field_{n}", "i4") for n in range(2000)])
+    with pytest.raises(NotStorable, match="result: an array of dtype .* has no .npy form"):
+        encode_result(wide)
+    assert decode(encode(np.zeros(3))).shape == (3,)
+
+    def short(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np.lib.format, "write_array", short)
+    for whole in (np.zeros(3), [np.zeros(3)]):
+        with pytest.raises(MemoryError):
+            encode_result(whole)

@@ -8,6 +8,8 @@ import threading
 
 import attrs
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from durable_wf.core.definition import PayloadRef
@@ -31,8 +33,9 @@ def call(tmp_path):
 
     def make(*functions, args=(), function=0, **options):
         kwargs = options.pop("kwargs", ())
+        task, folders = options.pop("task", "job"), (tmp_path / "payloads", tmp_path / "output")
         return Call(
-            "job", Functions(functions), function, tmp_path / "payloads", tmp_path / "output",
+            task, Functions(functions), function, *folders,
             args, kwargs, **options,
         )  # fmt: skip
 
@@ -180,13 +183,39 @@ def test_what_cannot_be_stored_is_kept_aside(call):
     assert kept.read_bytes().startswith(b"\x80")
 
 
+def test_the_fault_names_the_file_that_was_kept_and_how_to_learn_to_read_it(call):
+    outcome = perform(call(lambda: Point(1)))
+    what, hint = outcome.fault.message.split("\n  hint: ")
+    assert what.endswith(f"; what the task returned is kept in output/{outcome.kept} of the store")
+    assert hint.startswith("a lambda cannot be annotated")
+    assert hint.endswith("; dwf show RUN --task job   says how to read what was kept")
+    spoken = perform(call(lambda: Point(1), task="two words; rm")).fault.message
+    assert "--task 'two words; rm'   says" in spoken
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame({"a": [2**70]}),
+        pa.table({"a": pa.chunked_array([pa.array([c]).dictionary_encode() for c in "ab"])}),
+        pd.DataFrame({"a": [{"id": 1}, {"id": 2.5}]}),
+    ],
+    ids=["OverflowError", "ArrowInvalid", "would change"],
+)
+def test_a_table_that_a_library_cannot_write_is_not_storable_and_kept_aside(call, table):
+    outcome = perform(call(lambda: table))
+    assert outcome.fault.kind is FaultKind.NOT_STORABLE
+    assert outcome.fault.traceback == ""
+    assert outcome.kept in outcome.fault.message
+
+
 def test_a_generator_is_refused_with_what_to_do_and_leaves_nothing(call):
     def rows():
         yield 1
 
     outcome = perform(call(rows))
     assert outcome.fault.kind is FaultKind.NOT_STORABLE
-    assert "return list(...) of it" in outcome.fault.message
+    assert outcome.fault.message.endswith("return list(...) of it")
     assert outcome.kept == ""
 
 
