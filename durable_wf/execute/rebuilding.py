@@ -9,7 +9,9 @@ Read next: `reducing.py`.
 from __future__ import annotations
 
 import functools
+import linecache
 import threading
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,19 @@ from typing import Any
 import attrs
 
 # --- functions ------------------------------------------------------------------------------------
+
+
+def code(
+    make: Callable[..., types.CodeType], args: Sequence[Any], file: str, source: str
+) -> types.CodeType:
+    """A code object that names the file it came from, so that tracebacks show its lines.
+
+    `source` is the text of what is no file elsewhere, such as a cell of a notebook.
+    """
+    if source:
+        lines = source.splitlines(keepends=True)
+        linecache.cache.setdefault(file, (len(source), None, lines, file))
+    return make(*args).replace(co_filename=file)
 
 
 def cache(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Reducing: how things that people write every day travel, where cloudpickle has no way for them.
 
 Owns: the pickler of bundles and of pickled results. Caches, dispatchers and the like are made anew
-where they are read.
+where they are read; code keeps the name of its file.
 Must never: let anything travel by a name that only this process has; or be imported before code
 has to be sent, because cloudpickle takes long to import.
 Read next: `rebuilding.py`, the other side; `sending.py`, which sends whole runs.
@@ -13,6 +13,8 @@ import copyreg
 import enum
 import functools
 import io
+import linecache
+import os
 import sys
 import threading
 import types
@@ -52,10 +54,12 @@ Reduced = Any  # as of `reducer_override`: a tuple, a name, or NotImplemented
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle, which knows more."""
+    """cloudpickle, which knows more. `sources`: notebook cells travel with their text."""
 
-    def __init__(self, file: io.BytesIO) -> None:
+    def __init__(self, file: io.BytesIO, *, sources: bool = False) -> None:
         super().__init__(file, protocol=5)
+        self._sends_sources = sources
+        self._sources: dict[str, str] = {}
         self._aliases: set[int] = set()
 
     def has(self, module: str) -> bool:
@@ -83,6 +87,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if issubclass(kind, functools.cached_property):
             state = {k: v for k, v in vars(thing).items() if k != "lock"}
             return rebuilding.cached_property, (kind,), state
+        if kind is types.CodeType:
+            return self._code(thing)
         if kind in _WEAK:  # as cloudpickle does with weak sets
             return kind, (dict(thing),)
         if kind in self.dispatch_table:
@@ -100,6 +106,21 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         state = (dict(thing.registry), names, attributes)  # type: ignore[attr-defined]
         make = functools.singledispatch
         return make, (thing.__wrapped__,), state, None, None, rebuilding.dispatch  # type: ignore[attr-defined]
+
+    def _code(self, thing: types.CodeType) -> Reduced:
+        """cloudpickle leaves the file out; without it tracebacks show no line."""
+        make, args = self.dispatch_table[types.CodeType](thing)
+        file = thing.co_filename
+        source = self._source(file) if self._sends_sources else ""
+        return rebuilding.code, (make, args, file, source)
+
+    def _source(self, file: str) -> str:
+        """The text of what is no file, but known to this process: a cell, a typed line."""
+        known = self._sources.get(file)
+        if known is None:
+            known = "" if os.path.exists(file) else "".join(linecache.getlines(file))
+            self._sources[file] = known
+        return known
 
     # --- classes --------------------------------------------------------------------------------
 

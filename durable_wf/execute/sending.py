@@ -124,7 +124,7 @@ class _Pickler(reducing.Pickler):
     """By name whatever is importable, and no copies of open files."""
 
     def __init__(self, file: io.BytesIO, homes: Homes) -> None:
-        super().__init__(file)
+        super().__init__(file, sources=True)
         self._homes = homes
         self.by_value = False
 

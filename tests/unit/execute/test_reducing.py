@@ -395,3 +395,38 @@ def test_a_lock_is_refused_with_its_attribute_and_what_to_do_instead():
     assert "global 'Below' -> base 'Single' -> attribute 'lock' (_thread.lock)" in str(caught.value)
     assert "threads of one process" in str(caught.value)
     assert "pools=" in str(caught.value)
+
+
+CELL = """
+import linecache
+
+def cell(name, text):
+    '''Run a cell as notebooks do: its text is in memory only.'''
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    exec(compile(text, name, "exec"), globals())
+
+cell("/no-such-folder/cell-1.py", "def helper():\\n    return 1 / 0  # of the cell\\n")
+cell("/no-such-folder/cell-2.py", "def task():\\n    try: helper()\\n"
+     "    except ZeroDivisionError:\\n        import traceback\\n"
+     "        return traceback.format_exc().splitlines()\\n")
+"""
+
+
+def test_the_lines_of_a_notebooks_cells_travel_with_them(tmp_path):
+    told = told_elsewhere(tmp_path, CELL)
+    assert '  File "/no-such-folder/cell-1.py", line 2, in helper' in told
+    assert "    return 1 / 0  # of the cell" in told
+    assert "    try: helper()" in told
+
+
+def test_nested_code_keeps_the_name_of_its_file():
+    def task():
+        def inner():
+            return [lambda: n for n in range(1)]
+
+        return inner()[0]
+
+    (back,) = bundle.unpack(bundle.pack(RunCode(1, "r", "w", "r", [task], ["t"])))
+    assert back.__code__ is not task.__code__
+    assert back.__code__.co_filename == __file__
+    assert back().__code__.co_filename == __file__
