@@ -200,6 +200,10 @@ class _Walk:
         self._globals(function)
         if wrapped := getattr(function, "__wrapped__", None):
             self.callable(wrapped)
+        registered = getattr(function, "registry", None)  # of `functools.singledispatch`
+        if isinstance(registered, types.MappingProxyType):
+            for kind, choice in registered.items():
+                self.value((kind, choice))
 
     def _globals(self, function: types.FunctionType) -> None:
         if function.__globals__ is not self._home:
@@ -296,6 +300,10 @@ def _functions_of(member: object) -> Iterator[types.FunctionType]:
     """The functions that a member of a class holds: methods, and those in their wrappers."""
     if isinstance(member, property):
         candidates: tuple[object, ...] = (member.fget, member.fset, member.fdel)
+    elif isinstance(member, functools.cached_property):
+        candidates = (member.func,)
+    elif isinstance(member, functools.singledispatchmethod):
+        candidates = tuple(member.dispatcher.registry.values())
     else:
         candidates = (getattr(member, "__wrapped__", member),)
     for candidate in candidates:

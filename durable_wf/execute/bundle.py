@@ -20,6 +20,14 @@ from durable_wf.execute.calls import Functions
 from durable_wf.execute.port import RunCode
 
 _MARK = b"durable_wf bundle 1 "
+_IF_MODULE = (
+    "modules must be importable in worker processes: install them, "
+    "or run from the folder that holds them"
+)
+_IF_VALUE = (
+    "something that the functions use is made in the script and cannot be made again elsewhere: "
+    'make it in a module that workers can import; executor_type="sequential" needs no sending'
+)
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -55,8 +63,7 @@ def unpack(data: bytes) -> Functions:
     except Exception as error:
         raise NotSendable(
             f"the run's functions cannot be loaded here: {type(error).__name__}: {error}",
-            hint="modules must be importable in worker processes: install them, "
-            "or run from the folder that holds them",
+            hint=_IF_MODULE if isinstance(error, ImportError | AttributeError) else _IF_VALUE,
         ) from error
     functions = [function for function, _ in entries]
     known = [None if found is None else Classes(code, known=found) for code, found in entries]

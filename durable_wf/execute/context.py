@@ -19,6 +19,7 @@ import attrs
 
 from durable_wf.core.values import decode, encode
 from durable_wf.errors import NotStorable, WrongState
+from durable_wf.execute import tee
 from durable_wf.execute.mark import DETAIL_MAX, BegunMark
 
 
@@ -100,7 +101,7 @@ class Current:
     @property
     def logger(self) -> logging.Logger:
         """The logger `durable_wf.task.<task>`."""
-        return logging.getLogger(f"durable_wf.task.{self.task}")
+        return tee.logger(f"{tee.TASKS}.{self.task}")
 
     def heartbeat(self, detail: object = None) -> None:
         """Say that the task is alive, and with `detail` how far it is.

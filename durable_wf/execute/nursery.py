@@ -20,4 +20,6 @@ with contextlib.suppress(ImportError):
     # What by-value functions are read with; too heavy to be imported in each worker anew.
     import cloudpickle  # noqa: F401
 
+    from durable_wf.execute import rebuilding  # noqa: F401
+
 main = worker.main

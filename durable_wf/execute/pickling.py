@@ -44,9 +44,11 @@ def raw(value: Any) -> bytes:
 
     Classes that no module can give travel with it.
     """
-    import cloudpickle  # heavy
+    from durable_wf.execute import reducing  # imports cloudpickle, which is heavy
 
-    return cloudpickle.dumps(value)  # type: ignore[no-any-return]
+    file = io.BytesIO()
+    reducing.Pickler(file).dump(value)
+    return file.getvalue()
 
 
 def unpack(data: bytes, key: bytes, space: Mapping[str, object] | None = None) -> Any:

@@ -28,6 +28,11 @@ class Places:
     payloads: Path
 
 
+def output_name(worker: str) -> str:
+    """The file under `output/` in which the output of a worker's attempts is kept."""
+    return f"{worker}.log"
+
+
 @hot
 class Given:
     """An argument as it travels: a stored value, and the path to follow inside it.

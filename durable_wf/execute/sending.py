@@ -1,9 +1,10 @@
 """Sending: one cloudpickle dump of whatever functions bring along, and words for what cannot come.
 
-Owns: what travels by name and what by value, and the search for the object that cannot travel.
+Owns: what travels by name and what by value, and the error about what cannot travel.
 Must never: copy an open file, which cloudpickle would do; or be imported before code has to be
 sent, because cloudpickle takes long to import.
-Read next: `bundle.py`, whose `pack` and `unpack` are what others use.
+Read next: `reducing.py` (how single things travel), `bundle.py`, whose `pack` and `unpack` are what
+others use.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import io
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any
 
@@ -22,12 +23,14 @@ import cloudpickle
 from durable_wf.authoring.task import TaskFunction
 from durable_wf.core.values import classes_of
 from durable_wf.errors import NotSendable
+from durable_wf.execute import reducing
+from durable_wf.execute.culprits import culprit
 from durable_wf.execute.port import RunCode
 
 _FILES = (io.TextIOWrapper, io.BufferedIOBase, io.RawIOBase)
 _STREAMS = ("stdin", "stdout", "stderr")
-_SEARCH_DEPTH = 6
-_MAIN = ("__main__", "__mp_main__")
+_NAMED = (types.FunctionType, type, reducing.CACHE)
+_BELOW = ("__wrapped__", "func", "__func__")
 
 
 # --- what is importable ---------------------------------------------------------------------------
@@ -37,7 +40,7 @@ class Homes:
     """Which modules another process can import as the ones they are here."""
 
     def __init__(self) -> None:
-        self._known: dict[str, bool] = dict.fromkeys(_MAIN, False)
+        self._known: dict[str, bool] = dict.fromkeys(reducing.MAIN, False)
 
     def is_importable(self, thing: Any) -> bool:
         """Whether `thing`, a function or class, is found again by its module and name."""
@@ -79,7 +82,8 @@ class Homes:
         parent = name.rpartition(".")[0]
         if parent and not self.has(parent):
             return False
-        spec = _asked(name, sys.modules[parent].__path__ if parent else None)
+        above = sys.modules[parent] if parent else None
+        spec = _asked(name, getattr(above, "__path__", None))
         if spec is None:
             return False
         file = getattr(module, "__file__", None)
@@ -93,7 +97,7 @@ def _asked(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
     take the word of the module that is loaded, wherever that came from.
     """
     for finder in sys.meta_path:
-        if type(finder).__module__ in _MAIN:  # of the script or notebook: nobody else has it
+        if type(finder).__module__ in reducing.MAIN:  # the script's or notebook's own
             continue
         spec = None
         with contextlib.suppress(Exception):  # a finder can be anybody's
@@ -116,30 +120,34 @@ def _found(module: types.ModuleType, name: str, steps: int) -> Any:
 # --- dumping --------------------------------------------------------------------------------------
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle, but by name whatever is importable, and without its copies of open files."""
+class _Pickler(reducing.Pickler):
+    """By name whatever is importable, and no copies of open files."""
 
     def __init__(self, file: io.BytesIO, homes: Homes) -> None:
-        super().__init__(file, protocol=5)
+        super().__init__(file, sources=True)
         self._homes = homes
         self.by_value = False
 
+    def has(self, module: str) -> bool:
+        """Whether other processes can import this module, from the same file."""
+        return self._homes.has(module)
+
     def reducer_override(self, thing: Any) -> Any:
         """How to send `thing`, where the usual way will not do."""
-        if isinstance(thing, _FILES) and type(thing) is not io.BytesIO:
+        kind = type(thing)
+        if issubclass(kind, _FILES) and kind is not io.BytesIO:
             return self._stream(thing)
-        if isinstance(thing, TaskFunction) and not self._homes.has(thing.__module__):
+        if kind is TaskFunction and not self._homes.has(thing.__module__):
             return thing.by_value()
-        if isinstance(thing, types.ModuleType):
+        if issubclass(kind, types.ModuleType):
             _by_value(thing, self._homes)
-        if not isinstance(thing, types.FunctionType | type):
-            return super().reducer_override(thing)
-        steps = self._homes.way_to(thing)
-        if steps:
-            return _found, (sys.modules[thing.__module__], thing.__qualname__, steps)
-        if steps is None:
-            self.by_value = True
-            _by_value(thing, self._homes)
+        elif issubclass(kind, _NAMED):
+            steps = self._homes.way_to(thing)
+            if steps:
+                return _found, (sys.modules[thing.__module__], thing.__qualname__, steps)
+            if steps is None:
+                self.by_value = True
+                _by_value(thing, self._homes)
         return super().reducer_override(thing)
 
     def _stream(self, thing: Any) -> Any:
@@ -176,10 +184,12 @@ def _known(function: Callable[..., Any], homes: Homes) -> tuple[type, ...] | Non
     """
     inner: Any = function
     while not isinstance(inner, types.FunctionType | type):
-        if isinstance(inner, TaskFunction):
-            inner = inner.function
-            continue
-        inner = getattr(inner, "func", getattr(inner, "__func__", type(inner)))
+        for below in ("function",) if isinstance(inner, TaskFunction) else _BELOW:
+            if hasattr(inner, below):
+                inner = getattr(inner, below)
+                break
+        else:
+            inner = type(inner)
     return None if homes.is_importable(inner) else classes_of(function).all()
 
 
@@ -189,13 +199,23 @@ def _not_sendable(code: RunCode, homes: Homes) -> NotSendable:
         why = why_not((function, _known(function, homes)), homes)
         if why is not None:
             name = getattr(function, "__qualname__", repr(function))
+            path, part = culprit(function, lambda part: why_not(part, homes))
             return NotSendable(
                 f"task {task!r}: its function {name} cannot be sent to a worker process: "
-                f"{culprit(function, homes) or why}",
-                hint="open it inside the task, or pass what it is made of; "
-                'executor_type="sequential" needs no sending',
+                f"{path or why}",
+                hint=_IF_LOCK if isinstance(part, reducing.LOCKS) else _IF_ANYTHING,
             )
     return NotSendable("the functions of this run can be sent one by one, but not together")
+
+
+_IF_ANYTHING = (
+    "open it inside the task, or pass what it is made of; "
+    'executor_type="sequential" needs no sending'
+)
+_IF_LOCK = (
+    "make it inside the task, or in a module, which each worker imports for itself; tasks of "
+    'several workers that must not run together take the unit of a pool: pools={"name": 1}'
+)
 
 
 def dump(thing: Any, homes: Homes) -> tuple[bytes, bool]:
@@ -211,9 +231,6 @@ def dump(thing: Any, homes: Homes) -> tuple[bytes, bool]:
     return file.getvalue(), pickler.by_value
 
 
-# --- telling what cannot travel -------------------------------------------------------------------
-
-
 def why_not(thing: Any, homes: Homes) -> str | None:
     """Why `thing` cannot travel, or None when it can."""
     try:
@@ -221,49 +238,3 @@ def why_not(thing: Any, homes: Homes) -> str | None:
     except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything
         return f"{type(error).__name__}: {error}"
     return None
-
-
-def culprit(thing: Any, homes: Homes, depth: int = _SEARCH_DEPTH) -> str:
-    """The innermost part of `thing` that cannot travel, as a path for people; "" if unknown."""
-    for name, part in _parts(thing):
-        why = why_not(part, homes)
-        if why is not None:
-            inner = culprit(part, homes, depth - 1) if depth else ""
-            kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
-            return f"{name} -> {inner}" if inner else f"{name} ({kind}): {why}"
-    return ""
-
-
-def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
-    """What a value takes along when it travels, with words for each."""
-    if isinstance(thing, types.MethodType):
-        yield "its object", thing.__self__
-    elif isinstance(thing, types.FunctionType):
-        for name, cell in zip(thing.__code__.co_freevars, thing.__closure__ or (), strict=True):
-            try:
-                yield f"closure variable {name!r}", cell.cell_contents
-            except ValueError:  # not filled yet
-                continue
-        for at, default in enumerate(thing.__defaults__ or ()):
-            yield f"default {at + 1}", default
-        for name in _names(thing.__code__):
-            if name in thing.__globals__:
-                yield f"global {name!r}", thing.__globals__[name]
-    elif isinstance(thing, dict):
-        yield from ((f"[{key!r}]", part) for key, part in thing.items())
-    elif isinstance(thing, list | tuple | set):
-        yield from ((f"[{at}]", part) for at, part in enumerate(thing))
-    elif hasattr(thing, "func"):
-        yield "its function", thing.func
-        yield "its arguments", getattr(thing, "args", ())
-        yield "its arguments", getattr(thing, "keywords", {})
-    elif isinstance(getattr(thing, "__dict__", None), dict):
-        yield from ((f"attribute {name!r}", part) for name, part in vars(thing).items())
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    """Global names that a code object uses, inner functions included."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)

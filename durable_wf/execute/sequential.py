@@ -3,8 +3,8 @@
 Owns: one seat, which looks like a worker to recovery: a lock file and a begun mark of its own, with
 the engine's pid.
 Must never: hand a task an object of another task; values go through their stored form here as in
-every executor. Nor redirect output: it is the caller's terminal. Limits are not enforced here.
-Read next: `calls.py`; `pool.py` for the executor with processes.
+every executor. Nor keep output from the caller's terminal. Limits are not enforced here.
+Read next: `calls.py`; `tee.py`, which captures output; `pool.py` for the executor with processes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from durable_wf.core.fault import Fault
+from durable_wf.core.fault import Fault, OutputRef
 from durable_wf.core.reports import Failed, Report, Returned, Succeeded
 from durable_wf.core.status import FaultKind
-from durable_wf.execute import processes
+from durable_wf.execute import processes, tee
 from durable_wf.execute.calls import Call, Done, Functions, perform
 from durable_wf.execute.context import Attempt, enter, leave
 from durable_wf.execute.mark import BegunMark, path_of
@@ -43,11 +43,12 @@ class SequentialExecutor:
     supports_limits = False
 
     def __init__(self, places: Places, engine: str) -> None:
-        self._payloads, self._output = places.payloads, places.output
+        self._payloads, self._kept = places.payloads, places.output
         worker = f"w-{engine.removeprefix('e-')}-0"
         self._lock = locks.create(places.locks, worker)
         self._mark = BegunMark(path_of(places.locks, worker), create=True)
         pid = os.getpid()
+        self._output = tee.Output(str(places.output), worker)
         self._seat = Seat(worker, pid, processes.born(pid))
         self._seats = [self._seat]
         self._runs: dict[int, tuple[RunCode, Functions]] = {}
@@ -99,7 +100,7 @@ class SequentialExecutor:
             # A signal's exception outside of a task: what has ended must not be lost with it.
             self._ready = reports
             if queue and self._mark.seq == queue[0].seq:
-                self._ready.append(_lost(queue.popleft()))
+                self._ready.append(_lost(queue.popleft(), self._output.cut()))
             raise
         finally:
             self._count()
@@ -133,6 +134,7 @@ class SequentialExecutor:
         self._count()
         self._seat.open = False
         self._mark.close()
+        self._output.close()
         self._lock.release()
         for path in (self._lock.path, self._mark.path):  # nobody will ask for them any more
             with contextlib.suppress(OSError):
@@ -152,7 +154,7 @@ class SequentialExecutor:
             return Returned(a.run, a.index, a.attempt)
         code, functions = found
         call = Call(
-            a.task, functions, a.function, self._payloads, self._output, a.args, a.kwargs, a.codec
+            a.task, functions, a.function, self._payloads, self._kept, a.args, a.kwargs, a.codec
         )
         me = Attempt(
             code.run_id, code.workflow, code.key_base, a.task, a.attempt, None, a.detail,
@@ -161,8 +163,9 @@ class SequentialExecutor:
         began_at = time.time_ns() // 1000
         began_cpu = time.thread_time_ns()
         began = time.monotonic_ns()
-        self._mark.begin(a.seq, began, 0)
+        self._mark.begin(a.seq, began, self._output.end)
         token = enter(me)
+        part, mine = tee.enter(self._output)
         try:
             if code.cwd:
                 with contextlib.chdir(code.cwd):
@@ -170,19 +173,23 @@ class SequentialExecutor:
             else:
                 outcome = perform(call)
         finally:
-            leave(me, token)
+            try:
+                tee.leave(part, mine)
+            finally:
+                leave(me, token)
         now = time.monotonic_ns()
         wall_us = (now - began) // 1000
         cpu_us = (time.thread_time_ns() - began_cpu) // 1000
+        output = self._output.cut()
         if isinstance(outcome, Done):
             return Succeeded(
                 a.run, a.index, a.attempt, outcome.value, began_at, wall_us, cpu_us,
-                payload=outcome.payload,
+                output=output, payload=outcome.payload,
             )  # fmt: skip
         self._keep_beat(a, now)
         return Failed(
             a.run, a.index, a.attempt, outcome.fault, began_at, wall_us, cpu_us,
-            kept=outcome.kept,
+            output=output, kept=outcome.kept,
         )  # fmt: skip
 
     def _keep_beat(self, a: Assignment, now: int) -> None:
@@ -193,7 +200,7 @@ class SequentialExecutor:
             self._beats.append(Heartbeat(a.run, a.index, a.attempt, at, beat.detail))
 
 
-def _lost(a: Assignment) -> Failed:
+def _lost(a: Assignment, output: OutputRef | None) -> Failed:
     """An attempt had begun, and its outcome was lost to an exception from outside."""
     fault = Fault(FaultKind.LOST, "the engine's thread was interrupted while it ended")
-    return Failed(a.run, a.index, a.attempt, fault)
+    return Failed(a.run, a.index, a.attempt, fault, output=output)

@@ -17,20 +17,18 @@ import os
 import sys
 from typing import TextIO
 
+from durable_wf.execute.port import output_name
+from durable_wf.execute.tee import FORMAT
+
 _UNBUFFERED = 2
 """_IONBF of the C libraries."""
-
-
-def name_of(worker: str) -> str:
-    """The spool file of a worker, under `output/`."""
-    return f"{worker}.log"
 
 
 class Spool:
     """Catches what a worker process writes, from now on."""
 
     def __init__(self, folder: str, worker: str) -> None:
-        self.file = name_of(worker)
+        self.file = output_name(worker)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(f"{folder}/{self.file}", flags, 0o600)
         self.offset = 0
@@ -75,7 +73,7 @@ class Spool:
 
 def drop_if_empty(folder: str, worker: str) -> None:
     """Remove a spool that nothing was ever written to. Only after the end of its worker."""
-    path = f"{folder}/{name_of(worker)}"
+    path = f"{folder}/{output_name(worker)}"
     with contextlib.suppress(OSError):
         if os.stat(path).st_size == 0:
             os.unlink(path)
@@ -101,7 +99,7 @@ class _LastResort(logging.StreamHandler[TextIO]):
 
     def __init__(self, level: int) -> None:
         logging.Handler.__init__(self, level)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.setFormatter(logging.Formatter(FORMAT))
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]

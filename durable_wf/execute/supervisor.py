@@ -26,7 +26,7 @@ from durable_wf.execute import processes, spool, wire
 from durable_wf.execute.clearing import clear_worker
 from durable_wf.execute.launch import WorkerProcess
 from durable_wf.execute.mark import BegunMark, path_of
-from durable_wf.execute.port import Assignment, Heartbeat, Places, RunCode, Seat
+from durable_wf.execute.port import Assignment, Heartbeat, Places, RunCode, Seat, output_name
 from durable_wf.execute.surroundings import Told, current_folder
 from durable_wf.execute.worker import Birth, main
 
@@ -402,7 +402,7 @@ class Supervised:
         return Fault(FaultKind.LOST, f"{where} was killed by {_signal(-code)}", exit_code=code)
 
     def _output(self, offset: int) -> OutputRef | None:
-        file = spool.name_of(self.name)
+        file = output_name(self.name)
         try:
             length = os.stat(f"{self._places.output}/{file}").st_size - offset
         except OSError:

@@ -38,7 +38,7 @@ from durable_wf.core.status import RUN_FINAL
 from durable_wf.engine.view import load_definition
 from durable_wf.errors import NotFound
 from durable_wf.execute.mark import BegunMark, path_of
-from durable_wf.execute.spool import name_of
+from durable_wf.execute.port import output_name
 from durable_wf.store.opening import Store
 from durable_wf.store.payload_files import open_plain
 
@@ -139,7 +139,7 @@ def _growing(store: Store, facts: RunFacts, name: str, task: TaskFacts) -> Piece
     running = task.running
     if running is None:
         return None
-    file = name_of(running.worker)
+    file = output_name(running.worker)
     seq = store.log.seqs(facts.row.run, [running.n]).get(running.n)
     try:
         # The size first: what the file holds while the mark still names this attempt is its own.

@@ -117,6 +117,32 @@ def test_a_change_shows_in_every_function_that_it_reaches(old, new, changed):
     assert {name for name in before if before[name] != after[name]} == changed
 
 
+CHOSEN = """
+import functools
+class Row:
+    @functools.cached_property
+    def size(self): return 1
+    @functools.singledispatchmethod
+    def add(self, x): return 2
+    @add.register
+    def _(self, x: int): return 3
+@functools.singledispatch
+def show(x): return 4
+@show.register
+def _(x: Row): return 5
+@functools.cache
+def rate(x): return 6
+def target(x): return show(Row()), rate(x)
+"""
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_change_shows_behind_caches_and_where_functions_are_chosen_by_type(number):
+    new = CHOSEN.replace(f"return {number}", "return 0")
+    assert fingerprint(loaded(new).target) != fingerprint(loaded(CHOSEN).target)
+    assert fingerprint(loaded("# moved\n" + CHOSEN).target) == fingerprint(loaded(CHOSEN).target)
+
+
 CONSTANTS = """
 import enum
 class Mode(enum.Enum):

@@ -13,35 +13,11 @@ import textwrap
 import threading
 
 import pytest
+from script_bundles import CHILD, SENDS, run
 
 from durable_wf.errors import NotSendable
 from durable_wf.execute import bundle
 from durable_wf.execute.port import RunCode
-
-CHILD = """
-import json, sys
-from durable_wf.core.values import decode, encode
-from durable_wf.execute import bundle
-functions = bundle.unpack(sys.stdin.buffer.read())
-value, seen = None, []
-for index, function in enumerate(functions):
-    value = function() if value is None else function(value)
-    text = encode(value, functions.classes(index))
-    value = decode(text, functions.classes(index))
-    seen.append(text)
-print(json.dumps(seen))
-"""
-
-SENDS = """
-import subprocess, sys
-from durable_wf.execute import bundle
-from durable_wf.execute.port import RunCode
-names = [str(n) for n in range(len(FUNCTIONS))]
-data = bundle.pack(RunCode(1, "r", "w", "r", FUNCTIONS, names))
-command = [sys.executable, "-c", {child!r}]
-done = subprocess.run(command, input=data, capture_output=True, timeout=60)
-sys.stdout.write("OUT" + done.stdout.decode() + done.stderr.decode())
-"""
 
 HARD = """
 from __future__ import annotations
@@ -106,16 +82,7 @@ EXPECTED = [
     "7",
     "128",
 ]
-SCRIPT = HARD + SENDS.format(child=CHILD)
-
-
-def run(command, cwd, **options):
-    done = subprocess.run(
-        [sys.executable, *command], cwd=cwd, capture_output=True, text=True, timeout=60, **options
-    )
-    out = done.stdout.partition("OUT")[2]
-    assert out, done.stderr
-    return json.loads(out.splitlines()[0]) if out.startswith("[") else out
+SCRIPT = HARD + SENDS
 
 
 def test_a_script_without_a_guard(tmp_path):
@@ -134,8 +101,7 @@ def test_a_program_on_standard_input(tmp_path):
 def test_an_interactive_prompt(tmp_path):
     # A prompt reads one statement at a time and ends a block at an empty line.
     typed = "def one(): return 20\n\ndef two(n): return n + one()\n\n"
-    sends = SENDS.format(child=CHILD)
-    lines = [typed, "FUNCTIONS = [one, two, lambda n: n + 2]", f"exec({sends!r})"]
+    lines = [typed, "FUNCTIONS = [one, two, lambda n: n + 2]", f"exec({SENDS!r})"]
     assert run(["-i", "-q"], tmp_path, input="\n".join(lines) + "\n") == ["20", "40", "42"]
 
 
@@ -208,7 +174,7 @@ def test_a_module_that_nobody_else_can_import_travels_by_value(tmp_path):
             FUNCTIONS = [module.one]
             """
         )
-        + SENDS.format(child=CHILD)
+        + SENDS
     )
     assert run(["loads.py"], tmp_path) == ['["Point",true]']
 
@@ -238,7 +204,7 @@ def test_a_module_that_was_loaded_by_its_path_travels_by_value(tmp_path):
         "@wf.task\n"
         "def as_task(*_) -> Point: return make()\n"
     )
-    (tmp_path / "loads.py").write_text(LOADED_BY_PATH + SENDS.format(child=CHILD))
+    (tmp_path / "loads.py").write_text(LOADED_BY_PATH + SENDS)
     *named, by_module = run(["loads.py"], tmp_path)
     assert len(set(named)) == 1
     assert '"x",1' in named[0]
@@ -353,6 +319,19 @@ def test_a_module_that_is_gone_is_one_clear_error(tmp_path, monkeypatch):
     importlib.invalidate_caches()
     with pytest.raises(NotSendable, match="soon_gone"):
         bundle.unpack(data)
+
+
+class Unmakeable:
+    def __reduce__(self):
+        return int, ("not a number",)
+
+
+def test_what_cannot_be_made_again_is_told_apart_from_a_module_that_is_missing():
+    thing = Unmakeable()
+    data = bundle.pack(RunCode(1, "r", "w", "r", [lambda: thing], ["t"]))
+    with pytest.raises(NotSendable, match="invalid literal") as caught:
+        bundle.unpack(data)
+    assert "a module that workers can import" in str(caught.value)
 
 
 def test_other_bytes_are_no_bundle():

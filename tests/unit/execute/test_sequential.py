@@ -163,7 +163,7 @@ def test_reports_are_not_lost_to_an_exception_between_attempts(executor, monkeyp
 
 
 def test_an_attempt_whose_outcome_an_exception_took_is_lost(executor, monkeypatch):
-    prepare(executor, int)
+    prepare(executor, lambda: print("printed"))
     executor.start([assignment(1, 1)])
 
     def interrupted(*left):
@@ -174,6 +174,7 @@ def test_an_attempt_whose_outcome_an_exception_took_is_lost(executor, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         executor.poll(0)
     (report,) = executor.poll(0)
+    assert report.output.length == len("printed\n")
     assert report.fault.kind is FaultKind.LOST
 
 
