@@ -362,11 +362,11 @@ def main(birth: Birth) -> None:
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - kept for good
     os.environ.clear()
     os.environ.update(birth.environment)
-    os.environ[processes.MARKER] = birth.worker
     confine.prepare_environment()
     with contextlib.suppress(OSError):
         os.chdir(birth.cwd)
     held = locks.create(Path(birth.locks), birth.worker)
+    os.environ[processes.MARKER] = processes.marker(birth.worker, held.identity)
     # A second descriptor of the same lock, which children keep: while one of them lives, so may the
     # attempt.
     kept = os.dup(held.fd)

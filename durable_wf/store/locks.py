@@ -40,6 +40,11 @@ class HeldLock:
         self.fd = fd
         _open_locks.add(self)
 
+    @property
+    def identity(self) -> str:
+        """Which file it is, as the function `identity` says it."""
+        return _identity(os.fstat(self.fd))
+
     def release(self) -> None:
         """Let go. The file stays, so that a probe of it never meets a stranger. Idempotent."""
         _close(self)
@@ -140,6 +145,23 @@ def is_held(locks: Path, name: str) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def identity(locks: Path, name: str) -> str:
+    """Which file the lock `name` is on this machine; "" where there is none.
+
+    A copy of the store has other files, or none, under the same names.
+    """
+    if not _is_name(name):
+        return ""
+    try:
+        return _identity(os.lstat(locks / name))
+    except FileNotFoundError:
+        return ""
+
+
+def _identity(found: os.stat_result) -> str:
+    return f"{found.st_dev:x}:{found.st_ino:x}"
 
 
 def _take_new(fd: int) -> None:

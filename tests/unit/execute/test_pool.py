@@ -19,7 +19,7 @@ from durable_wf.core.inputs import Failed, Returned, Succeeded
 from durable_wf.execute import processes, supervisor
 from durable_wf.execute.mark import read_mark
 from durable_wf.execute.port import Limits
-from durable_wf.store.locks import is_held
+from durable_wf.store.locks import identity, is_held
 from durable_wf.store.payload_files import read_file
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -123,7 +123,9 @@ def test_a_worker_has_the_environment_and_folder_of_the_engine_and_nothing_else(
         seat = rig.ready()[0]
         assert seen["env"]["OF_THE_ENGINE"] == "yes"
         assert seen["env"]["OMP_NUM_THREADS"] == "1"
-        assert seen["env"][processes.MARKER] == seat.worker
+        assert seen["env"][processes.MARKER] == processes.marker(
+            seat.worker, identity(rig.places.locks, seat.worker)
+        )
         assert seen["cwd"] == str(tmp_path)
         assert seen["stdin"] == ""
         assert seen["group"] == seen["pid"] == seat.pid
