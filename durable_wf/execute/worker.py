@@ -26,13 +26,14 @@ from typing import Any
 
 import attrs
 
-from durable_wf.errors import Cancelled
+from durable_wf.errors import Cancelled, DiskFull
 from durable_wf.execute import bundle, calls, confine, context, launch, processes, wire
 from durable_wf.execute.faults import fault_of
 from durable_wf.execute.mark import PAGE_SIZE, BegunMark, path_of
 from durable_wf.execute.spool import Spool
 from durable_wf.execute.surroundings import Surroundings, Told
 from durable_wf.store import locks
+from durable_wf.store.room import is_no_room
 
 FLUSH_NS = 1_000_000
 """Reports wait at most this long while tiny attempts follow one another."""
@@ -45,6 +46,9 @@ MEASURED_US = 50
 
 RSS_UNIT = 1024 if sys.platform == "darwin" else 1
 """`ru_maxrss` is in KiB, except where it is in bytes."""
+
+NO_ROOM = os.EX_CANTCREAT
+"""Exit code of a worker for whose files there is no room on the disk."""
 
 CANCEL_SIGNAL = signal.SIGUSR2
 
@@ -351,6 +355,26 @@ class Worker:
         return since
 
 
+def _born(birth: Birth) -> Worker:
+    """Take this worker's lock and make its files. Ends the process when that cannot be done."""
+    try:
+        held = locks.create(Path(birth.locks), birth.worker)
+        os.environ[processes.MARKER] = processes.marker(birth.worker, held.identity)
+        # A second descriptor of the same lock, which children keep: while one of them lives, so may
+        # the attempt.
+        kept = os.dup(held.fd)
+        os.set_inheritable(kept, True)
+        launch.hand_down(kept)
+        held.release()
+        return Worker(birth)
+    except (OSError, DiskFull) as error:
+        if isinstance(error, DiskFull) or is_no_room(error):
+            os._exit(NO_ROOM)  # the engine says it, once for all workers
+        sys.stderr.write(f"worker {birth.worker} could not start: {error}\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+
 def main(birth: Birth) -> None:
     """The whole life of a worker process."""
     os.setpgid(0, 0)
@@ -365,15 +389,7 @@ def main(birth: Birth) -> None:
     confine.prepare_environment()
     with contextlib.suppress(OSError):
         os.chdir(birth.cwd)
-    held = locks.create(Path(birth.locks), birth.worker)
-    os.environ[processes.MARKER] = processes.marker(birth.worker, held.identity)
-    # A second descriptor of the same lock, which children keep: while one of them lives, so may the
-    # attempt.
-    kept = os.dup(held.fd)
-    os.set_inheritable(kept, True)
-    launch.hand_down(kept)
-    held.release()
-    worker = Worker(birth)
+    worker = _born(birth)
     signal.signal(CANCEL_SIGNAL, worker.on_cancel)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()
     os.write(birth.outbox.fileno(), wire.READY)

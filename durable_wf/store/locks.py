@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakSet
 
-from durable_wf.errors import StoreBusy
+from durable_wf.errors import DiskFull, StoreBusy
+from durable_wf.store.room import is_no_room
 
 PATIENCE_S = 30.0
 """How long a writer waits for another one, in seconds."""
@@ -113,16 +114,30 @@ class WriterLock:
 
 
 def create(locks: Path, name: str) -> HeldLock:
-    """Create the lock file `name` and hold it. Raises FileExistsError if the name was ever used."""
+    """Create the lock file `name` and hold it.
+
+    Errors: FileExistsError if the name was ever used, DiskFull (the name is still free).
+    """
     path = locks / name
+    try:
+        return HeldLock(path, _create(path))
+    except OSError as error:
+        if not is_no_room(error):
+            raise
+        hint = "free space and try again"
+        raise DiskFull(f"no space is left for the lock {path}", hint=hint) from error
+
+
+def _create(path: Path) -> int:
     fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         _take_new(fd)
         os.write(fd, b"%d\n" % os.getpid())
     except BaseException:
+        os.unlink(path)  # nobody has been told of it
         os.close(fd)
         raise
-    return HeldLock(path, fd)
+    return fd
 
 
 def is_held(locks: Path, name: str) -> bool:

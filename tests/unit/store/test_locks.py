@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -11,7 +12,7 @@ import sys
 
 import pytest
 
-from durable_wf.errors import StoreBusy
+from durable_wf.errors import DiskFull, StoreBusy
 from durable_wf.store.locks import WriterLock, create, identity, is_held
 
 HOLD = """
@@ -67,6 +68,18 @@ def test_a_name_is_used_once(tmp_path):
     create(tmp_path, "e-1").release()
     with pytest.raises(FileExistsError):
         create(tmp_path, "e-1")
+
+
+def test_without_room_there_is_no_lock_and_its_name_is_free(tmp_path, monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        with pytest.raises(DiskFull, match="w-1"):
+            create(tmp_path, "w-1")
+    assert list(tmp_path.iterdir()) == []
+    create(tmp_path, "w-1").release()
 
 
 def test_a_killed_holder_holds_no_more(tmp_path, holder):
