@@ -12,6 +12,7 @@ view of a worker).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import signal
@@ -46,6 +47,11 @@ MEASURED_US = 50
 
 RSS_UNIT = 1024 if sys.platform == "darwin" else 1
 """`ru_maxrss` is in KiB, except where it is in bytes."""
+
+_NUMBERS = 1024
+_APART = 8
+"""Our pipes have numbers this far below the limit of the process, or below the first, that of
+`select`."""
 
 NO_ROOM = os.EX_CANTCREAT
 """Exit code of a worker for whose files there is no room on the disk."""
@@ -129,13 +135,14 @@ class Worker:
 
     def __init__(self, birth: Birth) -> None:
         self._pid = os.getpid()
-        self._inbox = birth.inbox.fileno()
+        self._inbox = _set_aside(birth.inbox)
         self._payloads = Path(birth.payloads)
         self._output = Path(birth.output)
         self._surroundings = Surroundings()
         self._spool = Spool(birth.output, birth.worker)
         self._mark = BegunMark(path_of(birth.locks, birth.worker), create=True)
-        self._reports = Reports(birth.outbox.fileno(), self._mark)
+        self._outbox = _set_aside(birth.outbox)
+        self._reports = Reports(self._outbox, self._mark)
         self._codes: dict[int, _Code] = {}
         self._todo: deque[wire.Work] = deque()
         self._alarm: SimpleQueue[None] = SimpleQueue()
@@ -150,6 +157,10 @@ class Worker:
 
     def _on_fork(self) -> None:
         self._forked = True
+
+    def say_ready(self) -> None:
+        """Tell the engine that work can come."""
+        os.write(self._outbox, wire.READY)
 
     # --- the listening thread -------------------------------------------------------------------
 
@@ -355,6 +366,17 @@ class Worker:
         return since
 
 
+def _set_aside(end: Any) -> int:
+    """Close this end of a pipe and have it under a high number, which no new file gets: a task that
+    closes what it does not know and opens files of its own would be listened to, or written to.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _NUMBERS if soft == resource.RLIM_INFINITY else min(soft, _NUMBERS)
+    fd = fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, max(0, most - _APART))
+    end.close()
+    return fd
+
+
 def _born(birth: Birth) -> Worker:
     """Take this worker's lock and make its files. Ends the process when that cannot be done."""
     try:
@@ -392,7 +414,7 @@ def main(birth: Birth) -> None:
     worker = _born(birth)
     signal.signal(CANCEL_SIGNAL, worker.on_cancel)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()
-    os.write(birth.outbox.fileno(), wire.READY)
+    worker.say_ready()
     code = 1
     try:
         worker.serve()
