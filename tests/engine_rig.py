@@ -7,6 +7,7 @@ Must never: sleep for a guessed time.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -90,18 +91,25 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def script(folder: Path, text: str, *words: object) -> Iterator[subprocess.Popen[str]]:
-    """A script of its own, running; whatever is left of it is killed at the end."""
+def script(
+    folder: Path, text: str, *words: object, alone: bool = False
+) -> Iterator[subprocess.Popen[str]]:
+    """A script of its own, running; whatever is left of it is killed at the end. `alone`: in a
+    process group of its own, so that what a terminal sends can be sent.
+    """
     file = folder / "script.py"
     file.write_text(textwrap.dedent(text))
     process = subprocess.Popen(
         [sys.executable, str(file), *map(str, words)],
         env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        process_group=0 if alone else None,
     )  # fmt: skip
     try:
         yield process
     finally:
         if process.poll() is None:
+            if alone:
+                os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             process.communicate(timeout=DEADLINE_S)
 

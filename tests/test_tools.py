@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -56,6 +58,80 @@ def test_one_version_stands_everywhere():
         for match in VERSION.finditer(path.read_text())
     }
     assert len(found) == 1, found
+
+
+# --- what is tried again --------------------------------------------------------------------------
+
+SUITE = """
+from pathlib import Path
+import pytest
+
+def times(name):
+    with (Path(__file__).parent / name).open("a") as file:
+        file.write("x")
+    return len((Path(__file__).parent / name).read_text())
+
+def test_sound():
+    assert times("sound") == 1
+
+@pytest.mark.parametrize("case", {cases})
+def test_flaky(case):
+    assert times(f"flaky-{{case}}") > 1
+
+{more}
+"""
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """Runs `.ci/run` on a suite of its own; returns what it printed and its exit code."""
+    for name in (".ci/run", "tools/second_try.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "tools" / "venv.sh").write_text(f"py={shlex.quote(sys.executable)}\n")
+    tool = tmp_path / "tools" / "test"
+    tool.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pytest -q "$@"\n')
+    tool.chmod(0o755)
+
+    def run(cases, more=""):
+        (tmp_path / "test_suite.py").write_text(SUITE.format(cases=cases, more=more))
+        done = subprocess.run(
+            [tmp_path / ".ci" / "run"], capture_output=True, text=True, timeout=50, check=False
+        )
+        return done.stdout, done.returncode
+
+    return run
+
+
+def test_what_passes_only_at_the_second_try_is_named_at_the_end(ci):
+    out, code = ci(["a", "b"])
+    assert code == 0, out
+    told = [
+        "2 tests passed only at the second try:",
+        *(f"  test_suite.py::test_flaky[{c}]" for c in "ab"),
+    ]
+    assert out.splitlines()[-3:] == told
+
+
+def test_what_fails_twice_fails_and_is_not_called_a_flake(ci):
+    out, code = ci(["a"], "def test_broken():\n    assert False")
+    assert code == 1, out
+    assert out.splitlines()[-2:] == [
+        "1 test passed only at the second try:", "  test_suite.py::test_flaky[a]",
+    ]  # fmt: skip
+
+
+def test_when_all_pass_nothing_is_tried_again(ci):
+    out, code = ci([])
+    assert code == 0, out
+    assert "second try" not in out
+
+
+def test_tests_that_could_not_even_be_collected_are_not_tried_again(ci):
+    """Trying only those would be green without the others having run."""
+    out, code = ci(["a"], "times('flaky') > 1 or 1 / 0")
+    assert code == 2, out
+    assert "second try" not in out
 
 
 @pytest.mark.parametrize("name", ["demo", "test", "check", "bench"])

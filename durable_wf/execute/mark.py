@@ -4,7 +4,9 @@ Owns: the file `locks/<worker>.begun`, mapped by the worker and by its engine. I
 begun `Assignment.seq`, when and where (offset in the output spool) that attempt began, the page of
 reports that are finished but not yet sent, so that a killed worker loses none of them, and the last
 heartbeat: a task may beat as often as it likes, since nothing is sent, and none is ever lost.
-Must never: be trusted after a reboot; the mark lives in the page cache, not on the disk.
+Must never: be trusted after a reboot, since it lives in the page cache, not on the disk; or be
+mapped before all of it has its place on the disk: with no room for it, a write into the mapping
+would kill the writer.
 Read next: `worker.py`, which writes it; `clearing.py`, which reads it after a crash.
 """
 
@@ -19,7 +21,9 @@ from struct import Struct
 from zlib import crc32
 
 from durable_wf.core.hot import hot
+from durable_wf.errors import DiskFull
 from durable_wf.execute import processes
+from durable_wf.store.room import is_no_room
 
 PAGE_AT = 64
 PAGE_SIZE = 65536 - PAGE_AT
@@ -57,34 +61,13 @@ def path_of(locks: Path | str, worker: str) -> str:
     return f"{locks}/{worker}.begun"
 
 
-class BegunMark:
-    """The mapped file. Numbers are written as whole machine words, so none is ever seen torn."""
+class Marked:
+    """What stands in a mark: the mapped file, or a copy of it."""
 
-    def __init__(self, path: str, *, create: bool) -> None:
-        self.path = path
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if create else 0), 0o600)
-        try:
-            if create:
-                os.ftruncate(fd, SIZE)
-            self._map = mmap.mmap(fd, SIZE)
-        finally:
-            os.close(fd)
-        self.page = memoryview(self._map)[PAGE_AT:_BEATS_AT]
-        self.words = memoryview(self._map)[:PAGE_AT].cast("Q")
-        self._slots = [
-            memoryview(self._map)[at : at + _SLOT] for at in (_BEATS_AT, _BEATS_AT + _SLOT)
-        ]
-        self._turn = count()
-        if create:
-            self.words[_BOOT] = processes.boot()
-
-    def begin(self, seq: int, at_ns: int, offset: int) -> None:
-        """Say that attempt `seq` begins. The number comes last: it vouches for the others."""
-        words = self.words
-        words[_AT_NS] = at_ns
-        words[_OFFSET] = offset
-        words[_SEQ] = seq
+    def __init__(self, whole: memoryview) -> None:
+        self.page = whole[PAGE_AT:_BEATS_AT]
+        self.words = whole[:PAGE_AT].cast("Q")
+        self._slots = [whole[at : at + _SLOT] for at in (_BEATS_AT, _BEATS_AT + _SLOT)]
 
     @property
     def seq(self) -> int:
@@ -106,31 +89,12 @@ class BegunMark:
         """The boot in which the mark was made."""
         return self.words[_BOOT]
 
-    def set_loading(self, *, loading: bool) -> None:
-        """Say whether the attempt still waits for its code, which is not the task's own time.
-
-        Said before the attempt begins, and taken back after it has begun anew.
-        """
-        self.words[_LOADING] = loading
-
     @property
     def loading(self) -> bool:
         """Whether the begun attempt still waits for its code. Ask before `at_ns`: a false answer
         vouches for that.
         """
         return bool(self.words[_LOADING])
-
-    def beat(self, seq: int, at_ns: int, detail: bytes | None) -> None:
-        """Say that attempt `seq` is alive, and with `detail` how far it is; None: as before.
-
-        Two slots take turns, so that a death in the middle of this leaves the detail before.
-        """
-        self.words[_BEAT_NS] = at_ns
-        if detail is not None:
-            body = _BEAT.pack(seq, at_ns, len(detail)) + detail
-            record = _CHECKSUM.pack(crc32(body)) + body
-            # One assignment: threads of a task may beat at once.
-            self._slots[next(self._turn) & 1][: len(record)] = record
 
     @property
     def beat_ns(self) -> int:
@@ -152,19 +116,87 @@ class BegunMark:
         beats = [beat for slot in self._slots if (beat := _read_slot(slot)) is not None]
         return max(beats, key=lambda beat: beat.at_ns, default=None)
 
-    def set_used(self, used: int) -> None:
-        """Say how many bytes of the page hold reports that were not sent."""
-        self.words[_USED] = used
-
     def unsent(self) -> bytes:
         """Finished reports that the worker had not sent."""
         return bytes(self.page[: min(self.words[_USED], PAGE_SIZE)])
+
+
+class BegunMark(Marked):
+    """The mapped file. Numbers are written as whole machine words, so none is ever seen torn.
+
+    Raises DiskFull when there is no room to create it; nothing is left behind then.
+    """
+
+    def __init__(self, path: str, *, create: bool) -> None:
+        self.path = path
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = _create(path, flags) if create else os.open(path, flags)
+        try:
+            self._map = mmap.mmap(fd, SIZE)
+        finally:
+            os.close(fd)
+        super().__init__(memoryview(self._map))
+        self._turn = count()
+        if create:
+            self.words[_BOOT] = processes.boot()
+
+    def begin(self, seq: int, at_ns: int, offset: int) -> None:
+        """Say that attempt `seq` begins. The number comes last: it vouches for the others."""
+        words = self.words
+        words[_AT_NS] = at_ns
+        words[_OFFSET] = offset
+        words[_SEQ] = seq
+
+    def set_loading(self, *, loading: bool) -> None:
+        """Say whether the attempt still waits for its code, which is not the task's own time.
+
+        Said before the attempt begins, and taken back after it has begun anew.
+        """
+        self.words[_LOADING] = loading
+
+    def beat(self, seq: int, at_ns: int, detail: bytes | None) -> None:
+        """Say that attempt `seq` is alive, and with `detail` how far it is; None: as before.
+
+        Two slots take turns, so that a death in the middle of this leaves the detail before.
+        """
+        self.words[_BEAT_NS] = at_ns
+        if detail is not None:
+            body = _BEAT.pack(seq, at_ns, len(detail)) + detail
+            record = _CHECKSUM.pack(crc32(body)) + body
+            # One assignment: threads of a task may beat at once.
+            self._slots[next(self._turn) & 1][: len(record)] = record
+
+    def set_used(self, used: int) -> None:
+        """Say how many bytes of the page hold reports that were not sent."""
+        self.words[_USED] = used
 
     def close(self) -> None:
         """Let go of the mapping; the file stays."""
         for view in (self.page, self.words, *self._slots):
             view.release()
         self._map.close()
+
+
+def _create(path: str, flags: int) -> int:
+    """Make the file in its whole size. Its bytes are written, not left out, so that each has its
+    place: the page cache must not look for room when the mapping is written to.
+    """
+    try:
+        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            rest = memoryview(bytes(SIZE))
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+        except BaseException:
+            os.unlink(path)
+            os.close(fd)
+            raise
+    except OSError as error:
+        if not is_no_room(error):
+            raise
+        hint = "free space and try again"
+        raise DiskFull(f"no space is left for the mark {path}", hint=hint) from error
+    return fd
 
 
 def _read_slot(slot: memoryview) -> MarkedBeat | None:
@@ -182,23 +214,33 @@ def read_mark(locks: Path, worker: str) -> int:
 
     An attempt with a higher number never began and never will once the worker is cleared.
     """
-    try:
-        mark = BegunMark(path_of(locks, worker), create=False)
-    except (OSError, ValueError):
-        return UNKNOWN
-    try:
-        return mark.seq if mark.boot == processes.boot() else UNKNOWN
-    finally:
-        mark.close()
+    mark = _read(locks, worker)
+    return UNKNOWN if mark is None else mark.seq
 
 
 def read_beat(locks: Path, worker: str) -> MarkedBeat | None:
     """The last heartbeat that a worker's attempts have left in its mark, if any."""
+    mark = _read(locks, worker)
+    return None if mark is None else mark.newest_beat()
+
+
+def _read(locks: Path, worker: str) -> Marked | None:
+    """A copy of a worker's mark; None when there is no usable one, or a reboot since.
+
+    It is read, not mapped: a reader must survive a file that is cut short meanwhile.
+    """
     try:
-        mark = BegunMark(path_of(locks, worker), create=False)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(path_of(locks, worker), flags)
     except (OSError, ValueError):
         return None
     try:
-        return mark.newest_beat() if mark.boot == processes.boot() else None
+        data = os.pread(fd, SIZE, 0)
+    except OSError:
+        return None
     finally:
-        mark.close()
+        os.close(fd)
+    if len(data) < SIZE:
+        return None
+    mark = Marked(memoryview(data))
+    return mark if mark.boot == processes.boot() else None

@@ -9,6 +9,7 @@ Read next: `supervisor.py` (one worker), `lifeline.py` (should this process be k
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import time
@@ -28,6 +29,12 @@ from durable_wf.execute.surroundings import Told
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _BAD_STARTS = 3
 
+ROOM_S = 0.5
+"""How long a worker for whose files there was no room waits before it is tried again, in seconds.
+"""
+
+log = logging.getLogger("durable_wf.engine")
+
 
 class ParallelExecutor:
     """Runs attempts in worker processes. Implements `port.Executor`.
@@ -43,6 +50,8 @@ class ParallelExecutor:
         self._prefix = f"w-{engine.removeprefix('e-')}-"
         self._made = 0
         self._bad_starts = 0
+        self._room_at: float | None = None
+        """when a worker is tried again, since the last one found no room; None: they find it"""
         self._workers: dict[str, Supervised] = {}
         self._dying: list[Supervised] = []
         self._seats: list[Seat] = []
@@ -78,9 +87,16 @@ class ParallelExecutor:
     def seats(self, wanted: int) -> list[Seat]:
         """All seats, starting more while there are fewer than `wanted`.
 
-        Raises DurableWorkflowError when new workers die at once, again and again.
+        On a full disk those that there are must do, until a worker finds room again. Raises
+        DurableWorkflowError when new workers die at once, again and again.
         """
         while len(self._seats) < min(wanted, self.max_seats) and not self._closed:
+            if self._room_at is not None:
+                # One at a time: it says for all of them how the disk is.
+                now = time.monotonic()
+                if now < self._room_at:
+                    break
+                self._room_at = now + ROOM_S
             self._start_worker()
         return self._seats
 
@@ -198,6 +214,9 @@ class ParallelExecutor:
         if starting and worker.mark is not None:
             self._bad_starts = 0
             self._news = True
+            if self._room_at is not None:
+                self._room_at = None
+                log.warning("workers can be started again")
         if not goes_on:
             self._selector.unregister(worker.reports)
             worker.hang_up()
@@ -216,14 +235,25 @@ class ParallelExecutor:
         for fd in (worker.reports, worker.orders, worker.sentinel):
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(fd)
-        if worker.mark is None:
+        found_no_room = worker.found_no_room
+        if found_no_room:
+            self._note_no_room()
+        elif worker.mark is None:
             self._bad_starts += 1
         del self._workers[worker.name]
         self._seats = [w.seat for w in self._workers.values()]
         self._ready += worker.bury()
         self._beats += worker.last_beats()
         self._lifeline.remove(worker.pid)
+        if found_no_room:
+            self._remove_files(worker.name)
         self._news = True
+
+    def _note_no_room(self) -> None:
+        if self._room_at is None:
+            place = self._places.locks
+            log.warning("no space is left in %s to start a worker; waiting, nothing is lost", place)
+        self._room_at = time.monotonic() + ROOM_S
 
     def _check_deadlines(self, now: float) -> None:
         for worker in self._workers.values():

@@ -17,7 +17,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 MARKER = "DURABLE_WF_WORKER"
-"""Environment variable in all that a worker starts; its value is the worker's id."""
+"""Environment variable in all that a worker starts: its id, `@`, and which lock file is its own.
+The id alone would not do: in a copy of the store the log names the workers of the original, too.
+"""
 
 _LINUX = sys.platform == "linux"
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
@@ -121,9 +123,14 @@ def _environment_has(pid: int, wanted: bytes) -> bool:
     return any(wanted in f"\0{k}={v}\0".encode() for k, v in environment.items())
 
 
-def marked(worker: str, *, prefix: bool = False) -> list[int]:
-    """Processes that carry a worker's marker; with `prefix`, of all workers so named."""
-    wanted = f"\0{MARKER}={worker}".encode() + (b"" if prefix else b"\0")
+def marker(worker: str, lock: str) -> str:
+    """The marker of a worker whose lock file is `lock`, as `store.locks` identifies files."""
+    return f"{worker}@{lock}"
+
+
+def marked(value: str, *, prefix: bool = False) -> list[int]:
+    """Processes that carry a marker; with `prefix`, one that begins like that."""
+    wanted = f"\0{MARKER}={value}".encode() + (b"" if prefix else b"\0")
     me = os.getpid()
     return [pid for pid in pids() if pid != me and _environment_has(pid, wanted)]
 

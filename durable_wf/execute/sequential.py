@@ -37,6 +37,7 @@ class SequentialExecutor:
     """Runs attempts in the thread that calls `poll`. Implements `port.Executor`.
 
     `engine` is the engine's lock name (`e-<hex>`); the one seat is named after it (`w-<hex>-0`).
+    Raises DiskFull.
     """
 
     max_seats = 1
@@ -46,7 +47,12 @@ class SequentialExecutor:
         self._payloads, self._kept = places.payloads, places.output
         worker = f"w-{engine.removeprefix('e-')}-0"
         self._lock = locks.create(places.locks, worker)
-        self._mark = BegunMark(path_of(places.locks, worker), create=True)
+        try:
+            self._mark = BegunMark(path_of(places.locks, worker), create=True)
+        except BaseException:
+            self._lock.release()
+            os.unlink(self._lock.path)  # the next try, with more room, has the same name
+            raise
         pid = os.getpid()
         self._output = tee.Output(str(places.output), worker)
         self._seat = Seat(worker, pid, processes.born(pid))

@@ -28,7 +28,7 @@ from durable_wf.execute.launch import WorkerProcess
 from durable_wf.execute.mark import BegunMark, path_of
 from durable_wf.execute.port import Assignment, Heartbeat, Places, RunCode, Seat, output_name
 from durable_wf.execute.surroundings import Told, current_folder
-from durable_wf.execute.worker import Birth, main
+from durable_wf.execute.worker import NO_ROOM, Birth, main
 
 RECALL_S = 0.05
 """What waits behind an attempt that runs longer than this is called back."""
@@ -227,6 +227,11 @@ class Supervised:
     def is_alive(self) -> bool:
         """Whether the process still runs."""
         return processes.is_alive(self.pid, self.born)
+
+    @property
+    def found_no_room(self) -> bool:
+        """Whether it ended, before it was ready, because the disk is full. Ask the dead only."""
+        return self.mark is None and not self.sentinel_lost and self.process.exitcode == NO_ROOM
 
     def running(self) -> Assignment | None:
         """The attempt that has begun and not been reported, as far as can be seen."""

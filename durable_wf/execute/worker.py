@@ -12,6 +12,7 @@ view of a worker).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import signal
@@ -26,13 +27,14 @@ from typing import Any
 
 import attrs
 
-from durable_wf.errors import Cancelled
+from durable_wf.errors import Cancelled, DiskFull
 from durable_wf.execute import bundle, calls, confine, context, launch, processes, wire
 from durable_wf.execute.faults import fault_of
 from durable_wf.execute.mark import PAGE_SIZE, BegunMark, path_of
 from durable_wf.execute.spool import Spool
 from durable_wf.execute.surroundings import Surroundings, Told
 from durable_wf.store import locks
+from durable_wf.store.room import is_no_room
 
 FLUSH_NS = 1_000_000
 """Reports wait at most this long while tiny attempts follow one another."""
@@ -45,6 +47,14 @@ MEASURED_US = 50
 
 RSS_UNIT = 1024 if sys.platform == "darwin" else 1
 """`ru_maxrss` is in KiB, except where it is in bytes."""
+
+_NUMBERS = 1024
+_APART = 8
+"""Our pipes have numbers this far below the limit of the process, or below the first, that of
+`select`."""
+
+NO_ROOM = os.EX_CANTCREAT
+"""Exit code of a worker for whose files there is no room on the disk."""
 
 CANCEL_SIGNAL = signal.SIGUSR2
 
@@ -125,13 +135,14 @@ class Worker:
 
     def __init__(self, birth: Birth) -> None:
         self._pid = os.getpid()
-        self._inbox = birth.inbox.fileno()
+        self._inbox = _set_aside(birth.inbox)
         self._payloads = Path(birth.payloads)
         self._output = Path(birth.output)
         self._surroundings = Surroundings()
         self._spool = Spool(birth.output, birth.worker)
         self._mark = BegunMark(path_of(birth.locks, birth.worker), create=True)
-        self._reports = Reports(birth.outbox.fileno(), self._mark)
+        self._outbox = _set_aside(birth.outbox)
+        self._reports = Reports(self._outbox, self._mark)
         self._codes: dict[int, _Code] = {}
         self._todo: deque[wire.Work] = deque()
         self._alarm: SimpleQueue[None] = SimpleQueue()
@@ -146,6 +157,10 @@ class Worker:
 
     def _on_fork(self) -> None:
         self._forked = True
+
+    def say_ready(self) -> None:
+        """Tell the engine that work can come."""
+        os.write(self._outbox, wire.READY)
 
     # --- the listening thread -------------------------------------------------------------------
 
@@ -351,6 +366,37 @@ class Worker:
         return since
 
 
+def _set_aside(end: Any) -> int:
+    """Close this end of a pipe and have it under a high number, which no new file gets: a task that
+    closes what it does not know and opens files of its own would be listened to, or written to.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _NUMBERS if soft == resource.RLIM_INFINITY else min(soft, _NUMBERS)
+    fd = fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, max(0, most - _APART))
+    end.close()
+    return fd
+
+
+def _born(birth: Birth) -> Worker:
+    """Take this worker's lock and make its files. Ends the process when that cannot be done."""
+    try:
+        held = locks.create(Path(birth.locks), birth.worker)
+        os.environ[processes.MARKER] = processes.marker(birth.worker, held.identity)
+        # A second descriptor of the same lock, which children keep: while one of them lives, so may
+        # the attempt.
+        kept = os.dup(held.fd)
+        os.set_inheritable(kept, True)
+        launch.hand_down(kept)
+        held.release()
+        return Worker(birth)
+    except (OSError, DiskFull) as error:
+        if isinstance(error, DiskFull) or is_no_room(error):
+            os._exit(NO_ROOM)  # the engine says it, once for all workers
+        sys.stderr.write(f"worker {birth.worker} could not start: {error}\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+
 def main(birth: Birth) -> None:
     """The whole life of a worker process."""
     os.setpgid(0, 0)
@@ -362,21 +408,13 @@ def main(birth: Birth) -> None:
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - kept for good
     os.environ.clear()
     os.environ.update(birth.environment)
-    os.environ[processes.MARKER] = birth.worker
     confine.prepare_environment()
     with contextlib.suppress(OSError):
         os.chdir(birth.cwd)
-    held = locks.create(Path(birth.locks), birth.worker)
-    # A second descriptor of the same lock, which children keep: while one of them lives, so may the
-    # attempt.
-    kept = os.dup(held.fd)
-    os.set_inheritable(kept, True)
-    launch.hand_down(kept)
-    held.release()
-    worker = Worker(birth)
+    worker = _born(birth)
     signal.signal(CANCEL_SIGNAL, worker.on_cancel)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()
-    os.write(birth.outbox.fileno(), wire.READY)
+    worker.say_ready()
     code = 1
     try:
         worker.serve()

@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakSet
 
-from durable_wf.errors import StoreBusy
+from durable_wf.errors import DiskFull, StoreBusy
+from durable_wf.store.room import is_no_room
 
 PATIENCE_S = 30.0
 """How long a writer waits for another one, in seconds."""
@@ -39,6 +40,11 @@ class HeldLock:
         self.name = path.name
         self.fd = fd
         _open_locks.add(self)
+
+    @property
+    def identity(self) -> str:
+        """Which file it is, as the function `identity` says it."""
+        return _identity(os.fstat(self.fd))
 
     def release(self) -> None:
         """Let go. The file stays, so that a probe of it never meets a stranger. Idempotent."""
@@ -108,16 +114,30 @@ class WriterLock:
 
 
 def create(locks: Path, name: str) -> HeldLock:
-    """Create the lock file `name` and hold it. Raises FileExistsError if the name was ever used."""
+    """Create the lock file `name` and hold it.
+
+    Errors: FileExistsError if the name was ever used, DiskFull (the name is still free).
+    """
     path = locks / name
+    try:
+        return HeldLock(path, _create(path))
+    except OSError as error:
+        if not is_no_room(error):
+            raise
+        hint = "free space and try again"
+        raise DiskFull(f"no space is left for the lock {path}", hint=hint) from error
+
+
+def _create(path: Path) -> int:
     fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         _take_new(fd)
         os.write(fd, b"%d\n" % os.getpid())
     except BaseException:
+        os.unlink(path)  # nobody has been told of it
         os.close(fd)
         raise
-    return HeldLock(path, fd)
+    return fd
 
 
 def is_held(locks: Path, name: str) -> bool:
@@ -140,6 +160,23 @@ def is_held(locks: Path, name: str) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def identity(locks: Path, name: str) -> str:
+    """Which file the lock `name` is on this machine; "" where there is none.
+
+    A copy of the store has other files, or none, under the same names.
+    """
+    if not _is_name(name):
+        return ""
+    try:
+        return _identity(os.lstat(locks / name))
+    except FileNotFoundError:
+        return ""
+
+
+def _identity(found: os.stat_result) -> str:
+    return f"{found.st_dev:x}:{found.st_ino:x}"
 
 
 def _take_new(fd: int) -> None:

@@ -7,7 +7,6 @@ Read next: `folder.py`, `schema.py`, `trust.py`, `sqlite.py`.
 
 from __future__ import annotations
 
-import errno
 import getpass
 import os
 import sqlite3
@@ -37,6 +36,7 @@ from durable_wf.store.folder import Folder
 from durable_wf.store.locks import WriterLock, is_held
 from durable_wf.store.mountinfo import read_mountinfo
 from durable_wf.store.port import Batch
+from durable_wf.store.room import is_no_room
 from durable_wf.store.sqlite import SqliteLog
 from durable_wf.store.trust import add_trusted, is_trusted
 
@@ -78,7 +78,7 @@ def open_store(
     try:
         return _open_at(place, create, readonly, trust, read_mounts)
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-        if _is_full(error):
+        if is_no_room(error):
             raise DiskFull(f"no space is left to open {place}", hint="free some space") from error
         raise StoreError(f"{place} cannot be opened: {error}", hint="dwf db check") from error
 
@@ -306,12 +306,6 @@ def _refuse_living(folder: Folder) -> None:
                 "this version would have to change the store under it; nothing was changed",
                 hint="let that engine end, or stop it; until then the store can be read",
             )
-
-
-def _is_full(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
 
 
 def _actor() -> str:

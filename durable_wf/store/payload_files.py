@@ -23,6 +23,7 @@ from pathlib import Path
 
 from durable_wf.core.payload import PayloadRef
 from durable_wf.errors import DiskFull, PayloadMissing, StoreFailed
+from durable_wf.store.room import is_no_room
 
 DIGEST_BYTES = 16
 TEMP_PREFIX = ".tmp-"
@@ -31,7 +32,6 @@ PATIENCE_S = 10.0
 """How long a writer waits for pruning to leave a folder, in seconds."""
 
 _HEX = frozenset("0123456789abcdef")
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CHUNK = 1 << 20
 
 _synced_folders: set[str] = set()
@@ -145,7 +145,7 @@ def _write(path: Path, data: bytes) -> None:
             # Also when the file was there: its writer may have died between rename and sync.
             os.fsync(folder_fd)
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if is_no_room(error):
             raise DiskFull(
                 f"no space left for {path} ({len(data):,} bytes)", hint="free space and try again"
             ) from error

@@ -8,7 +8,6 @@ Read next: `sqlite_write.py` (what a transaction holds), `connection.py` (settin
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import sqlite3
@@ -45,6 +44,7 @@ from durable_wf.store import (
 from durable_wf.store import connection as connections
 from durable_wf.store.folder import Folder
 from durable_wf.store.port import Appended, Batch, Beat, Command, Stored, Verb
+from durable_wf.store.room import is_no_room
 
 _PAGE = 4000
 """Events read by one statement: enough to be fast, few enough not to hold up a checkpoint."""
@@ -372,7 +372,7 @@ class SqliteLog:
                 self._head.write(log_hash.seq, log_hash.digest(), log_hash.base)
             except OSError as error:
                 # On a full disk (where files are copied on write) the head may lag behind.
-                if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                if not is_no_room(error):
                     self._fail("the head could not be written", error)
         self._fold_long_wal()
 
@@ -418,7 +418,7 @@ class SqliteLog:
         """Find out what became of a transaction that raised. Returns if it is durable after all."""
         name = getattr(error, "sqlite_errorname", "")
         attempted = self._attempted(pending)
-        full = name == "SQLITE_FULL" or (name == "SQLITE_IOERR_WRITE" and self._no_room())
+        full = is_no_room(error) or (name == "SQLITE_IOERR_WRITE" and self._no_room())
         # Closing drops what SQLite does not count as committed, so that what we read is final.
         with suppress(sqlite3.Error):
             if self._connection is not None:

@@ -158,6 +158,56 @@ def test_a_script_that_leaves_a_question_is_not(tmp_path: Path) -> None:
     assert (code, errors) == (0, "")
 
 
+POOLS = """
+import multiprocessing, os, sys, time
+from pathlib import Path
+import durable_wf as wf
+
+store, folder, tasks = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+
+def half(n):
+    with (folder / "came").open("a") as file:
+        file.write("came\\n")
+    deadline = time.monotonic() + 50
+    while not (folder / "go").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return n // 2
+
+def halves():
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        return pool.map(half, [2, 4])
+
+builder = wf.WorkflowBuilder("w")
+for number in range(tasks):
+    builder.add_task(f"t{number}", halves)
+with wf.WorkflowEngine(store, executor_type="sequential") as engine:
+    result = engine.run(builder.build(), run_id="r")
+    print(sum(sum(value) for value in result.values().values()))
+"""
+
+
+def test_pools_of_processes_in_sequential_tasks_end_with_their_task(tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    with script(tmp_path, POOLS, tmp_path / "s", tmp_path, 20, alone=True) as process:
+        assert finish(process) == (0, "60\n", "")
+
+
+def test_ctrl_c_in_a_terminal_lets_the_task_finish_with_the_processes_of_its_pool(
+    tmp_path: Path,
+) -> None:
+    """It is sent to all processes of the terminal."""
+    with script(tmp_path, POOLS, tmp_path / "s", tmp_path, 2, alone=True) as process:
+        wait_for((tmp_path / "came").exists)
+        wait_for(lambda: len((tmp_path / "came").read_text().splitlines()) == 2)
+        os.killpg(process.pid, signal.SIGINT)
+        wait_for(lambda: _pending_signals(process.pid) == 0)
+        (tmp_path / "go").touch()
+        code, out, errors = finish(process)
+    assert (code != 0, out) == (True, ""), errors
+    assert "dwf resume r" in errors
+    assert history(tmp_path / "s")[3:] == ["AttemptStarted", "AttemptSucceeded", "RunReleased"]
+
+
 def test_a_hangup_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     """As nohup asks for it; a run without nohup, interrupted, is the control."""
     store = tmp_path / "s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from durable_wf.errors import DiskFull
 from durable_wf.execute import processes
 from durable_wf.execute.mark import (
     DETAIL_MAX,
     PAGE_SIZE,
+    SIZE,
     UNKNOWN,
     BegunMark,
     path_of,
@@ -69,6 +72,41 @@ def test_without_a_usable_mark_everything_may_have_begun(tmp_path):
     assert read_mark(tmp_path, "w-short") == UNKNOWN
     (tmp_path / "w-link.begun").symlink_to(tmp_path / "w-short.begun")
     assert read_mark(tmp_path, "w-link") == UNKNOWN
+
+
+def test_every_byte_has_its_place_on_the_disk_from_the_start(tmp_path):
+    """Else a full disk would kill who writes into the mapping, in the middle of a task."""
+    mark = BegunMark(path_of(tmp_path, "w"), create=True)
+    mark.close()
+    assert os.stat(mark.path).st_blocks * 512 >= os.stat(mark.path).st_size == SIZE
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_without_room_there_is_no_mark_and_its_name_is_free(tmp_path, monkeypatch, code):
+    written = []
+
+    def write(fd, data):
+        if written:
+            raise OSError(code, os.strerror(code))
+        written.append(data[:4096])
+        return real(fd, written[0])
+
+    with monkeypatch.context() as patch:
+        real = os.write
+        patch.setattr(os, "write", write)
+        with pytest.raises(DiskFull, match=r"w\.begun"):
+            BegunMark(path_of(tmp_path, "w"), create=True)
+    assert list(tmp_path.iterdir()) == []
+    BegunMark(path_of(tmp_path, "w"), create=True).close()
+
+
+def test_a_reader_survives_a_mark_that_was_cut_short_and_what_is_no_file(tmp_path, mark):
+    mark.beat(7, 100, b"41")
+    os.truncate(mark.path, SIZE // 2)
+    os.mkfifo(tmp_path / "w-pipe.begun")
+    for worker in ("w", "w-pipe"):
+        assert read_mark(tmp_path, worker) == UNKNOWN
+        assert read_beat(tmp_path, worker) is None
 
 
 def test_after_a_reboot_a_mark_says_nothing(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from durable_wf.core.inputs import Failed, Returned, Succeeded
 from durable_wf.execute import processes, supervisor
 from durable_wf.execute.mark import read_mark
 from durable_wf.execute.port import Limits
-from durable_wf.store.locks import is_held
+from durable_wf.store.locks import identity, is_held
 from durable_wf.store.payload_files import read_file
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -123,7 +123,9 @@ def test_a_worker_has_the_environment_and_folder_of_the_engine_and_nothing_else(
         seat = rig.ready()[0]
         assert seen["env"]["OF_THE_ENGINE"] == "yes"
         assert seen["env"]["OMP_NUM_THREADS"] == "1"
-        assert seen["env"][processes.MARKER] == seat.worker
+        assert seen["env"][processes.MARKER] == processes.marker(
+            seat.worker, identity(rig.places.locks, seat.worker)
+        )
         assert seen["cwd"] == str(tmp_path)
         assert seen["stdin"] == ""
         assert seen["group"] == seen["pid"] == seat.pid
@@ -353,9 +355,12 @@ def test_an_attempt_within_its_timeout_succeeds(rig):
 
 
 def test_the_children_of_a_lost_attempt_are_dead_before_it_is_reported(rig):
-    report = rig.run(chores.family, str(rig.places.output / "family"), limits=Limits(timeout_s=1))
-    assert kinds([report]) == ["timeout"]
-    pids = [int(pid) for pid in (rig.places.output / "family").read_text().split()]
+    path = rig.places.output / "family"
+    number = rig.start(chores.family, str(path))
+    wait_for(Path(f"{path}.pid").exists, "the family")
+    rig.executor.cancel(rig.started[number].run, number, 1, 0.0)
+    assert kinds(rig.wait(number)) == ["lost"]
+    pids = [int(pid) for pid in path.read_text().split()]
     assert len(pids) == 6
     assert [pid for pid in pids if processes.born(pid)] == []
 
@@ -375,9 +380,20 @@ def test_programs_can_be_started_after_every_descriptor_was_closed(tmp_path, mon
     monkeypatch.setattr(supervisor, "HANG_UP_S", 6.0)  # the program shall start before the end
     with Rig(tmp_path) as rig:
         number = rig.start(chores.note_subprocess_after_closing, str(tmp_path / "seen"))
-        wait_for(lambda: os.path.exists(tmp_path / "seen"), "the program")
-        assert (tmp_path / "seen").read_text() == "0\n"
+        seen = tmp_path / "seen"
+        wait_for(lambda: seen.exists() and seen.read_text(), "the program")
+        assert seen.read_text() == "0\n"
         assert kinds(rig.wait(number)) == ["lost"]
+
+
+def test_a_file_that_a_task_opens_after_closing_ours_is_not_taken_for_ours(tmp_path, monkeypatch):
+    """Its result cannot be sent, and is found in the mark."""
+    monkeypatch.setattr(supervisor, "HANG_UP_S", 20.0)  # the worker shall end by itself
+    path = tmp_path / "own"
+    with Rig(tmp_path) as rig:
+        assert kinds([rig.run(chores.open_after_closing, str(path))]) == ["ok"]
+        assert rig.value(chores.add, 1, 2) == 3
+    assert path.read_bytes() == b""
 
 
 # --- ending ---------------------------------------------------------------------------------------

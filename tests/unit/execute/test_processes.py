@@ -54,7 +54,7 @@ def test_a_marked_process_is_found_by_its_whole_name_or_a_prefix(sleeper):
 
 def test_the_members_and_the_memory_of_a_group(sleeper):
     assert processes.members(sleeper.pid) == [sleeper.pid]
-    assert processes.rss_kib(sleeper.pid) > 0
+    wait_for(lambda: processes.rss_kib(sleeper.pid), "the program to be loaded")
     assert processes.kill_group(sleeper.pid)
     sleeper.wait(10)
     assert processes.members(sleeper.pid) == []

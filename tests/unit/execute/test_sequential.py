@@ -10,6 +10,7 @@ import pytest
 
 from durable_wf.core.inputs import Failed, Returned, Succeeded
 from durable_wf.core.status import FaultKind
+from durable_wf.errors import DiskFull
 from durable_wf.execute import mark, processes, sequential
 from durable_wf.execute.context import current, leave
 from durable_wf.execute.port import Assignment, Given, Places, RunCode
@@ -46,6 +47,18 @@ def prepare(executor, *functions):
 
 def assignment(seq, index=0, function=0, args=()):
     return Assignment(seq, WORKER, 7, index, 1, f"t{index}", function, args, estimate_us=10)
+
+
+def test_without_room_for_its_mark_there_is_no_executor_until_there_is_some(places, monkeypatch):
+    def full(*_, **__):
+        raise DiskFull("no space is left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sequential, "BegunMark", full)
+        with pytest.raises(DiskFull):
+            SequentialExecutor(places, "e-0badcafe")
+    assert list(places.locks.iterdir()) == []
+    SequentialExecutor(places, "e-0badcafe").close(0.0)
 
 
 def test_an_attempt_is_run_and_reported(executor):

@@ -14,6 +14,7 @@ from durable_wf.core.circuit import Outcome, What
 from durable_wf.errors import CallerError, LostTail
 from durable_wf.store.archive import TOP, backup
 from durable_wf.store.check import check
+from durable_wf.store.locks import create
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of, path_of, write_file
 from durable_wf.store.port import Batch, Beat
@@ -79,6 +80,17 @@ def test_what_no_event_names_is_left_out(store, tmp_path) -> None:
         names = " ".join(tar.getnames())
     assert ref.digest not in names
     assert "forgotten" not in names
+
+
+def test_no_lock_is_in_it(store, tmp_path) -> None:
+    """The engines and workers that it names are the original's: in a restored store they are none
+    that could be waited for or ended.
+    """
+    held = create(store.folder.locks, "w-12345678-0")
+    with tarfile.open(backup(store, tmp_path / "b.tar").path) as tar:
+        names = tar.getnames()
+    held.release()
+    assert [name for name in names if "locks" in name] == [f"{TOP}/locks"]
 
 
 def test_a_name_in_the_log_never_reaches_outside_the_output_folder(store, tmp_path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 import stat
 import subprocess
 import sys
 
 import pytest
 
-from durable_wf.errors import StoreBusy
-from durable_wf.store.locks import WriterLock, create, is_held
+from durable_wf.errors import DiskFull, StoreBusy
+from durable_wf.store.locks import WriterLock, create, identity, is_held
 
 HOLD = """
 import sys
@@ -68,6 +70,18 @@ def test_a_name_is_used_once(tmp_path):
         create(tmp_path, "e-1")
 
 
+def test_without_room_there_is_no_lock_and_its_name_is_free(tmp_path, monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        with pytest.raises(DiskFull, match="w-1"):
+            create(tmp_path, "w-1")
+    assert list(tmp_path.iterdir()) == []
+    create(tmp_path, "w-1").release()
+
+
 def test_a_killed_holder_holds_no_more(tmp_path, holder):
     process = holder("own")
     assert is_held(tmp_path, "w-1")
@@ -100,6 +114,16 @@ def test_locks_are_not_inherited(tmp_path):
     assert is_held(tmp_path, "e-1")
     lock.release()
     assert not is_held(tmp_path, "e-1")
+
+
+def test_a_lock_is_known_by_its_file_not_by_its_name(tmp_path):
+    """Copies of a store have the same names, and may be used beside the original."""
+    held = create(tmp_path, "w-1-1")
+    assert held.identity == identity(tmp_path, "w-1-1") != ""
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    assert identity(tmp_path / "copy", "w-1-1") not in {"", held.identity}
+    held.release()
+    assert identity(tmp_path, "w-2-1") == identity(tmp_path, "../w-1-1") == ""
 
 
 def test_a_symlink_is_no_lock(tmp_path):

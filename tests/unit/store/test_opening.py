@@ -15,8 +15,8 @@ from conformance.batches import batch, create, extend
 from store_rig import as_nobody
 
 from durable_wf.core.events import EngineStopped
-from durable_wf.errors import LostTail, NotFound, StoreError
-from durable_wf.store import head
+from durable_wf.errors import DiskFull, LostTail, NotFound, StoreError
+from durable_wf.store import head, opening
 from durable_wf.store.opening import accept_loss, open_store
 from durable_wf.store.port import Batch
 
@@ -72,6 +72,25 @@ def test_without_a_name_a_store_is_made_here_and_found_again(tmp_path, monkeypat
     opened = open_store()
     assert opened.folder.path == tmp_path / ".durable-wf"
     opened.close()
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_full_disk_on_which_a_store_cannot_even_be_read_is_told(store, monkeypatch, readonly):
+    """Whoever opens the log first makes its -shm, and there is no room for that."""
+    found = sqlite3.OperationalError("disk I/O error")
+    found.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+
+    def full(*_, **__):
+        raise found
+
+    monkeypatch.setattr(opening.connections, "open_reader", full)
+    monkeypatch.setattr(opening.connections, "open_writer", full)
+    with pytest.raises(DiskFull, match="no space is left"):
+        open_store(store, readonly=readonly)
+    found.sqlite_errorname = "SQLITE_IOERR_READ"
+    with pytest.raises(StoreError, match="disk I/O error") as told:
+        open_store(store, readonly=readonly)
+    assert type(told.value) is StoreError, "the control"
 
 
 def test_a_store_keeps_its_id_and_two_stores_have_two(tmp_path, store):
