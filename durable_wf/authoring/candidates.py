@@ -8,7 +8,7 @@ Read next: `loading.py`, which finds them; `engine/recall.py`, for runs whose ca
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from types import MethodType
+from types import FunctionType, MethodType
 
 from durable_wf.core.definition import Workflow
 from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
@@ -68,15 +68,43 @@ def _one_of(same: Sequence[Workflow], recorded: Workflow, where: str) -> Workflo
 
 def _call_the_same(one: Workflow, other: Workflow) -> bool:
     return all(
-        _is_same(function, other.functions.get(name)) for name, function in one.functions.items()
+        are_same(function, other.functions.get(name)) for name, function in one.functions.items()
     )
 
 
-def _is_same(one: object, other: object) -> bool:
-    """Whether they are one function, or one method of one object."""
+def are_same(one: object, other: object, depth: int = 0) -> bool:
+    """Whether two functions certainly do the same: they are one, or methods of one object, or made
+    by the same code with the very same things around them.
+    """
+    if one is other or (type(one) is type(other) and type(one) in _PLAIN and one == other):
+        return True
     if isinstance(one, MethodType) and isinstance(other, MethodType):
         return one.__func__ is other.__func__ and one.__self__ is other.__self__
-    return one is other
+    if not (isinstance(one, FunctionType) and isinstance(other, FunctionType)):
+        return False
+    if depth > _MAX_DEPTH:  # one may have captured itself
+        return False
+    if one.__code__ is not other.__code__ or one.__globals__ is not other.__globals__:
+        return False
+    around, there = _around(one), _around(other)
+    pairs = zip(around, there, strict=False)
+    return len(around) == len(there) and all(are_same(a, b, depth + 1) for a, b in pairs)
+
+
+_MAX_DEPTH = 12
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+
+
+def _around(function: FunctionType) -> list[object]:
+    """What a function has captured, and its defaults."""
+    found: list[object] = [*(function.__defaults__ or ())]
+    found += [part for pair in sorted((function.__kwdefaults__ or {}).items()) for part in pair]
+    for cell in function.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # not filled yet
+            found.append(cell)
+    return found
 
 
 def _nowhere(recorded: Workflow, found: Iterable[Workflow], where: str) -> NotFound:

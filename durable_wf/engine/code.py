@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 
 from durable_wf.authoring import loading
-from durable_wf.authoring.candidates import chosen
+from durable_wf.authoring.candidates import are_same, chosen
 from durable_wf.authoring.targets import load as load_target
 from durable_wf.authoring.targets import names_code
 from durable_wf.core.definition import FunctionRef, Task, Workflow
@@ -98,14 +98,20 @@ def _attribute(module: ModuleType, qualname: str) -> Function:
 
 
 def _found_by_name(module: ModuleType, task: Task) -> Function | None:
-    """Lambdas and the like have no name to import; the module's own workflow has them by task."""
+    """Lambdas and the like have no name to import; the module's own workflow has them by task.
+    Raises NotFound where several workflows have such a task, and their code does not tell which of
+    them is meant.
+    """
     if "<" not in task.function.qualname:
         return None
-    for _, workflow in loading.module_level(module):
-        function: Function | None = workflow.functions.get(task.name)
-        if function is not None:
-            return function
-    return None
+    workflows = (workflow for _, workflow in loading.module_level(module))
+    found = [workflow.functions[task.name] for workflow in workflows
+             if task.name in workflow.functions]  # fmt: skip
+    known = task.function.fingerprint
+    same = [function for function in found if loading.reference(function).fingerprint == known]
+    if not all(are_same(function, (same or found)[0]) for function in same or found):
+        raise NotFound(f"several workflows of {module.__name__} have a task {task.name!r}")
+    return (same or found)[0] if found else None
 
 
 # --- code that no file gives ----------------------------------------------------------------------

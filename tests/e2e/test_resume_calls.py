@@ -353,6 +353,21 @@ def test_of_workflows_in_a_module_the_one_whose_code_is_recorded_goes_on(dwf):
     assert notes(dwf)[-1] == "last us got us"
 
 
+def test_a_definition_in_a_file_gets_the_functions_whose_code_is_recorded_in_it(dwf):
+    """Of a module that has several workflows alike, each with functions that no name gives."""
+    (dwf.folder / "go").touch()
+    (dwf.folder / "flows.py").write_text(
+        HEAD + BUILDS["a closure"] + "eu, us = build('eu'), build('us')\n"
+    )
+    told = "from pathlib import Path; import flows; Path('us.json').write_text(flows.us.to_json())"
+    subprocess.run(
+        [sys.executable, "-c", told], cwd=dwf.folder, check=True, timeout=40, env=environment({})
+    )
+    ended = dwf("run", "us.json", "--json")
+    assert ended.code == 0, ended.err
+    assert notes(dwf) == ["work us", "last us got us"]
+
+
 # --- scripts that handle their own end ------------------------------------------------------------
 
 ENDINGS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from durable_wf.authoring.candidates import chosen
+from durable_wf.authoring.candidates import are_same, chosen
 from durable_wf.core.definition import FunctionRef, Literal, Task, Workflow
 from durable_wf.errors import NotFound
 
@@ -67,6 +67,47 @@ def test_what_looks_the_same_and_calls_other_functions_is_not_chosen_from():
         picked(flow(), one, other)
     assert picked(flow(), one, attrs.evolve(one)) is one
     assert picked(flow(), other, ran=[one]) is one, "that is the one that the script runs"
+
+
+def closure(value, *, kept=()):
+    def work(x=kept):
+        return value, x
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (len, len, True),
+        (len, max, False),
+        (closure(1), closure(1), True),
+        (closure("a"), closure("a"), True),
+        (closure(1), closure(2), False),
+        (closure(1), closure(1.0), False),
+        (closure(len), closure(len), True),
+        (closure([1]), closure([1]), False),
+        (closure(closure(1)), closure(closure(1)), True),
+        (closure(1, kept=7), closure(1, kept=7), True),
+        (closure(1, kept=7), closure(1, kept=8), False),
+        (lambda: 1, lambda: 1, False),
+    ],
+)
+def test_functions_are_the_same_that_were_made_of_the_same(one, other, same):
+    """Of two lists that are equal now one may be changed later."""
+    assert are_same(one, other) is same
+
+
+def test_functions_that_have_captured_themselves_come_to_an_end():
+    def made():
+        def work(n):
+            return n and work(n - 1)
+
+        return work
+
+    one = made()
+    assert are_same(one, one)
+    assert not are_same(one, made())
 
 
 class Bound:
