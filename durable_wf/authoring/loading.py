@@ -82,13 +82,15 @@ class Capture:
 
     `answer` is asked about each call; without it the first one ends the loading. `workflows` holds
     the one that it ended with, if it has, and `refusal` says why it had to end before that. A
-    script may catch the end and go on: then every further call ends it again.
+    script may catch the end and go on: then every further call ends it again. `answered` counts
+    the calls before the end.
     """
 
     answer: Answer | None = None
     workflows: list[Workflow] = attrs.field(factory=list)
     refusal: DurableWorkflowError | None = None
     ended: bool = False
+    answered: int = 0
     _one_at_a_time: threading.RLock = attrs.field(factory=threading.RLock)
 
     def take(self, call: Call) -> Any:
@@ -100,7 +102,10 @@ class Capture:
                     told = self.answer(call)
                 except DurableWorkflowError as error:
                     self.end(refusal=error)
-            return self.end(call.workflow) if told is None else told
+            if told is None:
+                self.end(call.workflow)
+            self.answered += 1
+            return told
 
     def end(
         self, workflow: Workflow | None = None, refusal: DurableWorkflowError | None = None
@@ -221,7 +226,7 @@ def execute(
         except Exception as error:
             if not capture.ended:
                 _restore(before)
-                raise wrong(path, error) from error
+                raise wrong(path, error, _AGAIN if capture.answered else None) from error
     if capture.refusal is not None:
         _restore(before)
         raise capture.refusal
@@ -305,10 +310,16 @@ def _package_of(path: Path) -> str | None:
     return ".".join(names) or None
 
 
-def wrong(path: Path | str, error: Exception) -> DefinitionError:
+_AGAIN: Final = (
+    "what stands between the runs of a script is done again when it is loaded for a later one; "
+    "what must not be: if not wf.is_loading(): ..."
+)
+
+
+def wrong(path: Path | str, error: Exception, hint: str | None = None) -> DefinitionError:
     """The error for a file that failed while it was loaded; our own errors keep their details."""
     problems = error.problems if isinstance(error, DefinitionError) else ()
-    hint = error.hint if isinstance(error, DurableWorkflowError) else None
+    hint = (error.hint if isinstance(error, DurableWorkflowError) else None) or hint
     return DefinitionError(failure(path, error), problems=problems, hint=hint)
 
 

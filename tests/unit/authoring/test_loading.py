@@ -189,6 +189,15 @@ def test_calls_before_the_one_are_answered(script, capsys):
     assert [workflow.name for workflow in capture.workflows] == ["w"]
 
 
+def test_a_script_that_fails_between_its_calls_is_told_that_this_is_done_again(script):
+    path = script("intercept(flow(), 'r')\nos.remove('x')")
+    with pytest.raises(DefinitionError, match=r"wf\.is_loading\(\)"):
+        executed(path, lambda call: call.run_id)
+    with pytest.raises(DefinitionError) as caught:
+        load(script("os.remove('x')"))
+    assert caught.value.hint is None
+
+
 @pytest.mark.parametrize("ending", ["finally: pass", ENDINGS["exits"]])
 def test_an_answer_that_is_refused_is_why_the_loading_fails(script, ending):
     def refuse(call: loading.Call) -> None:
