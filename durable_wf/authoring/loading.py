@@ -76,6 +76,10 @@ Answer = Callable[[Call], Any]
 DurableWorkflowError to end it without a workflow."""
 
 
+def _other_threads() -> frozenset[threading.Thread]:
+    return frozenset(threading.enumerate()) - {threading.current_thread()}
+
+
 @attrs.define(eq=False)
 class Capture:
     """What an engine was asked for while something was being loaded.
@@ -83,7 +87,8 @@ class Capture:
     `answer` is asked about each call; without it the first one ends the loading. `workflows` holds
     the one that it ended with, if it has, and `refusal` says why it had to end before that. A
     script may catch the end and go on: then every further call ends it again. `answered` counts
-    the calls before the end.
+    the calls before the end. `others` are the threads that were there before: their calls are not
+    those of what is loaded.
     """
 
     answer: Answer | None = None
@@ -91,6 +96,7 @@ class Capture:
     refusal: DurableWorkflowError | None = None
     ended: bool = False
     answered: int = 0
+    others: frozenset[threading.Thread] = attrs.field(factory=_other_threads)
     _one_at_a_time: threading.RLock = attrs.field(factory=threading.RLock)
 
     def take(self, call: Call) -> Any:
@@ -121,6 +127,17 @@ class Capture:
 _captures: Final[list[Capture]] = []
 """Not a ContextVar: a script may call the engine from a thread of its own."""
 
+
+def _current() -> Capture | None:
+    """What the calling thread belongs to. An engine may load a script in its own thread while the
+    program that it serves goes on in others.
+    """
+    if not _captures:
+        return None
+    thread = threading.current_thread()
+    return next((one for one in reversed(_captures) if thread not in one.others), None)
+
+
 _mains: Final[list[types.ModuleType]] = []
 """Loaded scripts, kept alive: their functions are called long after another one was loaded."""
 
@@ -143,16 +160,18 @@ def intercept(call: Call) -> Any:
     a script is being loaded; then the script ends here, with the workflow that it was loaded for,
     or this gives what the call is to give without doing anything.
     """
-    return _captures[-1].take(call) if _captures else None
+    capture = _current()
+    return None if capture is None else capture.take(call)
 
 
 def end(refusal: DurableWorkflowError) -> NoReturn:
     """End the loading that is going on, since it cannot come to what it is for; outside of one,
     raise the refusal.
     """
-    if not _captures:
+    capture = _current()
+    if capture is None:
         raise refusal
-    _captures[-1].end(refusal=refusal)
+    capture.end(refusal=refusal)
 
 
 def is_loading() -> bool:
@@ -163,7 +182,7 @@ def is_loading() -> bool:
     the script ends at that call. Ask this before what must not be done twice, such as cleaning up
     in a `finally:`.
     """
-    return bool(_captures)
+    return _current() is not None
 
 
 def load_script(

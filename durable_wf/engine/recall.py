@@ -77,6 +77,7 @@ class Recall:
         self._created = state.created
         self._own = _same_start(store.log, state.run_id, state.created)
         self._count = 0
+        self._displaced: set[_Digests] = set()  # of runs that went to calls of other code
 
     @property
     def known(self) -> bool:
@@ -112,11 +113,17 @@ class Recall:
         if not (self.known or self._created.previous):
             return None  # from before runs were numbered, or the first thing that its script made
         assert call.workflow is not None
-        if not self._left:
-            self._refuse(f"{self._where} makes more runs before it comes to run {self._run_id} now")
         wanted = _digests(call.workflow)
         same = (at for at, made in enumerate(self._left) if made.digests == wanted)
-        made = self._left.pop(next(same, 0))
+        at = next(same, None)
+        if not self._left or (at is None and wanted in self._displaced):
+            self._refuse(
+                f"{self._where} makes other runs before it comes to run {self._run_id} than it did "
+                "then"
+            )
+        made = self._left.pop(at or 0)
+        if at is None and made.digests is not None:
+            self._displaced.add(made.digests)
         if made.run_id == self._run_id and log is self._log:
             self._reach(call)
             return None

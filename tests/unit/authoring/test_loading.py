@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,25 @@ def test_a_script_can_ask_whether_it_is_being_loaded(script, capsys):
     load(script("import durable_wf as wf\nprint(wf.is_loading())\nintercept(flow())"))
     assert capsys.readouterr().err == "True\n"
     assert not loading.is_loading()
+
+
+def test_calls_of_threads_that_were_there_before_are_not_the_scripts():
+    """A program goes on while its engine loads a script for a run that is woken."""
+    may_call, told = threading.Event(), []
+
+    def of_the_program() -> None:
+        may_call.wait(9)
+        told.append(loading.intercept(loading.Call(loading.Does.RUN, None)))
+        told.append(loading.is_loading())
+
+    thread = threading.Thread(target=of_the_program)
+    thread.start()
+    with loading.capturing() as capture:
+        may_call.set()
+        thread.join(9)
+        assert loading.is_loading()
+    assert told == [None, False]
+    assert not capture.ended
 
 
 # --- with answers ---------------------------------------------------------------------------------

@@ -139,6 +139,16 @@ def test_a_call_of_another_graph_is_not_taken_for_the_one_of_then(script):
     assert "engine.resume('r2', workflow=workflow)" in said
 
 
+def test_a_call_that_was_put_before_the_others_is_noticed_when_theirs_come(script):
+    """It has taken the place of one whose code comes after it."""
+    eu, us = flow(code="eu"), flow(code="us")
+    script.makes("eu", eu, *ENDED).makes("us", us)
+    recall = script.loaded_for("us")
+    assert told(recall, flow(code="asia")) == "eu"
+    said = refusal(recall, eu)
+    assert "makes other runs before it comes to run us than it did then" in said
+
+
 def test_nor_is_another_workflow_taken_for_that_of_the_run(script):
     script.makes("r1", flow())
     said = refusal(script.loaded_for("r1"), flow("other"))
