@@ -17,6 +17,7 @@ _HOMES = {
     "durable_wf.authoring.builder": ("WorkflowBuilder",),
     "durable_wf.authoring.data_flow": ("ref",),
     "durable_wf.authoring.factory": ("TaskFactory",),
+    "durable_wf.authoring.loading": ("is_loading",),
     "durable_wf.authoring.task": ("task",),
     "durable_wf.authoring.waits": ("approval", "sleep", "wait_for_signal"),
     "durable_wf.core.awaited": ("Awaited",),

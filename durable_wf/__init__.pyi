@@ -3,6 +3,7 @@ from durable_wf.authoring.breakers import breaker as breaker
 from durable_wf.authoring.builder import WorkflowBuilder as WorkflowBuilder
 from durable_wf.authoring.data_flow import ref as ref
 from durable_wf.authoring.factory import TaskFactory as TaskFactory
+from durable_wf.authoring.loading import is_loading as is_loading
 from durable_wf.authoring.task import task as task
 from durable_wf.authoring.waits import approval as approval
 from durable_wf.authoring.waits import sleep as sleep

@@ -5,17 +5,17 @@ Must never: run the callable.
 Read next: `loading.py`, which goes the other way.
 
 A fingerprint covers the function's bytecode, constants, argument names and defaults, the simple
-values and functions in its closure, decorators' wrappers together with what they wrap, and in the
-same way every function and class of the same module that it refers to by a global name; so do
-global constants that are written as such: numbers, texts, None, enum members, and tuples and
-frozen sets of these.
+values, objects and functions in its closure, decorators' wrappers together with what they wrap, and
+in the same way every function and class of the same module that it refers to by a global name; so
+do global constants that are written as such: numbers, texts, None, enum members, and tuples and
+frozen sets of these. Of an object it covers what `held.py` can say of it; so it does of the object
+whose bound method is a task.
 It does not change with comments, line numbers, the file's place, or the docstring of the function.
 
 It does not see: global variables that are computed when the program starts (`os.getpid()`), that
 can be changed in place (lists, dicts, sets, objects) or that the function itself assigns; functions
-and data of other modules, installed packages included; what is found at run time only (attributes
-of objects, `getattr`, strings that are imported); the state of an object whose bound method is a
-task; files, environment.
+and data of other modules, installed packages included; what is found at run time only (methods of
+objects, `getattr`, strings that are imported); what objects of libraries hold; files, environment.
 Bytecode belongs to one minor version of Python, so another one counts as changed code.
 """
 
@@ -27,12 +27,13 @@ import hashlib
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import Any, Final
 
 import attrs
 
+from durable_wf.authoring.held import exact_text, fields_of, held_by
 from durable_wf.authoring.literals import literal_names
 from durable_wf.core.definition import FunctionRef
 
@@ -173,6 +174,8 @@ class _Walk:
         elif isinstance(function, types.MethodType):
             self.parts.append("bound")
             self.callable(function.__func__)
+            if not isinstance(function.__self__, type):
+                self._fields(fields_of(function.__self__), function.__self__, 0)
         elif isinstance(function, types.FunctionType):
             self._function(function)
         elif isinstance(function, type):
@@ -184,6 +187,7 @@ class _Walk:
         else:
             self.parts.append("object")
             self._class(type(function))
+            self._fields(fields_of(function), function, 0)
 
     def _function(self, function: types.FunctionType) -> None:
         if not self._new(function):
@@ -256,7 +260,9 @@ class _Walk:
                 self.value(member)
 
     def value(self, value: object, depth: int = 0) -> None:
-        """A simple value as itself, a function as its code, of anything else only the class."""
+        """A simple value as itself, a function as its code, an object as its class and what it
+        holds, of anything else only the name of the class.
+        """
         kind = type(value)
         if kind is int:
             self.parts.append(f"int {value:x}")  # in decimal, Python writes no huge one
@@ -273,6 +279,23 @@ class _Walk:
         else:
             named = value if hasattr(value, "__qualname__") else kind
             self.parts.append(f"of {named.__qualname__!a}")
+            if named is kind:
+                self._object(value, depth)
+
+    def _object(self, value: object, depth: int) -> None:
+        text = exact_text(value)
+        if text is None:
+            self._fields(held_by(value, self._module), value, depth)
+        else:
+            self.parts.append(f"exactly {text!a}")
+
+    def _fields(self, fields: Sequence[tuple[str, object]] | None, of: object, depth: int) -> None:
+        if not fields or depth > _MAX_DEPTH or not self._new(of):
+            return
+        self.parts.append(f"holds {len(fields)}")
+        for name, held in fields:
+            self.parts.append(f"field {name!a}")
+            self.value(held, depth + 1)
 
     def _collection(self, value: Any, depth: int) -> None:
         kind = type(value)

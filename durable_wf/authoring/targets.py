@@ -12,12 +12,14 @@ import os
 import re
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from durable_wf.authoring.builder import WorkflowBuilder
+from durable_wf.authoring.candidates import chosen
 from durable_wf.authoring.checking import check
 from durable_wf.authoring.loading import (
     capturing,
@@ -26,11 +28,11 @@ from durable_wf.authoring.loading import (
     imported,
     load_script,
     module_level,
+    workflows_of,
     wrong,
 )
 from durable_wf.authoring.wfformat import Replay, from_wfformat, is_wfformat, read_json_file
 from durable_wf.core.definition import Workflow
-from durable_wf.core.digests import structure_digest
 from durable_wf.core.resolver import nearest
 from durable_wf.errors import DefinitionError, DurableWorkflowError, NotFound
 
@@ -52,33 +54,47 @@ def names_code(target: str) -> bool:
     return bool(target) and not target.endswith(".json")
 
 
-def load(target: str, replay: Replay | None = None, *, code: bool = True) -> Workflow:
+OnStop = Callable[[Workflow], None]
+"""Is told of a script or function that would have run this workflow and has been left there."""
+
+
+def untold(_workflow: Workflow) -> None:
+    """For those who only look at the workflow."""
+
+
+def load(
+    target: str, replay: Replay | None = None, *, code: bool = True, on_stop: OnStop = untold
+) -> Workflow:
     """The workflow that `target` names; `replay` says how recorded (WfFormat) tasks are replayed.
 
     Without `code`, the scripts that a definition in a .json file names are not executed: it is only
-    to be looked at. Without a name, a script gives the workflow that it would run, or its only one.
+    to be looked at. Without a name, a script gives the workflow that it would run first, or its
+    only one. `on_stop` is told where a script or a function would have run it.
     Raises NotFound when a file, module or name is not there (with the nearest name that is), and
     DefinitionError when what is there is no workflow.
     """
     if found := _PYTHON.fullmatch(target):
         file, name = found.groups()
-        return _from_file(Path(file), name)
+        return _from_file(Path(file), name, on_stop)
     if target.endswith(".json"):
         return _from_json(Path(target), replay or Replay(), code=code)
     module, colon, name = target.partition(":")
     if colon and name and re.fullmatch(r"\w+(\.\w+)*", module):
-        return _from_module(module, name)
+        return _from_module(module, name, on_stop)
     raise NotFound(f"{target!r} names no workflow", hint=_FORMS)
 
 
-def _from_file(file: Path, name: str | None) -> Workflow:
+def _from_file(file: Path, name: str | None, on_stop: OnStop) -> Workflow:
     if not file.is_file():
         raise NotFound(f"there is no file {file}", hint=_near(file))
     if name:
         module, _ = execute(file, [str(file)], None, guarded=False)
-        return _named(module, name, str(file))
-    found = load_script(file, [str(file)], None)
+        return _named(module, name, str(file), on_stop)
+    module, capture = execute(file, [str(file)], None, guarded=True)
+    found = workflows_of(module, capture)
     if len({workflow.name for workflow in found}) == 1:
+        if capture.workflows:
+            on_stop(found[0])
         return found[0]
     names = [name for name, _ in module_level(sys.modules["__main__"])]
     raise NotFound(
@@ -95,7 +111,7 @@ def _near(file: Path) -> str | None:
     return f"did you mean {folder / guess}?" if guess else None
 
 
-def _from_module(name: str, attribute: str) -> Workflow:
+def _from_module(name: str, attribute: str, on_stop: OnStop) -> Workflow:
     if str(Path.cwd()) not in sys.path:  # "" there would mean another folder later
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -110,10 +126,10 @@ def _from_module(name: str, attribute: str) -> Workflow:
         raise
     except Exception as error:
         raise wrong(name, error) from error
-    return _named(module, attribute, name)
+    return _named(module, attribute, name, on_stop)
 
 
-def _named(module: types.ModuleType, name: str, where: str) -> Workflow:
+def _named(module: types.ModuleType, name: str, where: str, on_stop: OnStop) -> Workflow:
     value: Any = module
     for part in name.split("."):
         if not hasattr(value, part):
@@ -125,12 +141,12 @@ def _named(module: types.ModuleType, name: str, where: str) -> Workflow:
                 hint=f"did you mean {where}:{guess}?" if guess else known,
             )
         value = getattr(value, part)
-    return _as_workflow(value, f"{where}:{name}")
+    return _as_workflow(value, f"{where}:{name}", on_stop)
 
 
-def _as_workflow(value: object, where: str) -> Workflow:
+def _as_workflow(value: object, where: str, on_stop: OnStop) -> Workflow:
     if callable(value) and not isinstance(value, type):
-        value = _call(value, where)
+        value = _call(value, where, on_stop)
     if isinstance(value, WorkflowBuilder):
         value = value.build()
     if not isinstance(value, Workflow):
@@ -141,7 +157,7 @@ def _as_workflow(value: object, where: str) -> Workflow:
     return value
 
 
-def _call(function: Any, where: str) -> object:
+def _call(function: Any, where: str, on_stop: OnStop) -> object:
     """What a function returns, or the workflow that it wanted to run."""
     result: object = None
     try:
@@ -153,7 +169,10 @@ def _call(function: Any, where: str) -> object:
         code = getattr(function, "__code__", None)
         words = failure(code.co_filename if code else where, error)
         raise DefinitionError(f"{where}(): {words}") from error
-    return capture.workflows[0] if capture.workflows else result
+    if not capture.workflows:
+        return result
+    on_stop(capture.workflows[0])
+    return capture.workflows[0]
 
 
 def _from_json(file: Path, replay: Replay, *, code: bool) -> Workflow:
@@ -193,11 +212,12 @@ def with_functions(workflow: Workflow) -> Workflow:
     functions = dict(workflow.functions)
     for file, tasks in scripts.items():
         found = load_script(Path(file), [file], None)
-        wanted = structure_digest(workflow)
-        same = [w for w in found if structure_digest(w) == wanted]
-        same = same or [w for w in found if w.name == workflow.name]
-        missing = [name for name in tasks if not same or name not in same[0].functions]
+        try:
+            same = chosen(workflow, found, file)
+        except NotFound as error:
+            raise NotFound(error.message, hint="restore it, or write the definition anew") from None
+        missing = [name for name in tasks if name not in same.functions]
         if missing:
             raise NotFound(f"{file} does not give the code of task {missing[0]!r} any more")
-        functions.update((name, same[0].functions[name]) for name in tasks)
+        functions.update((name, same.functions[name]) for name in tasks)
     return attrs.evolve(workflow, functions=functions)

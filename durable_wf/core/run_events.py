@@ -18,11 +18,13 @@ class RunCreated:
     `structure`, `inputs` and `code` are the three digests that make `run_id` idempotent.
     The rest says where it came from, so that another process can load its code again: what was
     typed as `target`, or else the `script` with its `argv`, which ran as `python -m module` where
-    `module` is set; in the folder `cwd`. `limits` are those that its engine was given (pairs of
-    cpus, memory, gpus or pool:NAME and the number), for who goes on with it. A run made from
-    another one names it as `origin`, forked off at its event `origin_n` (0: tried again as a
-    whole); `root` is the first run of the chain of retries, from whose id idempotency keys derive,
-    "" for this one. `deadline_at` (UTC microseconds) is when it fails if it has not ended.
+    `module` is set; in the folder `cwd`. Of the runs that the script's process made it is number
+    `call` (0: not known), and `previous` is the one before it. `limits` are those that its engine
+    was given (pairs of cpus, memory, gpus or pool:NAME and the number), for who goes on with it. A
+    run made from another one names it as `origin`, forked off at its event `origin_n` (0: tried
+    again as a whole); `root` is the first run of the chain of retries, from whose id idempotency
+    keys derive, "" for this one. `deadline_at` (UTC microseconds) is when it fails if it has not
+    ended.
     """
 
     workflow: str
@@ -45,6 +47,8 @@ class RunCreated:
     origin_n: int = 0
     root: str = ""
     deadline_at: int | None = None
+    call: int = 0
+    previous: str = ""
 
 
 @frozen

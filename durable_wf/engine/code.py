@@ -10,6 +10,7 @@ Read next: `continuing.py`; `authoring/loading.py` for how scripts are loaded.
 from __future__ import annotations
 
 import hmac
+import logging
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,16 +21,19 @@ from typing import Any
 import attrs
 
 from durable_wf.authoring import loading
+from durable_wf.authoring.candidates import are_same, chosen
 from durable_wf.authoring.targets import load as load_target
 from durable_wf.authoring.targets import names_code
 from durable_wf.core.definition import FunctionRef, Task, Workflow
-from durable_wf.core.digests import structure_digest
+from durable_wf.core.digests import inputs_digest, structure_digest
 from durable_wf.core.events import RunCreated
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL
 from durable_wf.core.values import TABLE_MAX
+from durable_wf.engine import differences
 from durable_wf.engine.companions import are_changed, places, with_companions_of
 from durable_wf.engine.judging import rules_named
+from durable_wf.engine.recall import Recall
 from durable_wf.engine.session import Session
 from durable_wf.errors import CodeChanged, NotFound, NotSendable, NotTrusted
 from durable_wf.execute import bundle
@@ -38,6 +42,8 @@ from durable_wf.store import trust
 from durable_wf.store.opening import Store
 from durable_wf.store.payload_files import digest_of, write_file
 from durable_wf.store.port import Log
+
+log = logging.getLogger("durable_wf.engine")
 
 Function = Callable[..., Any]
 
@@ -92,14 +98,20 @@ def _attribute(module: ModuleType, qualname: str) -> Function:
 
 
 def _found_by_name(module: ModuleType, task: Task) -> Function | None:
-    """Lambdas and the like have no name to import; the module's own workflow has them by task."""
+    """Lambdas and the like have no name to import; the module's own workflow has them by task.
+    Raises NotFound where several workflows have such a task, and their code does not tell which of
+    them is meant.
+    """
     if "<" not in task.function.qualname:
         return None
-    for _, workflow in loading.module_level(module):
-        function: Function | None = workflow.functions.get(task.name)
-        if function is not None:
-            return function
-    return None
+    workflows = (workflow for _, workflow in loading.module_level(module))
+    found = [workflow.functions[task.name] for workflow in workflows
+             if task.name in workflow.functions]  # fmt: skip
+    known = task.function.fingerprint
+    same = [function for function in found if loading.reference(function).fingerprint == known]
+    if not all(are_same(function, (same or found)[0]) for function in same or found):
+        raise NotFound(f"several workflows of {module.__name__} have a task {task.name!r}")
+    return (same or found)[0] if found else None
 
 
 # --- code that no file gives ----------------------------------------------------------------------
@@ -220,11 +232,11 @@ def _stored(recorded: Workflow, log: Log) -> _Stored:
 def load(recorded: Workflow, state: RunState, store: Store) -> Workflow:
     """The recorded workflow with its functions, loaded as its snapshot names them.
 
-    Modules are imported; a script is executed as it was started, up to where it would run a
-    workflow. Raises NotFound, NotTrusted, NotSendable, or what loading raises.
+    Modules are imported; a script is executed as it was started, up to the call that made the run.
+    Raises NotFound, WrongState, NotTrusted, NotSendable, or what loading raises.
     """
     refuse_foreign(store, trusted=store.writable)
-    return load_trusted(recorded, state, store.log)
+    return load_trusted(recorded, state, store)
 
 
 def refuse_foreign(store: Store, *, trusted: bool) -> None:
@@ -236,16 +248,32 @@ def refuse_foreign(store: Store, *, trusted: bool) -> None:
         )
 
 
-def load_trusted(recorded: Workflow, state: RunState, log: Log) -> Workflow:
+def load_trusted(recorded: Workflow, state: RunState, store: Store) -> Workflow:
     """The same, of a store whose code may be executed. Writes nothing to it."""
-    return load_anew(recorded, state, log)[0]
+    workflow, today = load_anew(recorded, state, store)
+    if today is not None and not _is_alike(recorded, today):
+        told = differences.between(recorded, today)
+        more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+        log.warning(
+            "run %s goes on as it was recorded, though its definition differs today: %s%s",
+            state.run_id, told[0], more,
+        )  # fmt: skip
+    return workflow
 
 
-def load_anew(recorded: Workflow, state: RunState, log: Log) -> tuple[Workflow, Workflow | None]:
+def _is_alike(one: Workflow, other: Workflow) -> bool:
+    return structure_digest(one) == structure_digest(other) and inputs_digest(one) == inputs_digest(
+        other
+    )
+
+
+def load_anew(
+    recorded: Workflow, state: RunState, store: Store
+) -> tuple[Workflow, Workflow | None]:
     """The same; and the workflow of this name as its script or target makes it today, None where
     the functions came from elsewhere.
     """
-    stored = _stored(recorded, log)
+    stored = _stored(recorded, store.log)
     functions = stored.functions
     created = state.created
     assert created is not None
@@ -254,7 +282,7 @@ def load_anew(recorded: Workflow, state: RunState, log: Log) -> tuple[Workflow, 
     recovery: dict[str, tuple[Any, ...]] = {}
     sources = []
     today = None
-    for loaded in _loaded(recorded, functions, created):
+    for loaded in _loaded(recorded, functions, state, store):
         today = loaded if loaded.name == recorded.name else today
         functions = {**loaded.functions, **functions}
         recovery |= loaded.recovery
@@ -300,61 +328,83 @@ def _make_importable(created: RunCreated) -> None:
 
 
 def _loaded(
-    recorded: Workflow, stored: Mapping[str, Function], created: RunCreated
+    recorded: Workflow, stored: Mapping[str, Function], state: RunState, store: Store
 ) -> Iterator[Workflow]:
     """The run's workflow from each place that has to be loaded for it."""
+    created = state.created
+    assert created is not None
     if names_code(created.target):
-        with loading.circumstances([created.target], Path(created.cwd)):
-            found = [load_target(created.target)]
-        yield _wanted(recorded, found, created.target)
+        yield _of_target(recorded, state.run_id, created)
         return
+    numbered = created.call > 0  # then what no name gives is had from the call that made the run
     scripts = dict.fromkeys(
-        task.function.file
+        created.script if task.function.module else task.function.file
         for task in recorded.tasks
-        if task.name not in stored and not task.function.module and task.wait is None
+        if task.name not in stored
+        and task.wait is None
+        and (not task.function.module or (numbered and "<" in task.function.qualname))
     )
     if created.script and any(label.startswith(_OF_SCRIPT) for _, label in places(recorded)):
         scripts[created.script] = None
     for script in scripts:
-        own = script == created.script
-        main, captured = loading.execute(
+        if not Path(script).is_file():
+            raise _gone(state.run_id, created, script)
+        recall = Recall(store, recorded, state) if script == created.script else None
+        main, capture = loading.execute(
             Path(script),
-            created.argv if own else (),
+            created.argv if recall else (),
             Path(created.cwd),
             guarded=True,
-            module=created.module if own else "",
+            module=created.module if recall else "",
+            answer=recall,
         )
-        others = [workflow for _, workflow in loading.module_level(main, skip=captured)]
-        yield _wanted(recorded, captured + others, script, captured)
+        ran = capture.workflows
+        if recall and recall.reached and ran:
+            yield ran[0]
+            continue
+        beside = [workflow for _, workflow in loading.module_level(main, skip=ran)]
+        unreached = recall is not None and recall.known and not recall.reached
+        try:
+            yield chosen(recorded, beside, script, ran=ran, exact=unreached)
+        except NotFound as error:
+            if unreached:
+                raise _not_reached(state.run_id, created) from error
+            raise
+
+
+def _of_target(recorded: Workflow, run_id: str, created: RunCreated) -> Workflow:
+    try:
+        with loading.circumstances([created.target], Path(created.cwd)):
+            found = load_target(created.target)
+    except NotFound as error:
+        hint = f"{error.hint}; or, " if error.hint else ""
+        raise NotFound(
+            f"run {run_id}: {error.message}",
+            hint=f"{hint}if it was moved: dwf run WHERE:IT_IS --id {run_id}",
+        ) from error
+    return chosen(recorded, [found], created.target)
+
+
+def _gone(run_id: str, created: RunCreated, script: str) -> NotFound:
+    back = "move it back"
+    if script == created.script and created.call <= 1:
+        back += f", or go on from where it is now: dwf run NEW/PLACE.py --id {run_id}"
+    else:
+        back += f", or bring the code along: engine.resume({run_id!r}, workflow=workflow)"
+    return NotFound(f"run {run_id}: its script {script} is not there any more", hint=back)
+
+
+def _not_reached(run_id: str, created: RunCreated) -> NotFound:
+    return NotFound(
+        f"{created.script} ended before it came to the call that made run {run_id} "
+        f"(number {created.call} of those that it made)",
+        hint="restore the script as it was when it made the run, or bring the code along: "
+        f"engine.resume({run_id!r}, workflow=workflow)",
+    )
 
 
 _OF_SCRIPT = "__main__:"
 """How the labels of companions begin that only the script itself gives."""
-
-
-def _wanted(
-    recorded: Workflow, found: Sequence[Workflow], where: str, ran: Sequence[Workflow] = ()
-) -> Workflow:
-    """Of the workflows that were found, the one of this run; `ran` ended the loading."""
-    wanted = structure_digest(recorded)
-    for workflow in found:
-        if structure_digest(workflow) == wanted:
-            return workflow
-    for workflow in found:
-        if workflow.name == recorded.name:
-            return workflow
-    if ran:
-        raise NotFound(
-            f"{where} runs workflow {ran[0].name!r} first, and was loaded up to there: "
-            f"{recorded.name!r} was not made by then",
-            hint=f"make {recorded.name!r} at module level before anything runs, or run the script "
-            "itself again with this run_id",
-        )
-    names = ", ".join(repr(workflow.name) for workflow in found) or "none"
-    raise NotFound(
-        f"{where} does not define workflow {recorded.name!r} any more (it has: {names})",
-        hint="restore the script, or run it with the same run_id",
-    )
 
 
 # --- changed code -------------------------------------------------------------------------------

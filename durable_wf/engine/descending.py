@@ -183,10 +183,10 @@ def _damage(log: Log, digest: str) -> str:
 # --- the plan -------------------------------------------------------------------------------------
 
 
-def loaded(old: Old, log: Log) -> Renewed:
+def loaded(old: Old, store: Store) -> Renewed:
     """The workflow to run, its code loaded as the old run names it. The caller trusts the store."""
     recorded = old.ancestor.workflow
-    return renewed(recorded, *code.load_anew(recorded, old.ancestor.state, log))
+    return renewed(recorded, *code.load_anew(recorded, old.ancestor.state, store))
 
 
 def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
@@ -289,7 +289,7 @@ def rehearse(
     old = read(store.log, wish, is_alive)
     if wish.workflow is None:
         code.refuse_foreign(store, trusted=trusted)
-        found = loaded(old, store.log)
+        found = loaded(old, store)
     else:
         found = Renewed(wish.workflow)
     made = plan(store.log, wish, old, found)
@@ -318,7 +318,7 @@ def enter(
     log = session.store.log
     if wish.workflow is None:
         code.refuse_foreign(session.store, trusted=session.store.writable)
-        found = loaded(old, log)
+        found = loaded(old, session.store)
     else:
         found = Renewed(wish.workflow)
     if wish.kind is Kind.RETRY and _is_retried(session, old.row):
@@ -360,10 +360,9 @@ def _options(wish: Wish, old: Old, workflow: Workflow, options: Options, made: P
     if deadline_s is None and created.deadline_at is not None:
         deadline_s = (created.deadline_at - old.row.created_at) / 1e6
     own = frozenset(workflow.tags)
-    start, cwd = options.start, ""
+    start, cwd = origin.after_those_made(options.start), ""
     if wish.workflow is None:
-        start = origin.Start(created.target, created.script, created.module, created.argv)
-        cwd = created.cwd
+        start, cwd = origin.Start.of(created), created.cwd
     lineage = origin.Lineage(
         origin=old.row.run_id,
         origin_n=0 if wish.kind is Kind.RETRY else old.at,

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
+
 from durable_wf.core import inputs as i
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import RunCreated
@@ -77,6 +79,16 @@ def create(
     """Create a run, of its own or made from another one. Raises CallerErrors before anything is
     written.
     """
+    if options.lineage is not None:
+        return _create(session, workflow, run_id, options, cancel)
+    with origin.numbered(options.start, run_id) as start:
+        options = attrs.evolve(options, start=start)
+        return _create(session, workflow, run_id, options, cancel)
+
+
+def _create(
+    session: Session, workflow: Workflow, run_id: str, options: Options, cancel: Canceller
+) -> RunHandle:
     functions = code.functions_given(workflow)
     workflow = code.with_stored_code(workflow, functions, session)
     written = session.known.written(workflow)
@@ -103,6 +115,8 @@ def create(
         origin_n=lineage.origin_n,
         root=lineage.root,
         deadline_at=_deadline_at(workflow, options, now),
+        call=options.start.call,
+        previous=options.start.previous,
     )
     state = RunState.of(run_id, workflow, written.graph)
     live = live_run(session, state, created, functions, options, cancel)

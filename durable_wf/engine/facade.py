@@ -17,15 +17,15 @@ from typing import Self
 import attrs
 
 from durable_wf.authoring import loading
+from durable_wf.authoring.loading import Call, Does
 from durable_wf.authoring.options import read_metadata, read_tags
 from durable_wf.core.awaited import Awaited, awaited
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.resolver import nearest
-from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import Duration, parse_limit
-from durable_wf.engine import entering, origin, waking
+from durable_wf.engine import entering, origin, recall, waking
 from durable_wf.engine.commanding import command
 from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body, check_reason
 from durable_wf.engine.options import Options
@@ -34,7 +34,7 @@ from durable_wf.engine.people import People
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.retrying import Retrying
-from durable_wf.engine.session import FINAL_FAILURE, Session, reader_of
+from durable_wf.engine.session import Session, checked, reader_of
 from durable_wf.engine.sessions import Sessions
 from durable_wf.engine.settings import ExecutorType, settings
 from durable_wf.engine.settings import executor_type as executor_named
@@ -46,7 +46,6 @@ from durable_wf.errors import (
     DefinitionError,
     DurableWorkflowError,
     NotFound,
-    RunFailed,
 )
 from durable_wf.recovery.decisions import seconds
 from durable_wf.recovery.rule import Rule, named_all
@@ -130,7 +129,9 @@ class WorkflowEngine(People, Retrying):
         on SIGINT, SIGTERM or SIGHUP.
         """
         resolved = self._resolve(workflow)
-        loading.intercept(resolved)
+        told = self._recalled(Does.RUN, resolved, run_id)
+        if told is not None:
+            return checked(told.result(0), check=check)
         options = self._options(
             run_id, executor_type, tags, metadata, on_progress, wait, deadline,
             accept_changes=accept_changes,
@@ -160,7 +161,9 @@ class WorkflowEngine(People, Retrying):
         ends or is paused, however long it waits for people.
         """
         resolved = self._resolve(workflow)
-        loading.intercept(resolved)
+        told = self._recalled(Does.RUN, resolved, run_id)
+        if told is not None:
+            return told
         options = self._options(
             run_id, executor_type, tags, metadata, on_progress, None, deadline,
             accept_changes=accept_changes,
@@ -190,7 +193,9 @@ class WorkflowEngine(People, Retrying):
         Its code is loaded as the run's definition names it, unless `workflow` brings it.
         Raises NotFound, WrongState, OwnedElsewhere, CodeChanged, NotTrusted, RunFailed.
         """
-        loading.intercept(workflow)
+        told = self._recalled(Does.RESUME, workflow, run_id)
+        if told is not None:
+            return checked(told.result(0), check=check)
         options = self._options(
             None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
@@ -352,9 +357,13 @@ class WorkflowEngine(People, Retrying):
         result = handle.result(0)
         if result.row.ended_at is None:
             session.driver.run_in_background()  # somebody may want to wake it
-        if check and result.status in FINAL_FAILURE:
-            raise _failure(result)
-        return result
+        return checked(result, check=check)
+
+    def _recalled(
+        self, does: Does, workflow: Workflow | None, run_id: str | None, new_id: str | None = None
+    ) -> RunHandle | None:
+        call = Call(does, workflow, run_id or "", new_id or "", self._path)
+        return recall.handle(call, self._ask_to_cancel)
 
     def _submitted(self, session: Session, handle: RunHandle) -> RunHandle:
         return self._sessions.submitted(session, handle)
@@ -375,16 +384,6 @@ def _limit(deadline: Duration) -> float:
         return parse_limit(deadline)
     except DefinitionError as error:
         raise CallerError(f"deadline={error.message}", hint=error.hint) from None
-
-
-def _failure(result: RunResult) -> RunFailed:
-    verb = "was cancelled" if result.status is RunStatus.CANCELLED else "failed"
-    cause = f": {result.row.cause}" if result.row.cause else ""
-    return RunFailed(
-        f"run {result.run_id} of {result.row.workflow!r} {verb}{cause}",
-        result=result,
-        hint=f"dwf show {result.run_id}",
-    )
 
 
 __all__ = ["DurableWorkflowError", "RunHandle", "RunResult", "WorkflowEngine", "reader_of"]

@@ -99,11 +99,13 @@ class Known:
         return self._definitions.get(row.definition, load)
 
     def code(self, state: RunState, load: Callable[[], Workflow]) -> Workflow:
-        """The workflow of a run with its functions. Raises what `load` does."""
+        """The workflow of a run with its functions. Raises what `load` does.
+
+        Runs share it whose code a target names. That of a script's run is had from the very call
+        that made it: what differs between two of them need not be seen.
+        """
         created = state.created
         assert created is not None
-        key = (
-            state.definition, created.target, created.script, created.module, created.argv,
-            created.cwd,
-        )  # fmt: skip
+        own = state.run_id if created.script else ""
+        key = state.definition, created.target, created.cwd, own
         return self._code.get(key, load)

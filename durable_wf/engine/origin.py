@@ -1,9 +1,9 @@
 """Origin: who creates a run, from where, and what it is called.
 
 Owns: reading the process's own circumstances (script, arguments, folder, user) into RunCreated,
-and making run ids.
+numbering the runs that a script makes, and making run ids.
 Must never: put secrets of the environment into the log.
-Read next: `entering.py`, which records it; `code.py`, which loads code again by it.
+Read next: `entering.py`, which records it; `code.py` and `recall.py`, which load code again by it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import platform
 import re
 import secrets
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,7 +23,7 @@ from datetime import UTC, datetime
 import attrs
 
 from durable_wf.authoring.fingerprint import script_of_main
-from durable_wf.core.events import TaskImported
+from durable_wf.core.events import RunCreated, TaskImported
 from durable_wf.core.names import RUN_ID_PATTERN
 from durable_wf.errors import CallerError
 
@@ -45,13 +46,24 @@ def python_version() -> str:
 class Start:
     """How a run came to be started, as far as its code can be loaded again by it: by a `target`
     that somebody typed, or by a `script` with its arguments, which may have been started as
-    `python -m module`. All empty in a notebook or at a prompt.
+    `python -m module`. All empty in a notebook or at a prompt. `call` and `previous` are those of
+    RunCreated.
     """
 
     target: str = ""
     script: str = ""
     module: str = ""
     argv: tuple[str, ...] = ()
+    call: int = 0
+    previous: str = ""
+
+    @classmethod
+    def of(cls, created: RunCreated) -> Start:
+        """How that run was started."""
+        return cls(
+            created.target, created.script, created.module, created.argv, created.call,
+            created.previous,
+        )  # fmt: skip
 
 
 @attrs.frozen
@@ -90,6 +102,46 @@ def start() -> Start:
         return Start()
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return Start("", script, spec.name if spec else "", tuple(sys.argv))
+
+
+class _Made:
+    """The runs that this process has made so far: how many, and the last one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+        self.last = ""
+
+
+_made = _Made()
+
+
+@contextmanager
+def numbered(start: Start, run_id: str) -> Iterator[Start]:
+    """How the new run of this id is started, with its number among those that the script has made.
+    It does not count when it is not made after all.
+    """
+    if start.target or not start.script:
+        yield start
+        return
+    with _made.lock:
+        before = _made.count, _made.last
+        _made.count, _made.last = before[0] + 1, run_id
+        mine = _made.count
+    try:
+        yield attrs.evolve(start, call=mine, previous=before[1])
+    except BaseException:
+        with _made.lock:
+            if (_made.count, _made.last) == (mine, run_id):
+                _made.count, _made.last = before
+        raise
+
+
+def after_those_made(start: Start) -> Start:
+    """How a run is started that is made from another one: it has no number, and comes after the
+    runs that the script has made.
+    """
+    return attrs.evolve(start, previous=_made.last) if start.script else start
 
 
 def new_run_id(workflow: str, now_us: int) -> str:

@@ -179,7 +179,7 @@ def _woken(store: Store, row: RunRow, at: int) -> Rehearsal:
 
 def _loaded(recorded: Workflow, state: RunState, store: Store, *, trusted: bool) -> Workflow:
     code.refuse_foreign(store, trusted=trusted)
-    loaded = code.load_trusted(recorded, state, store.log)
+    loaded = code.load_trusted(recorded, state, store)
     code.functions_given(loaded)
     return loaded
 

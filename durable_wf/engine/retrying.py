@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import attrs
 
-from durable_wf.authoring import loading
+from durable_wf.authoring.loading import Does, is_loading
 from durable_wf.core.definition import Workflow
 from durable_wf.core.units import Duration
 from durable_wf.engine import descending
@@ -23,7 +23,7 @@ from durable_wf.engine.descending import Kind, Plan, Wish
 from durable_wf.engine.options import Options
 from durable_wf.engine.progress import OnProgress
 from durable_wf.engine.result import RunHandle, RunResult
-from durable_wf.engine.session import Session
+from durable_wf.engine.session import Session, checked
 from durable_wf.engine.settings import ExecutorType
 from durable_wf.engine.waking import OnRefused
 from durable_wf.errors import CallerError, DurableWorkflowError
@@ -70,6 +70,9 @@ class Retrying:
         `accept_changes`, NotTrusted, RunFailed unless `check` is False.
         """
         wish = _wish(Kind.RETRY, run_id, None, from_, set, self._given(workflow), new_id)
+        told = self._told(wish)
+        if told is not None:
+            return checked(told.result(0), check=check)
         options = self._options(
             None, executor_type, tags, metadata, on_progress, wait, deadline,
             accept_changes=accept_changes,
@@ -95,6 +98,9 @@ class Retrying:
     ) -> RunHandle:
         """As `retry`, in the background; the handle can be awaited."""
         wish = _wish(Kind.RETRY, run_id, None, from_, set, self._given(workflow), new_id)
+        told = self._told(wish)
+        if told is not None:
+            return told
         options = self._options(
             None, executor_type, tags, metadata, on_progress, None, deadline,
             accept_changes=accept_changes,
@@ -115,8 +121,10 @@ class Retrying:
         on_refused: OnRefused | None = None,
     ) -> list[RunResult]:
         """Retry several runs side by side, and wait for all of them. One that cannot be retried is
-        skipped with a warning, or told to `on_refused`.
+        skipped with a warning, or told to `on_refused`. Does nothing in a script that is loaded.
         """
+        if is_loading():
+            return []
         options = self._options(
             None, executor_type, (), None, on_progress, wait, accept_changes=accept_changes
         )
@@ -157,6 +165,9 @@ class Retrying:
         Arguments and errors are those of `retry`.
         """
         wish = _wish(Kind.FORK, run_id, at, (), set, self._given(workflow), new_id)
+        told = self._told(wish)
+        if told is not None:
+            return checked(told.result(0), check=check)
         options = self._options(
             None, executor_type, tags, metadata, on_progress, wait, deadline,
             accept_changes=accept_changes,
@@ -182,6 +193,9 @@ class Retrying:
     ) -> RunHandle:
         """As `fork`, in the background; the handle can be awaited."""
         wish = _wish(Kind.FORK, run_id, at, (), set, self._given(workflow), new_id)
+        told = self._told(wish)
+        if told is not None:
+            return told
         options = self._options(
             None, executor_type, tags, metadata, on_progress, None, deadline,
             accept_changes=accept_changes,
@@ -191,10 +205,13 @@ class Retrying:
     # --- how ------------------------------------------------------------------------------------
 
     def _given(self, workflow: Workflow | str | None) -> Workflow | None:
-        """The workflow that brings the code; ends the loading of a script that comes here."""
-        found = None if workflow is None else self._resolve(workflow)
-        loading.intercept(found)
-        return found
+        """The workflow that brings the code."""
+        return None if workflow is None else self._resolve(workflow)
+
+    def _told(self, wish: Wish) -> RunHandle | None:
+        """What a script is told that is loaded, see `recall.py`."""
+        does = Does.RETRY if wish.kind is Kind.RETRY else Does.FORK
+        return self._recalled(does, wish.workflow, wish.run_id, wish.new_id)
 
     def _descend(
         self, wish: Wish, options: Options, on_plan: OnPlan | None, *, background: bool = False
@@ -236,6 +253,11 @@ class Retrying:
         *,
         accept_changes: bool,
     ) -> Options: ...
+
+    @abstractmethod
+    def _recalled(
+        self, does: Does, workflow: Workflow | None, run_id: str | None, new_id: str | None = None
+    ) -> RunHandle | None: ...
 
     @abstractmethod
     def _wait(self, session: Session, handle: RunHandle, *, check: bool) -> RunResult: ...

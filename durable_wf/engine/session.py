@@ -29,6 +29,7 @@ from durable_wf.engine.live import LiveRun
 from durable_wf.engine.loop import Loop
 from durable_wf.engine.result import Reader, RunResult
 from durable_wf.engine.settings import ExecutorType, Settings
+from durable_wf.errors import RunFailed
 from durable_wf.execute.port import Executor, Places
 from durable_wf.execute.sequential import SequentialExecutor
 from durable_wf.recovery.rule import NamedRule
@@ -151,3 +152,16 @@ class Session:
 
 FINAL_FAILURE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 """What `run(check=True)` raises RunFailed for."""
+
+
+def checked(result: RunResult, *, check: bool) -> RunResult:
+    """The outcome of a run that somebody waited for. Raises RunFailed for a bad one if asked to."""
+    if not check or result.status not in FINAL_FAILURE:
+        return result
+    verb = "was cancelled" if result.status is RunStatus.CANCELLED else "failed"
+    cause = f": {result.row.cause}" if result.row.cause else ""
+    raise RunFailed(
+        f"run {result.run_id} of {result.row.workflow!r} {verb}{cause}",
+        result=result,
+        hint=f"dwf show {result.run_id}",
+    )

@@ -153,7 +153,7 @@ def killed(folder: Path) -> Path:
 def test_after_a_crash_they_are_taken_over_without_their_code_and_go_on_with_it(
     tmp_path: Path,
 ) -> None:
-    """The script is loaded once for all of them, and only when the first one is to go on."""
+    """The script is loaded when one is to go on, for each alone: its call is where its code is."""
     store = killed(tmp_path)
     script_file = tmp_path / "script.py"
     counted = f"with open({str(tmp_path / 'loaded')!r}, 'a') as file:\n    file.write('x')\n"
@@ -166,7 +166,7 @@ def test_after_a_crash_they_are_taken_over_without_their_code_and_go_on_with_it(
             approve(store, f"r{n}", "fine")
         for n in range(COUNT):
             wait_for(lambda n=n: ended(store, f"r{n}"), f"r{n} to end")
-    assert (tmp_path / "loaded").read_text() == "x"
+    assert (tmp_path / "loaded").read_text() == "x" * COUNT
     for n in range(COUNT):
         with wf.WorkflowEngine(store) as engine:
             found = kinds(engine.history(f"r{n}"))  # type: ignore[arg-type]

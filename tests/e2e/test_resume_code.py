@@ -108,7 +108,7 @@ def test_a_script_that_resumes_its_own_run_is_loaded_up_to_there(dwf):
     assert goes_on(dwf).document["status"] == "succeeded"
 
 
-def test_a_script_that_runs_another_workflow_first_says_so(dwf):
+def test_a_script_that_makes_another_run_first_says_so_and_does_not_make_it(dwf):
     body = f"""
     {RUN}
     if sys.argv[1:]: engine.run(flow(), run_id="r")
@@ -117,9 +117,10 @@ def test_a_script_that_runs_another_workflow_first_says_so(dwf):
     die(dwf, start(dwf, write(dwf, body, "other.py"), "now"))
     write(dwf, body.replace("if sys.argv[1:]:", "if False:"), "other.py")
     ended = dwf("resume", "r")
-    assert ended.code == Exit.NOT_FOUND
-    assert "other.py runs workflow 'first' first" in ended.err
-    assert "at module level before anything runs" in ended.err
+    assert ended.code == Exit.WRONG_STATE
+    assert "other.py asks for run 'f' before it comes to run r" in ended.err
+    assert "engine.resume('r', workflow=workflow)" in ended.err
+    assert [row["run_id"] for row in dwf("list", "--json").lines] == ["r"]
 
 
 # --- what was typed -------------------------------------------------------------------------------

@@ -83,10 +83,11 @@ def resume(
     """Continue interrupted or paused runs, in this process, until they end.
 
     Or until they wait for people or signals alone; see dwf inbox. Finished tasks are not run again.
-    The code is loaded from the file or module that the run names; if the code of unfinished tasks
-    has changed since, this says which, and asks for --accept-changes. A paused run whose engine is
-    alive goes on there. Cores, memory, devices and pools are those that the run was given at first,
-    unless they are given here. More than one run, or a filter, is asked about first.
+    The code is loaded from the file or module that the run names, a script up to the call that made
+    the run; if the code of unfinished tasks has changed since, this says which, and asks for
+    --accept-changes. A paused run whose engine is alive goes on there. Cores, memory, devices and
+    pools are those that the run was given at first, unless they are given here. More than one run,
+    or a filter, is asked about first.
 
     Exit code: 0 succeeded, 1 failed, 4 cannot be resumed, 7 waiting or paused, 8 cancelled, 130
     interrupted.

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, Unpack
 
 import click
 
-from durable_wf.authoring.targets import lasting, load
+from durable_wf.authoring.targets import OnStop, lasting, load, untold
 from durable_wf.authoring.wfformat import Replay
 from durable_wf.cli.context import (
     Settings,
@@ -162,7 +162,9 @@ def run(
     Exit code: 0 succeeded, 1 failed, 7 waiting or paused, 8 cancelled, 130 interrupted.
     """
     memory = limits["memory"] or machine_memory()
-    workflow = load_target(target, time_scale, work, limits["cpus"] or workers, memory)
+    workflow = load_target(
+        target, time_scale, work, limits["cpus"] or workers, memory, on_stop=_say_where(target)
+    )
     if "wfformat" in workflow.tags:
         limits["memory"] = memory
     store = settings.store or find_store()
@@ -193,6 +195,19 @@ def run(
     return tell_outcome(result, out(), as_json=as_json)
 
 
+def _say_where(target: str) -> OnStop:
+    """Who runs workflows in a script may expect that all of them are run, and what follows."""
+
+    def say(workflow: Workflow) -> None:
+        rest = f"; for all of it: python {target}" if target.endswith(".py") else ""
+        note(
+            f"{target} stopped at its first engine.run, of workflow {workflow.name!r}: "
+            f"that is run, and nothing that would follow{rest}"
+        )
+
+    return say
+
+
 def load_target(
     target: str,
     time_scale: float | None = None,
@@ -201,10 +216,11 @@ def load_target(
     memory: int | None = None,
     *,
     code: bool = True,
+    on_stop: OnStop = untold,
 ) -> Workflow:
     """The workflow that TARGET names. Recorded tasks ask for no more than these cores and this
     memory; by default those of the machine. Without `code`, a .json definition is read and nothing
-    that it names is executed.
+    that it names is executed. `on_stop` is told where code was left at its first run.
     """
     wfformat = target.endswith(".json")
     if not wfformat and (time_scale is not None or work is not None):
@@ -215,4 +231,4 @@ def load_target(
         cores=float(cpus or usable_cpus()),
         memory=memory or machine_memory(),
     )
-    return load(target, replay, code=code)
+    return load(target, replay, code=code, on_stop=on_stop)

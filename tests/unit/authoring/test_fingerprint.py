@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from durable_wf.authoring.fingerprint import fingerprint, function_ref
+from durable_wf.authoring.fingerprint import _Walk, fingerprint, function_ref
 
 BASE = '''
 import functools, re
@@ -263,3 +263,79 @@ def test_a_function_that_no_file_gives_says_which_python_it_needs(monkeypatch):
     ref = function_ref(main.f)
     assert (ref.module, ref.file) == ("", "")
     assert ref.python == f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+GOLDEN = """
+import enum, functools, os
+from pathlib import PurePosixPath
+
+class Mode(enum.Enum):
+    FAST = 1
+
+LIMIT = 60 * 60
+NAMES = frozenset({"x", "y"})
+STARTED = os.getpid()
+
+def helper(x): return x + LIMIT
+
+class Base:
+    factor = 3
+    def scaled(self, x): return helper(x) * self.factor
+
+class Tool(Base):
+    def use(self, x): return self.scaled(x)
+    @classmethod
+    def made(cls, x): return cls().use(x)
+    def __call__(self, x): return x
+
+def counted(f):
+    @functools.wraps(f)
+    def wrapper(*args, **kwargs): return f(*args, **kwargs)
+    return wrapper
+
+def plain(x, y=2, *, z={"a": (1, 2.0, None), "b": [Mode.FAST, b"c"]}):
+    return helper(x) if x in NAMES else STARTED
+
+@counted
+def wrapped(x): return Tool().use(x)
+
+def make(k, kinds, then):
+    def inner(x): return then(x) + k, kinds
+    return inner
+
+closed = make(5, {"x", ("y", 1 << 90)}, helper)
+foreign = make(functools.reduce, PurePosixPath, os)
+part = functools.partial(plain, 1, z=Mode.FAST)
+cached = functools.lru_cache(plain)
+made = Tool.made
+stateless = Tool().use
+called = Tool()
+def recurse(n): return n and again(n - 1)
+def again(n): return n and recurse(n - 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("plain", "6c224cf63857372a817a1451d49b02e2"),
+        ("wrapped", "5c01410d118a3c0f35f2518db68a7b8b"),
+        ("closed", "1e94702f352f57977110ea9e7a09a2fc"),
+        ("foreign", "ab5bcd84490358a0aee774b7766309f0"),
+        ("part", "a909ba6738c998f9305b1e0b3dc102c5"),
+        ("cached", "6c224cf63857372a817a1451d49b02e2"),
+        ("made", "676bc418e87be7340a3e20b70c26ca5e"),
+        ("stateless", "5e2745ef6d84a2602e53473c13bb072a"),
+        ("called", "13121c1e11c74397640c80fbd27b3cf4"),
+        ("recurse", "235154d74f9c8f0823fe3a02a64a8f98"),
+        ("Tool", "0a239bda784032d77ab747ddc0308e70"),
+    ],
+)
+def test_fingerprints_of_functions_without_objects_never_change(name, known, monkeypatch):
+    """A change would have every stored run ask for its code to be accepted. Bytecode, which is
+    another one in each version of Python, stands aside here.
+    """
+    monkeypatch.setattr(
+        _Walk, "_code", lambda self, code, _doc=None: self.parts.append(f"code {code.co_name}")
+    )
+    assert fingerprint(getattr(loaded(GOLDEN), name)) == known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ import pytest
 from durable_wf.authoring import loading
 from durable_wf.authoring.builder import WorkflowBuilder
 from durable_wf.core.definition import Workflow
-from durable_wf.errors import DefinitionError, NotFound
+from durable_wf.errors import DefinitionError, NotFound, WrongState
 
 HEAD = """
 import sys, os
 from durable_wf.authoring.builder import WorkflowBuilder
-from durable_wf.authoring.loading import intercept
+from durable_wf.authoring import loading
+def intercept(workflow, run_id=""):
+    return loading.intercept(loading.Call(loading.Does.RUN, workflow, run_id))
 def work(): return 42
 def flow(name="w"):
     return WorkflowBuilder(name).add_task("a", work).add_task("b", lambda: 43).build()
@@ -126,9 +129,9 @@ def test_it_stays_main_so_that_its_classes_are_found(script):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("x = 1 / 0", "line 8, failed: ZeroDivisionError: division by zero"),
+        ("x = 1 / 0", "line 10, failed: ZeroDivisionError: division by zero"),
         ("import no_such_module_here", "ModuleNotFoundError"),
-        ("x = = 1", "line 8 is not Python"),
+        ("x = = 1", "line 10 is not Python"),
         ("sys.exit(3)", "ended itself with exit(3)"),
     ],
 )
@@ -148,6 +151,96 @@ def test_an_exit_after_a_workflow_was_made_is_fine(script):
     assert found.name == "made"
 
 
+ENDINGS = {
+    "exits": "except:\n    sys.exit(5)",
+    "raises": "except BaseException:\n    x = 1 / 0",
+    "cleans up in vain": "finally:\n    os.remove('x')",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
+def test_what_a_script_does_with_its_end_does_not_matter(script, ending):
+    (found,) = load(script(f"try:\n    intercept(flow())\n{ending}"))
+    assert found.name == "w"
+
+
+def test_a_script_that_goes_on_after_its_end_comes_no_further_than_its_next_call(script):
+    body = "try: intercept(flow())\nexcept BaseException: pass\nintercept(flow('next'))\nx = 1 / 0"
+    (found,) = load(script(body))
+    assert found.name == "w"
+
+
+def test_a_script_can_ask_whether_it_is_being_loaded(script, capsys):
+    load(script("import durable_wf as wf\nprint(wf.is_loading())\nintercept(flow())"))
+    assert capsys.readouterr().err == "True\n"
+    assert not loading.is_loading()
+
+
+def test_calls_of_threads_that_were_there_before_are_not_the_scripts():
+    """A program goes on while its engine loads a script for a run that is woken."""
+    may_call, told = threading.Event(), []
+
+    def of_the_program() -> None:
+        may_call.wait(9)
+        told.append(loading.intercept(loading.Call(loading.Does.RUN, None)))
+        told.append(loading.is_loading())
+
+    thread = threading.Thread(target=of_the_program)
+    thread.start()
+    with loading.capturing() as capture:
+        may_call.set()
+        thread.join(9)
+        assert loading.is_loading()
+    assert told == [None, False]
+    assert not capture.ended
+
+
+# --- with answers ---------------------------------------------------------------------------------
+
+
+def executed(path: Path, answer: loading.Answer) -> loading.Capture:
+    return loading.execute(path, (), None, guarded=True, answer=answer)[1]
+
+
+def test_calls_before_the_one_are_answered(script, capsys):
+    path = script("for i in 'abc': print(intercept(flow(), i))")
+    capture = executed(path, lambda call: None if call.run_id == "c" else call.run_id.upper())
+    assert capsys.readouterr().err == "A\nB\n"
+    assert [workflow.name for workflow in capture.workflows] == ["w"]
+
+
+def test_a_script_that_fails_between_its_calls_is_told_that_this_is_done_again(script):
+    path = script("intercept(flow(), 'r')\nos.remove('x')")
+    with pytest.raises(DefinitionError, match=r"wf\.is_loading\(\)"):
+        executed(path, lambda call: call.run_id)
+    with pytest.raises(DefinitionError) as caught:
+        load(script("os.remove('x')"))
+    assert caught.value.hint is None
+
+
+@pytest.mark.parametrize("ending", ["finally: pass", ENDINGS["exits"]])
+def test_an_answer_that_is_refused_is_why_the_loading_fails(script, ending):
+    def refuse(call: loading.Call) -> None:
+        raise WrongState(f"not {call.run_id}")
+
+    main = sys.modules["__main__"]
+    path = script(
+        f"try:\n    intercept(flow(), 'r')\n{ending or 'finally: pass'}\nraise SystemError"
+    )
+    with pytest.raises(WrongState, match="not r"):
+        executed(path, refuse)
+    assert sys.modules["__main__"] is main
+
+
+def test_an_answer_may_end_the_loading_later(script):
+    """As the handle of a run does whose outcome is not known."""
+    path = script("intercept(flow())()\nx = 1 / 0")
+    with pytest.raises(WrongState, match="later"):
+        executed(path, lambda _call: lambda: loading.end(WrongState("later")))
+    with pytest.raises(WrongState, match="outside"):
+        loading.end(WrongState("outside"))
+
+
 def test_a_file_that_is_not_there_is_not_found(tmp_path):
     with pytest.raises(NotFound, match=r"cannot read the script .*No such file"):
         load(tmp_path / "none.py")
@@ -155,11 +248,12 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path):
 
 def test_outside_of_a_loading_nothing_is_intercepted():
     workflow = WorkflowBuilder("w").add_task("a", lambda: 1).build()
+    call = loading.Call(loading.Does.RUN, workflow)
     assert not loading.is_loading()
-    loading.intercept(workflow)
+    assert loading.intercept(call) is None
     with loading.capturing() as capture:
         assert loading.is_loading()
-        loading.intercept(workflow)
+        loading.intercept(call)
     assert capture.workflows == [workflow]
 
 

@@ -12,7 +12,9 @@ from durable_wf.errors import DefinitionError, NotFound
 
 SOURCE = """
 from durable_wf.authoring.builder import WorkflowBuilder
-from durable_wf.authoring.loading import intercept
+from durable_wf.authoring import loading
+def intercept(workflow):
+    loading.intercept(loading.Call(loading.Does.RUN, workflow))
 
 def work(): return 42
 
@@ -161,7 +163,7 @@ F = FunctionRef("len", "builtins")
         (
             Workflow("w", (Task("a", FunctionRef("f", file="flows.py")),)),
             NotFound,
-            "does not give the code of task 'a'",
+            "does not define workflow 'w' any more",
         ),
     ],
 )

@@ -73,6 +73,64 @@ def test_at_a_prompt_there_is_nothing_to_tell(monkeypatch):
     assert origin.start() == origin.Start()
 
 
+# --- which of its runs it is ----------------------------------------------------------------------
+
+SCRIPT = origin.Start("", "job.py", "", ("job.py",))
+
+
+@pytest.fixture
+def nothing_made(monkeypatch):
+    monkeypatch.setattr(origin, "_made", origin._Made())
+
+
+def make(run_id, start=SCRIPT):
+    with origin.numbered(start, run_id) as numbered:
+        return numbered.call, numbered.previous
+
+
+@pytest.mark.usefixtures("nothing_made")
+def test_the_runs_that_a_script_makes_are_numbered_and_each_names_the_one_before():
+    assert [make("a"), make("b"), make("c")] == [(1, ""), (2, "a"), (3, "b")]
+
+
+@pytest.mark.usefixtures("nothing_made")
+def test_a_run_that_is_not_made_after_all_has_no_number():
+    make("a")
+    with pytest.raises(RuntimeError), origin.numbered(SCRIPT, "b"):
+        raise RuntimeError
+    assert make("c") == (2, "a")
+
+
+@pytest.mark.usefixtures("nothing_made")
+def test_one_that_came_between_keeps_its_number():
+    made = []
+
+    def make_two() -> None:
+        with origin.numbered(SCRIPT, "b"):
+            made.append(make("c"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        make_two()
+    assert [*made, make("d")] == [(2, "b"), (3, "c")]
+
+
+@pytest.mark.usefixtures("nothing_made")
+@pytest.mark.parametrize("start", [origin.Start("jobs:make"), origin.Start()])
+def test_what_no_script_makes_is_not_numbered(start):
+    assert make("a", start) == (0, "")
+    assert make("b") == (1, "")
+    assert origin.after_those_made(start) == start
+
+
+@pytest.mark.usefixtures("nothing_made")
+def test_a_run_made_from_another_one_comes_after_those_made_and_has_no_number():
+    make("a")
+    after = origin.after_those_made(SCRIPT)
+    assert (after.call, after.previous) == (0, "a")
+    assert make("b") == (2, "a")
+
+
 # --- run ids ------------------------------------------------------------------------------------
 
 
