@@ -59,7 +59,12 @@ class Folder:
     @property
     def place(self) -> Path:
         """What was opened, to be opened again: the folder, or the file of an exported run."""
-        return self.path if self.db.parent == self.path else self.db
+        return self.db if self.is_file else self.path
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is the file of an exported run, which has nothing beside it."""
+        return self.db.parent != self.path
 
 
 def find_store(start: Path | None = None) -> Path | None:

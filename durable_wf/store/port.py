@@ -212,6 +212,11 @@ class Log(Protocol):
     def stored(self, run: int, after: int = 0) -> Iterator[Stored]:
         """The same events, raw, with seq and hash."""
 
+    def came_from_elsewhere(self, run: int) -> bool:
+        """Whether the log says that the run was imported: a RunImported that names it is the first
+        event of another stream behind its own first one. The mark in its row is no proof.
+        """
+
     def seqs(self, run: int, numbers: Iterable[int]) -> dict[int, int]:
         """n -> seq for the given events of a run."""
 

@@ -10,6 +10,7 @@ Read next: `opening.py` (how a file is opened), `verify.py`, `references.py`.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import tempfile
 import time
@@ -22,7 +23,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core.definition import Workflow
-from durable_wf.core.events import Recorded
+from durable_wf.core.events import Recorded, RunImported
 from durable_wf.core.evolve import replay
 from durable_wf.core.state import RunState, row_of
 from durable_wf.core.summary import RunRow
@@ -76,8 +77,9 @@ def export_run(store: Store, run_id: str, target: Path) -> Path:
     return target
 
 
-def import_run(store: Store, file: Path) -> str:
-    """Take in the run of an exported file; returns its run id. It is never claimed.
+def import_run(store: Store, file: Path, actor: str = "") -> str:
+    """Take in the run of an exported file; returns its run id. It is never claimed: in the commit
+    of its events the log says where they came from, and who took them in.
 
     Nothing is written before the whole file has been verified. Errors: RunConflict if the store has
     a run of this id, VerificationFailed, PayloadMissing and HistoryError for a damaged file,
@@ -98,7 +100,8 @@ def import_run(store: Store, file: Path) -> str:
         for digest in large:
             payload_files.write_file(store.folder.payloads, source.log.payload(digest), "")
         append = RunAppend(0, row.run_id, 0, history, imported)
-        done = store.log.append(Batch(appends=[append], payloads=small))
+        said = RunImported(actor, row.run_id, len(history), _source_of(source))
+        done = store.log.append(Batch([append], store_events=[(_now(), said)], payloads=small))
     finally:
         source.close()
     if row.run_id in done.conflicts:
@@ -155,6 +158,9 @@ def _fingerprint(store_id: str) -> str:
     return blake2b(store_id.encode(), digest_size=8, person=b"dwf-export").hexdigest()
 
 
+_is_fingerprint = re.compile("[0-9a-f]{16}").fullmatch
+
+
 def _events(reading: sqlite3.Connection, row: RunRow) -> Iterator[list[tuple[Any, ...]]]:
     """The events of a run, numbered anew from seq 1, their hashes proved on the way."""
     previous, last = GENESIS, 0
@@ -201,6 +207,13 @@ def _only_run(source: Store, file: Path) -> RunRow:
             hint="dwf export RUN FILE   writes such a file",
         )
     return found[0]
+
+
+def _source_of(source: Store) -> str:
+    """What is the same in all files of one store; "" where somebody has taken it away."""
+    with closing(connections.open_reader(source.folder.db)) as connection:
+        found = connection.execute("SELECT value FROM meta WHERE key = 'exported_from'").fetchone()
+    return found[0] if found and _is_fingerprint(found[0]) else ""
 
 
 def _judge(log: Log, row: RunRow, history: list[Recorded]) -> tuple[RunRow, list[Need]]:

@@ -281,7 +281,7 @@ def _cut(name: str, seq: int, last: int) -> str:
 def _witnesses(
     folder: Folder, connection: sqlite3.Connection
 ) -> tuple[list[tuple[str, Hash]], list[str]]:
-    if not folder.path.exists():
+    if folder.is_file:
         # An exported run: one file, which has its hash inside.
         kept = connection.execute("SELECT value FROM meta WHERE key = 'head'").fetchone()
         try:

@@ -18,7 +18,8 @@ from store_rig import add_run
 
 from durable_wf.core.definition import FunctionRef, Task, Workflow
 from durable_wf.core.values import TABLE_MAX
-from durable_wf.errors import DurableWorkflowError
+from durable_wf.engine.facade import WorkflowEngine
+from durable_wf.errors import DurableWorkflowError, WrongState
 from durable_wf.store.archive import TOP, backup
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of
@@ -136,6 +137,26 @@ def test_a_run_that_says_it_is_not_imported_is_imported_as_one_all_the_same(tmp_
     row = target.log.row("forged")
     assert row is not None
     assert row.imported
+
+
+def test_an_imported_run_is_not_continued_when_its_mark_was_taken_away(tmp_path, target):
+    """What the log says counts: its code is not loaded, and it keeps its events."""
+    source = open_store(tmp_path / "source", create=True)
+    add_run(source, "guest", finished=False)
+    import_run(target, export_run(source, "guest", tmp_path / "guest.dwf"))
+    source.close()
+    with target.log.transaction() as connection:
+        connection.execute("UPDATE runs SET imported = 0")
+    before = target.log.row("guest")
+    refused = {}
+    with WorkflowEngine(target.folder.path, executor_type="sequential") as engine:
+        assert engine.recover(on_refused=refused.__setitem__) == []
+        with pytest.raises(WrongState, match="was imported"):
+            engine.cancel("guest")
+        with pytest.raises(WrongState, match="came from another store"):
+            engine.fork("guest")
+    assert "was imported" in refused["guest"].message
+    assert target.log.row("guest") == before
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "\u202ea", "\0", "\udcff"])

@@ -23,6 +23,7 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.picking import pick
+from durable_wf.engine.origin import person
 from durable_wf.store.opening import open_store
 from durable_wf.store.portable import export_run
 from durable_wf.store.portable import import_run as take_in
@@ -72,7 +73,7 @@ def import_run(settings: Settings, *, file: Path, trust: bool, as_json: bool) ->
     """
     store = open_store(settings.store, create=True, trust=trust)
     try:
-        run_id = take_in(store, file)
+        run_id = take_in(store, file, person())
     finally:
         store.close()
     if as_json:

@@ -38,7 +38,7 @@ def restore(file, folder):
 
 def test_a_restored_backup_is_the_same_store(store, tmp_path) -> None:
     made = backup(store, tmp_path / "b.tar")
-    assert (made.seq, made.damaged) == (10, ())
+    assert (made.seq, made.damaged) == (11, ())
     again = open_store(restore(made.path, tmp_path / "r"))
     assert check(again) == []
     assert again.id == store.id
