@@ -13,6 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -51,6 +52,22 @@ class Store:
     log: SqliteLog
     id: str
     writable: bool
+
+    def lost_tail(self) -> LostTail | None:
+        """What writing to it would raise if its log is behind its head; None where it is not, and
+        of an exported run, which has no head. For those who only read.
+        """
+        if self.folder.is_file:
+            return None
+        try:
+            known = head.read(self.folder.head)  # first: an engine that runs moves both
+            with closing(connections.open_reader(self.folder.db)) as connection:
+                head.follow(connection, known)
+        except LostTail as error:
+            return error
+        except (sqlite3.Error, OSError):
+            return None  # who reads on will be told what is wrong
+        return None
 
     def close(self) -> None:
         """Let go of everything. Idempotent."""

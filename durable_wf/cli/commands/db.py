@@ -171,7 +171,7 @@ def backup(settings: Settings, *, file: Path, as_json: bool) -> int:
     The file holds one folder, which is a store; runs that were unfinished can be resumed from it.
     Do not copy log.db by hand: a database that is being written is not a file.
     """
-    with settings.reading() as store:
+    with settings.reading(before_writing=True) as store:
         done = archive.backup(store, file)
     if as_json:
         document = {
