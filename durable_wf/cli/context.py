@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -101,6 +102,23 @@ class RunName(click.ParamType[str]):
         except Exception:  # noqa: BLE001 - a shell that completes must not show errors
             return []
         return [CompletionItem(row.run_id, help=row.workflow) for row in rows]
+
+
+class NewFile(click.ParamType[Path]):
+    """FILE: where a new file is written. `-` is refused: what a pipe has lost the end of looks like
+    the whole, and a file of that name is what nobody means.
+    """
+
+    name = "FILE"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """The path."""
+        if value == "-":
+            self.fail("'-' is not written to: name a new file (./- if it is to be called that).",
+                      param, ctx)  # fmt: skip
+        return Path(value)
 
 
 trust_option = click.option(

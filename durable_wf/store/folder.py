@@ -16,7 +16,7 @@ from typing import Self
 
 import attrs
 
-from durable_wf.errors import UnsafeStore
+from durable_wf.errors import CallerError, UnsafeStore
 from durable_wf.store.mountinfo import read_mountinfo, refuse_remote
 
 NAME = ".durable-wf"
@@ -127,6 +127,15 @@ def check_folder(path: Path, read_mounts: Callable[[], str] = read_mountinfo) ->
         if os.path.lexists(path / name):
             _check_entry(path / name, folder=False)
     return folder
+
+
+def refuse_inside(folder: Folder, target: Path) -> None:
+    """Raise CallerError for a new file that would lie among those of a store."""
+    if target.parent.resolve().is_relative_to(folder.path.resolve()):
+        raise CallerError(
+            f"{target} lies inside the store {folder.path}, which has no room for other files",
+            hint="name a file elsewhere",
+        )
 
 
 def make_private(folder: Folder) -> None:
