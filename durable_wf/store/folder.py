@@ -82,6 +82,14 @@ def find_store(start: Path | None = None) -> Path | None:
     return None
 
 
+def no_store(place: Path | None) -> str:
+    """Says that there is none at `place` (None: that none was found), and who chose the place."""
+    named = os.environ.get(VARIABLE)
+    if named and (place is None or place.absolute() == Path(named).absolute()):
+        return f"there is no store at {named}, which {VARIABLE} names"
+    return "no store was found from here up" if place is None else f"there is no store at {place}"
+
+
 def default_store() -> Path:
     """Where a new store goes when none is named and none is found."""
     return Path(os.environ.get(VARIABLE) or NAME)

@@ -112,8 +112,7 @@ def _open_at(
     # A link that leads nowhere is there too: SQLite would make the file that it names.
     if place is None or not os.path.lexists(place / "log.db"):
         if not create or readonly:
-            where = f"there is no store at {place}" if place else "no store was found from here up"
-            raise NotFound(where, hint=_NEW)
+            raise NotFound(folders.no_store(place), hint=_NEW)
         place = place or folders.default_store()
         folder = folders.create_folder(place, read_mounts)
         _create_log(folder)

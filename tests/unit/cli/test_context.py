@@ -71,6 +71,26 @@ def test_who_looks_for_damage_is_told_once(cut, words):
     assert ended.err.count("the log ends at seq 11") == 1
 
 
+@pytest.mark.parametrize(
+    "words", [("list",), ("db", "check"), ("cancel", "r"), ("db", "accept-loss", "--yes")],
+    ids=" ".join,
+)  # fmt: skip
+def test_where_there_is_no_store_the_error_says_who_chose_the_place(tmp_path, monkeypatch, words):
+    """An argument, the variable, or the search."""
+    dwf = Rig(tmp_path)
+    found = dwf.look(*words)
+    assert "no store was found from here up" in found.err
+    named = dwf.look(*words, "--store", "wrong")
+    assert "there is no store at wrong\n" in named.err
+    monkeypatch.setenv("DURABLE_WF_STORE", "wrong")
+    by_variable = dwf.look(*words)
+    assert "there is no store at wrong, which DURABLE_WF_STORE names\n" in by_variable.err
+    (tmp_path / "wrong").mkdir()
+    if words[0] != "db":  # these take a folder as it is
+        assert "wrong, which DURABLE_WF_STORE names\n" in dwf.look(*words).err
+    assert {found.code, named.code, by_variable.code} == {Exit.NOT_FOUND}
+
+
 def test_a_shell_that_completes_is_not_disturbed(cut, capsys):
     with click.Context(command_line, obj=Settings(str(cut.folder / ".durable-wf"))) as ctx:
         found = RunName().shell_complete(ctx, click.Argument(["run"]), "ea")
