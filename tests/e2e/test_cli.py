@@ -217,7 +217,8 @@ WRONG = [
     (("resume", "etl-1"), 4, "dwf show etl-1"),
     (("run", "pipeline.py:workflow", "--id", "a/b"), 2, "letters"),
     (("run", "pipeline.py:workflow", "--work", "cpu"), 2, "--help"),
-    (("audit", "verify", "--kept", "x"), 2, "--help"),
+    (("audit", "verify", "--kept", "x"), 2, "'x' is not of the form SEQ:HASH"),
+    (("audit", "verify", "--kept", "5:abc"), 2, "'5:abc' is not of the form SEQ:HASH"),
     (("export", "etl-1", "pipeline.py"), 2, "new file"),
     (("db", "accept-loss"), 2, "--yes"),
 ]

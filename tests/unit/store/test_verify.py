@@ -40,6 +40,22 @@ def test_an_untouched_log_is_sound(store) -> None:
     assert verify(store, "run-3").sound
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "5:", ":", "5:abc", "5:" + "g" * 32, "x:" + "0" * 32, "-5:" + "0" * 32,
+     "1_0:" + "0" * 32, "\u0665:" + "0" * 32, "5:" + "00 " * 16, "5:" + "0" * 34,
+     "9" * 5000 + ":" + "0" * 32],
+)  # fmt: skip
+def test_what_is_no_hash_is_refused_with_what_it_should_be(text) -> None:
+    with pytest.raises(ValueError, match="is not of the form SEQ:HASH, .* 32 hexadecimal digits"):
+        Hash.parse(text)
+
+
+def test_a_hash_is_read_as_it_was_printed_or_typed(store) -> None:
+    found = head_hash(store)
+    assert Hash.parse(f" {str(found).upper()}\n") == found
+
+
 def test_an_unknown_run_is_not_found(store) -> None:
     with pytest.raises(NotFound):
         verify(store, "nobody")
