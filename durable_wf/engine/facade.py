@@ -24,7 +24,7 @@ from durable_wf.core.events import Recorded
 from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
-from durable_wf.core.units import Duration, parse_limit
+from durable_wf.core.units import Duration, Size, parse_limit
 from durable_wf.engine import entering, origin, waking
 from durable_wf.engine.commanding import command
 from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body, check_reason
@@ -60,8 +60,9 @@ class WorkflowEngine(People, Retrying):
 
     `store` is a folder (default: `.durable-wf`, looked for from the working folder upwards, made
     where there is none; or `DURABLE_WF_STORE`). `executor_type` is "parallel" (processes) or
-    "sequential" (the calling thread). `workers` processes share `cpus` cores, `memory` bytes,
-    `gpus` devices and named `pools`. At the end, running attempts get `grace_s` seconds to finish.
+    "sequential" (the calling thread). `workers` processes share `cpus` cores, `memory` (bytes, or
+    text such as "8GB"), `gpus` devices and named `pools`. At the end, running attempts get the time
+    `grace_s` to finish: seconds, or text such as "30s".
     `rules` are asked about every task that failed, after the workflow's own.
     A run over which `crash_limit` engines in a row have died is paused when it is taken up again
     (0: never).
@@ -77,10 +78,10 @@ class WorkflowEngine(People, Retrying):
         executor_type: str = "parallel",
         workers: int | None = None,
         cpus: float | None = None,
-        memory: int | None = None,
+        memory: Size | None = None,
         gpus: int = 0,
         pools: Mapping[str, int] | None = None,
-        grace_s: float = 10.0,
+        grace_s: Duration = 10.0,
         trust: bool = False,
         rules: Sequence[Rule] = (),
         crash_limit: int = CRASH_LIMIT,
