@@ -59,6 +59,8 @@ class Settings:
 
 def _remember_store(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     settings = ctx.find_root().ensure_object(Settings)
+    if value == "":
+        raise click.BadParameter("'' is no path of a store.", ctx)
     if value is not None:
         settings.store = value
 

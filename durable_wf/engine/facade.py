@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -50,7 +49,7 @@ from durable_wf.errors import (
 )
 from durable_wf.recovery.decisions import seconds
 from durable_wf.recovery.rule import Rule, named_all
-from durable_wf.store.folder import default_store, find_store
+from durable_wf.store.folder import default_store, find_store, named_store
 from durable_wf.store.opening import open_store
 from durable_wf.store.port import Answer, Verb
 
@@ -86,7 +85,7 @@ class WorkflowEngine(People, Retrying):
         rules: Sequence[Rule] = (),
         crash_limit: int = CRASH_LIMIT,
     ) -> None:
-        path = Path(store) if store is not None else find_store() or default_store()
+        path = named_store(store) if store is not None else find_store() or default_store()
         self._path = path.absolute()
         self._settings = settings(
             executor=executor_type,
@@ -337,8 +336,8 @@ class WorkflowEngine(People, Retrying):
         accept_changes: bool,
     ) -> Options:
         return Options(
-            run_id=run_id,
-            executor=executor_named(executor) if executor else self._settings.executor,
+            run_id=None if run_id is None else origin.check_run_id(run_id),
+            executor=self._settings.executor if executor is None else executor_named(executor),
             accept_changes=accept_changes,
             tags=read_tags(tags),
             metadata=dict(read_metadata(metadata or {})),

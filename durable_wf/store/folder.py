@@ -67,6 +67,21 @@ class Folder:
         return self.db.parent != self.path
 
 
+def named_store(given: object) -> Path:
+    """The folder that somebody names. Raises CallerError for what is no path, and for an empty one:
+    that would be the working folder.
+    """
+    try:
+        text = os.fspath(given)  # type: ignore[call-overload]  # what is none is refused
+    except TypeError:
+        text = None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise CallerError(
+            f"{given!r:.80} is no path of a store", hint="name a folder, or leave it out"
+        )
+    return Path(text)
+
+
 def find_store(start: Path | None = None) -> Path | None:
     """The store to use when none is named: DURABLE_WF_STORE, else the nearest `.durable-wf` in
     `start` (default: the working folder) or above. None if there is none.

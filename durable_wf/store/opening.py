@@ -89,9 +89,7 @@ def open_store(
     Errors: NotFound, UnsafeStore, NewerSchema, LostTail, StoreBusy, DiskFull, StoreFailed, and
     StoreError for whatever else the disk or SQLite says.
     """
-    place = Path(path) if path is not None else folders.find_store()
-    if place is not None and "\0" in str(place):
-        raise CallerError(f"{str(place)!r:.80} is no path", hint="name another store")
+    place = folders.named_store(path) if path is not None else folders.find_store()
     try:
         return _open_at(place, create, readonly, trust, read_mounts)
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
