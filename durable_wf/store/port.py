@@ -54,7 +54,9 @@ class RunAppend:
 
 @attrs.frozen
 class Answer:
-    """An inbox command that is consumed in this transaction, and what its sender is told."""
+    """What became of a command to a run, as its sender is told. `command` is its number in the
+    inbox, 0 where it took no such way; one that is not `accepted` and has a number waits there.
+    """
 
     command: int
     run_id: str
