@@ -1,27 +1,42 @@
 from durable_wf import recovery as recovery
 from durable_wf.authoring.breakers import breaker as breaker
 from durable_wf.authoring.builder import WorkflowBuilder as WorkflowBuilder
+from durable_wf.authoring.data_flow import Ref as Ref
 from durable_wf.authoring.data_flow import ref as ref
 from durable_wf.authoring.factory import TaskFactory as TaskFactory
 from durable_wf.authoring.loading import is_loading as is_loading
+from durable_wf.authoring.options import TaskOptions as TaskOptions
+from durable_wf.authoring.task import TaskFunction as TaskFunction
 from durable_wf.authoring.task import task as task
 from durable_wf.authoring.waits import approval as approval
 from durable_wf.authoring.waits import sleep as sleep
 from durable_wf.authoring.waits import wait_for_signal as wait_for_signal
+from durable_wf.core import events as events
 from durable_wf.core.awaited import Awaited as Awaited
+from durable_wf.core.breaker import Breaker as Breaker
 from durable_wf.core.definition import Task as Task
 from durable_wf.core.definition import Workflow as Workflow
+from durable_wf.core.events import Recorded as Recorded
 from durable_wf.core.fault import Fault as Fault
 from durable_wf.core.plan import ExecutionPlan as ExecutionPlan
 from durable_wf.core.resolver import DependencyResolver as DependencyResolver
+from durable_wf.core.resolver import Unknown as Unknown
+from durable_wf.core.resources import Capacity as Capacity
 from durable_wf.core.resources import Resources as Resources
+from durable_wf.core.scheduler import Pick as Pick
+from durable_wf.core.scheduler import Question as Question
+from durable_wf.core.scheduler import Seat as Seat
 from durable_wf.core.scheduler import TaskScheduler as TaskScheduler
 from durable_wf.core.status import FaultKind as FaultKind
 from durable_wf.core.status import RunStatus as RunStatus
 from durable_wf.core.status import TaskStatus as TaskStatus
+from durable_wf.core.summary import Counts as Counts
+from durable_wf.core.summary import RunRow as RunRow
+from durable_wf.core.task import WaitFor as WaitFor
 from durable_wf.core.values import Missing as Missing
 from durable_wf.core.values import NotDone as NotDone
 from durable_wf.engine.facade import WorkflowEngine as WorkflowEngine
+from durable_wf.engine.progress import Progress as Progress
 from durable_wf.engine.result import RunHandle as RunHandle
 from durable_wf.engine.result import RunResult as RunResult
 from durable_wf.errors import CallerError as CallerError
@@ -52,6 +67,7 @@ from durable_wf.errors import UnsafeStore as UnsafeStore
 from durable_wf.errors import VerificationFailed as VerificationFailed
 from durable_wf.errors import WrongState as WrongState
 from durable_wf.execute.context import Current as Current
+from durable_wf.execute.context import Deadline as Deadline
 from durable_wf.execute.context import current as current
 from durable_wf.recovery.combine import first_of as first_of
 from durable_wf.recovery.combine import limit as limit
@@ -70,5 +86,6 @@ from durable_wf.recovery.waits import fibonacci as fibonacci
 from durable_wf.recovery.waits import fixed as fixed
 from durable_wf.recovery.waits import jittered as jittered
 from durable_wf.recovery.waits import linear as linear
+from durable_wf.store.port import Answer as Answer
 
 __version__: str

@@ -45,13 +45,27 @@ class DefinitionError(CallerError):
 
 
 class CycleError(DefinitionError):
-    """The graph has a cycle; `path` names its tasks in order, the first one repeated at the end."""
+    """The graph has cycles: `paths` has one for each group of tasks that depend on each other, and
+    `path` is the first. A path names its tasks in order, the first one repeated at the end.
+    """
 
-    def __init__(self, path: Sequence[str]) -> None:
+    def __init__(self, path: Sequence[str], *others: Sequence[str]) -> None:
         self.path = tuple(path)
-        shown = path if len(path) < 24 else [*path[:20], f"({len(path) - 21} more)", path[-1]]
+        self.paths = (self.path, *map(tuple, others))
+        shown = [
+            " -> ".join(one if len(one) < 24 else [*one[:20], f"({len(one) - 21} more)", one[-1]])
+            for one in self.paths
+        ]
+        if others:
+            more = len(shown) - 20
+            super().__init__(
+                f"tasks depend on each other in {len(shown)} circles",
+                problems=shown if more <= 0 else [*shown[:20], f"({more} more)"],
+                hint="remove one dependency of each",
+            )
+            return
         super().__init__(
-            f"tasks depend on each other in a circle: {' -> '.join(shown)}",
+            f"tasks depend on each other in a circle: {shown[0]}",
             hint="remove one of these dependencies",
         )
 

@@ -39,9 +39,15 @@ LONG_US = 50_000
 
 
 def put(
-    log: Log, *events: e.Event, workflow: Workflow = A_THEN_B, run_id: str = "r"
+    log: Log,
+    *events: e.Event,
+    workflow: Workflow = A_THEN_B,
+    run_id: str = "r",
+    said: Sequence[e.StoreEvent] = (),
 ) -> tuple[RunRow, RunState]:
-    """Write a run with this history, which begins with CREATED; its row and its state."""
+    """Write a run with this history, which begins with CREATED; its row and its state. `said` are
+    facts of the store in the same commit.
+    """
     text = workflow.to_json().encode()
     assert isinstance(events[0], e.RunCreated)
     created = attrs.evolve(
@@ -50,7 +56,9 @@ def put(
     history = recorded(created, *events[1:])
     state = replay(RunState.of(run_id, workflow), history)
     append = RunAppend(0, run_id, 0, history, row_of(state))
-    assert not log.append(Batch([append], payloads=[(digest_of(text), text)])).conflicts
+    facts = [(5, event) for event in said]
+    payloads = [(digest_of(text), text)]
+    assert not log.append(Batch([append], store_events=facts, payloads=payloads)).conflicts
     row = log.row(run_id)
     assert row is not None
     return row, state

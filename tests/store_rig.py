@@ -43,9 +43,11 @@ def add_run(
     by_value: bytes = b"",
     output: str = "",
     origin: str = "",
+    engine: str = "e-12345678",
 ) -> None:
     """A run whose tasks return the given results: text inline, bytes as a payload (a file when
-    they are over 64 KiB). With an `origin` it is its retry and has taken all of them over."""
+    they are over 64 KiB). With an `origin` it is its retry and has taken all of them over. The
+    `engine` that makes it starts in the same commit."""
     digest = digest_of(by_value) if by_value else ""
     definition = workflow(len(results), f"{digest}:0" if digest else "")
     text = definition.to_json().encode()
@@ -54,7 +56,7 @@ def add_run(
         payloads.append((digest, by_value))
     events: list[Event] = [
         e.RunCreated("chain", digest_of(text), len(results), origin=origin, root=origin),
-        e.RunClaimed("e-12345678", "create"),
+        e.RunClaimed(engine, "create"),
         e.RunStarted(),
     ]
     for k, result in enumerate(results):
@@ -77,7 +79,9 @@ def add_run(
         events.append(e.RunSucceeded())
     history = [Recorded(n, AT + n, event) for n, event in enumerate(events, 1)]
     row = row_of(replay(RunState.of(run_id, definition), history))
-    batch = Batch(appends=[RunAppend(0, run_id, 0, history, row)], payloads=payloads)
+    append = RunAppend(0, run_id, 0, history, row)
+    started = [(AT, e.EngineStarted(engine, 77, "host", "0.1.0"))]
+    batch = Batch(appends=[append], store_events=started, payloads=payloads)
     assert not store.log.append(batch).conflicts
 
 

@@ -221,11 +221,12 @@ def python_page() -> Iterator[str]:
     """Every public name with its signature and what it says of itself."""
     yield "# Python\n"
     yield "`import durable_wf as wf` gives these names, each imported when it is first used."
-    yield "The errors have [a page of their own](errors.md).\n"
+    yield "The errors have [a page of their own](errors.md), and so have `wf.events`, all kinds of"
+    yield "[events](events.md), and [`wf.recovery`](rules.md).\n"
     for name in durable_wf.__all__:
         thing = getattr(durable_wf, name)
         is_error = isinstance(thing, type) and issubclass(thing, BaseException)
-        if name in {"__version__", "recovery"} or is_error:
+        if name in _ELSEWHERE or is_error:
             continue
         yield f"## {name}\n"
         yield from signature(f"wf.{name}", thing)
@@ -237,10 +238,14 @@ def python_page() -> Iterator[str]:
     yield from task_options()
 
 
+_ELSEWHERE = {"__version__", "events", "recovery", "TaskOptions"}
+"""Names that are no entry of the list: they have a page or a section of their own."""
+
+
 def task_options() -> Iterator[str]:
     """What `add_task` and `@task` take besides data."""
     yield "## Options of a task\n"
-    yield "`add_task(..., **options)` and `@wf.task(**options)` take these."
+    yield "`add_task(..., **options)` and `@wf.task(**options)` take these (`wf.TaskOptions`)."
     yield text_of(TaskOptions) + "\n"
     fields = TaskOptions.__annotations__
     names = {name: getattr(kind, "__forward_arg__", str(kind)) for name, kind in fields.items()}
@@ -269,6 +274,8 @@ def methods(owner: str, cls: type) -> Iterator[str]:
 def signature(name: str, thing: object) -> Iterator[str]:
     """The signature in a block of code, one parameter per line where it is long."""
     if not callable(thing) or (isinstance(thing, type) and issubclass(thing, Enum)):
+        return
+    if getattr(thing, "_is_protocol", False):  # nobody calls it
         return
     try:
         found = inspect.signature(thing)
@@ -304,7 +311,7 @@ def rule_page() -> Iterator[str]:
         ("Combinators", "first_of when limit"),
         ("Rules of your own", "rule NamedRule example"),
         ("Answers", "Retry Fallback Skip Fail"),
-        ("What a rule sees", "History Fault"),
+        ("What a rule sees", "History Fault PastAttempt"),
         ("Backtests", "backtest Backtest Difference"),
     ):
         yield f"## {title}\n"

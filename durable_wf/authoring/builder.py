@@ -223,7 +223,7 @@ class WorkflowBuilder:
 
     def build(self) -> Workflow:
         """The workflow, checked. Raises DefinitionError listing everything that is wrong;
-        CycleError when a cycle is all that is.
+        CycleError when cycles are all that is.
         """
         problems = [problem] if (problem := name_problem("the workflow's name", self.name)) else []
         fields = self._own_fields(problems)
@@ -231,11 +231,10 @@ class WorkflowBuilder:
             problems.append("it has no tasks; add one with add_task(name, function)")
         tasks = self._tasks(problems)
         problems += clashes(tasks)
-        cycle = self._graph(problems)
-        if cycle and not problems:
-            raise CycleError(cycle)
-        if cycle:
-            problems.append(CycleError(cycle).message)
+        cycles = self._graph(problems)
+        if cycles and not problems:
+            raise CycleError(*cycles)
+        problems += [CycleError(cycle).message for cycle in cycles]
         if problems:
             raise _refusal(self.name, problems)
         functions = {draft.name: draft.known.function for draft in self._drafts if draft.known}
@@ -288,15 +287,15 @@ class WorkflowBuilder:
             problems += [f"task {draft.name!r}: {text}" for text in wrong]
         return tasks
 
-    def _graph(self, problems: list[str]) -> tuple[str, ...] | None:
-        """Check names and dependencies of all tasks; returns a cycle if there is one."""
+    def _graph(self, problems: list[str]) -> list[tuple[str, ...]]:
+        """Check names and dependencies of all tasks; returns the cycles."""
         drafts = self._drafts
         upstreams = {draft.name: _upstream(draft) for draft in drafts}
         if len(upstreams) != len(drafts):
             counts = Counter(draft.name for draft in drafts)
             problems += [f"task {n!r} is added {k} times" for n, k in counts.items() if k > 1]
         if _is_in_order(upstreams):
-            return None
+            return []
         unknown = [
             (task, name) for task, ups in upstreams.items() for name in ups if name not in upstreams
         ]
@@ -311,7 +310,7 @@ class WorkflowBuilder:
                 task: tuple(name for name in ups if name in upstreams)
                 for task, ups in upstreams.items()
             }
-        return DependencyResolver(upstreams).cycle()
+        return DependencyResolver(upstreams).cycles()
 
 
 def _upstream(draft: Draft) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from durable_wf.core.definition import FunctionRef, Literal, Task, Workflow
 from durable_wf.core.names import is_name
 from durable_wf.core.resolver import DependencyResolver, nearest
 from durable_wf.core.resources import DEFAULT_RESOURCES, Resources
-from durable_wf.errors import DefinitionError, NotFound
+from durable_wf.errors import CycleError, DefinitionError, NotFound
 
 VERSION: Final = "1.5"
 MAX_BYTES: Final = 64 * 2**20
@@ -37,6 +37,9 @@ _LONGEST_S: Final = 1e9
 """A task that would be replayed for more than some thirty years."""
 
 _MOST_URGENT: Final = 2**31
+
+_FEW: Final = 5
+"""So many circles are named in the one line."""
 
 _WORK: Final[Mapping[str, Callable[[float], None]]] = {
     "sleep": replayed.sleep,
@@ -189,9 +192,10 @@ class _Import:
         ref = function_ref(function)
         tasks = tuple(self._task(key, upstreams[key], ref) for key in self._tasks)
         graph = {task.name: task.upstream for task in tasks}
-        if cycle := DependencyResolver(graph).cycle():
-            path = list(cycle) if len(cycle) < 12 else [*cycle[:10], "...", cycle[-1]]
-            raise _Bad(f"tasks depend on each other in a circle: {' -> '.join(path)}")
+        if cycles := DependencyResolver(graph).cycles():
+            told = [CycleError(cycle).message for cycle in cycles[:_FEW]]
+            more = [f"and {len(cycles) - _FEW} more"] if len(cycles) > _FEW else []
+            raise _Bad("; ".join(told + more))
         return Workflow(
             self._own_name(),
             tasks,

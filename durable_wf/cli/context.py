@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -38,13 +39,19 @@ class Settings:
         return settings.store if isinstance(settings, Settings) else None
 
     @contextmanager
-    def reading(self) -> Iterator[Any]:
-        """The store, for reading."""
+    def reading(self, *, before_writing: bool = False) -> Iterator[Any]:
+        """The store, for reading. That its log has lost its end is told in a line; to who means to
+        write to it next it is an error, before anything that may have been lost is looked for.
+        """
         # Not at the top: sqlite3 and the store are not needed to print help.
         from durable_wf.cli.stores import open_for_reading
 
         store = open_for_reading(self.store)
         try:
+            if (lost := store.lost_tail()) is not None:
+                if before_writing:
+                    raise lost
+                note(f"the log is behind its head (dwf audit verify): {lost.message}")
             yield store
         finally:
             store.close()
@@ -52,6 +59,8 @@ class Settings:
 
 def _remember_store(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     settings = ctx.find_root().ensure_object(Settings)
+    if value == "":
+        raise click.BadParameter("'' is no path of a store.", ctx)
     if value is not None:
         settings.store = value
 
@@ -85,13 +94,33 @@ class RunName(click.ParamType[str]):
         incomplete: str,
     ) -> list[CompletionItem]:
         """The newest runs that begin like this."""
+        # Not at the top, as above.
+        from durable_wf.cli.stores import open_for_reading
+
         settings = ctx.find_root().ensure_object(Settings)
         try:
-            with settings.reading() as store:
+            with closing(open_for_reading(settings.store)) as store:
                 rows = store.log.rows(prefix=incomplete, limit=50)
         except Exception:  # noqa: BLE001 - a shell that completes must not show errors
             return []
         return [CompletionItem(row.run_id, help=row.workflow) for row in rows]
+
+
+class NewFile(click.ParamType[Path]):
+    """FILE: where a new file is written. `-` is refused: what a pipe has lost the end of looks like
+    the whole, and a file of that name is what nobody means.
+    """
+
+    name = "FILE"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """The path."""
+        if value == "-":
+            self.fail("'-' is not written to: name a new file (./- if it is to be called that).",
+                      param, ctx)  # fmt: skip
+        return Path(value)
 
 
 trust_option = click.option(

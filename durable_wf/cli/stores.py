@@ -12,7 +12,7 @@ from pathlib import Path
 
 from durable_wf.core.summary import RunRow
 from durable_wf.errors import NotFound, UnsafeStore
-from durable_wf.store.folder import find_store
+from durable_wf.store.folder import find_store, no_store
 from durable_wf.store.locks import is_held
 from durable_wf.store.opening import Store, open_store
 from durable_wf.store.trust import is_trusted
@@ -27,8 +27,7 @@ def place_of(path: str | None) -> Path:
     """The folder that is meant, which need not be a sound store. Raises NotFound."""
     place = Path(path) if path is not None else find_store()
     if place is None or not place.exists():
-        where = f"there is nothing at {place}" if place else "no store was found from here upwards"
-        raise NotFound(where, hint="name one: --store PATH, or DURABLE_WF_STORE")
+        raise NotFound(no_store(place), hint="name one: --store PATH, or DURABLE_WF_STORE")
     return place
 
 

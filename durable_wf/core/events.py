@@ -36,6 +36,7 @@ from durable_wf.core.store_events import EngineStarted as EngineStarted
 from durable_wf.core.store_events import EngineStopped as EngineStopped
 from durable_wf.core.store_events import ProbeTaken as ProbeTaken
 from durable_wf.core.store_events import Pruned as Pruned
+from durable_wf.core.store_events import RunImported as RunImported
 from durable_wf.core.store_events import Trusted as Trusted
 from durable_wf.core.task_events import AttemptDisproved as AttemptDisproved
 from durable_wf.core.task_events import AttemptFailed as AttemptFailed
@@ -96,7 +97,14 @@ TaskEvent = (
     | TaskCancelled
 )
 StoreEvent = (
-    EngineStarted | EngineStopped | Pruned | Trusted | BreakerOpened | ProbeTaken | BreakerClosed
+    EngineStarted
+    | EngineStopped
+    | Pruned
+    | Trusted
+    | RunImported
+    | BreakerOpened
+    | ProbeTaken
+    | BreakerClosed
 )
 Event = RunEvent | TaskEvent | StoreEvent
 
@@ -112,7 +120,7 @@ TASK_KINDS: tuple[type, ...] = (
     OperatorDecided, TaskCompleted, TaskImported, TaskCancelled,
 )  # fmt: skip
 STORE_KINDS: tuple[type, ...] = (
-    EngineStarted, EngineStopped, Pruned, Trusted, BreakerOpened, ProbeTaken,
+    EngineStarted, EngineStopped, Pruned, Trusted, RunImported, BreakerOpened, ProbeTaken,
     BreakerClosed,
 )  # fmt: skip
 

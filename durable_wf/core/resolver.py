@@ -93,16 +93,22 @@ class DependencyResolver:
         return [task for task in self._upstreams if task not in reached]
 
     def cycle(self) -> tuple[str, ...] | None:
-        """One cycle, as short as one through its first task can be; its start stands at the end
-        again. The path reads in the direction of the data: each task feeds the next.
+        """The first of the cycles."""
+        return next(iter(self.cycles()), None)
+
+    def cycles(self) -> list[tuple[str, ...]]:
+        """One cycle for each knot of tasks that depend on each other, in the order of adding: as
+        short as one through the first task of the knot can be; that stands at the end again. The
+        path reads in the direction of the data: each task feeds the next.
         """
         stuck = self._stuck()
-        task = next(iter(stuck), None)
-        seen: set[str] = set()
-        while task is not None and task not in seen:  # up the dependencies, until one comes again
-            seen.add(task)
-            task = next(upstream for upstream in self._upstreams[task] if upstream in stuck)
-        return None if task is None else self._way_back(task, stuck)
+        place = {task: i for i, task in enumerate(stuck)}
+        found = []
+        for knot in self._knots(stuck):
+            first = min(knot, key=place.__getitem__)
+            if len(knot) > 1 or first in self._upstreams[first]:
+                found.append(self._way_back(first, frozenset(knot)))
+        return sorted(found, key=lambda path: place[path[0]])
 
     def _stuck(self) -> dict[str, None]:
         """Tasks on or behind a cycle, in the order of adding; each has an upstream among them."""
@@ -111,6 +117,41 @@ class DependencyResolver:
             {task: [name for name in ups if name in known] for task, ups in known.items()}
         )
         return dict.fromkeys(sound.unreachable())
+
+    def _knots(self, among: Collection[str]) -> list[list[str]]:
+        """The largest groups of these tasks in which each depends on each, as Tarjan finds them;
+        in a loop, since a chain may be longer than the stack.
+
+        Tasks are numbered as they are met, going up. `lowest` is the lowest number that a task is
+        known to come to, for those that are in no knot yet; who comes to none before itself closes
+        a knot with all that was met since.
+        """
+        number: dict[str, int] = {}
+        lowest: dict[str, int] = {}
+        met: list[str] = []
+        knots: list[list[str]] = []
+        for root in among:
+            ahead = [] if root in number else [(root, iter(self._upstreams[root]))]
+            while ahead:
+                task, upstreams = ahead[-1]
+                if task not in number:
+                    number[task] = lowest[task] = len(number)
+                    met.append(task)
+                deeper = next((up for up in upstreams if up in among and up not in number), None)
+                if deeper is not None:
+                    ahead.append((deeper, iter(self._upstreams[deeper])))
+                    continue
+                ahead.pop()
+                comes_to = [lowest[up] for up in self._upstreams[task] if up in lowest]
+                lowest[task] = min(lowest[task], *comes_to) if comes_to else lowest[task]
+                if lowest[task] == number[task]:
+                    knot = [met.pop()]
+                    while knot[-1] != task:
+                        knot.append(met.pop())
+                    knots.append(knot)
+                    for one in knot:
+                        del lowest[one]
+        return knots
 
     def _way_back(self, start: str, among: Collection[str]) -> tuple[str, ...]:
         """Breadth-first search from `start`, which is on a cycle, up until it is met again."""
@@ -130,10 +171,10 @@ class DependencyResolver:
         raise AssertionError(f"{start!r} is on no cycle")
 
     def check(self) -> None:
-        """Raise DefinitionError for unknown names, CycleError for a cycle."""
+        """Raise DefinitionError for unknown names, CycleError for cycles."""
         if unknown := self.unknown():
             raise DefinitionError(
                 "the workflow names tasks that do not exist", problems=[str(u) for u in unknown]
             )
-        if path := self.cycle():
-            raise CycleError(path)
+        if paths := self.cycles():
+            raise CycleError(*paths)

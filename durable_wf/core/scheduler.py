@@ -42,7 +42,9 @@ LOOK_PAST = 64
 
 
 class Seat(Protocol):
-    """What the scheduler asks of a worker."""
+    """What the scheduler asks of a worker: its name, how many tasks it holds, the work that these
+    are in microseconds (0 where one is not known to be tiny), and whether it takes any.
+    """
 
     worker: str
     queued: int
@@ -76,11 +78,12 @@ class _Room(Generic[S]):
 
 @hot
 class Question:
-    """What `pick` asks about a queued task: None where it may not start any more."""
+    """What `pick` is told about a queued task that may still start: its definition, and its
+    measured duration in microseconds (0: nobody has measured it).
+    """
 
     task: Task
     estimate_us: int
-    """measured duration, 0 where nobody has measured it"""
 
 
 def is_tiny(task: Task, estimate_us: int) -> bool:

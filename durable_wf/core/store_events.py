@@ -46,6 +46,19 @@ class Trusted:
 
 
 @frozen
+class RunImported:
+    """The run `run` came from another store, with the `events` that stand right before this one. It
+    is there to be read: no engine goes on with it. `source` is the same for all that comes from one
+    store.
+    """
+
+    actor: str
+    run: str
+    events: int
+    source: str = ""
+
+
+@frozen
 class BreakerOpened:
     """The circuit breaker `key` lets nobody through until `until` (UTC microseconds): the attempt
     of `task` in `run` was the last of `failures` failures.

@@ -3,7 +3,8 @@
 Owns: the shape of the read model `runs`, which the store writes in the transaction of the events,
 and of the part of it that changes while nothing but tasks moves.
 Must never: hold anything that a replay of the run's events could not give back
-(`run`, `imported` and `head` are the store's own marks).
+(but for the store's own number, `run`, and `imported`, which a RunImported in the store's own
+stream gives back).
 Read next: `state.py`, whose `row_of` makes these.
 """
 

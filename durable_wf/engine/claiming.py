@@ -24,6 +24,7 @@ from durable_wf.core.status import FaultKind, RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.overtaken import overtaken
 from durable_wf.engine.suspects import ask_a_person
+from durable_wf.engine.view import came_from_elsewhere
 from durable_wf.errors import OwnedElsewhere, WrongState
 from durable_wf.execute.clearing import clear_worker
 from durable_wf.execute.mark import read_beat, read_mark
@@ -58,11 +59,11 @@ class Claimed:
         return decided.refused
 
 
-def refuse_if_not_claimable(row: RunRow, locks: Path) -> None:
+def refuse_if_not_claimable(log: Log, row: RunRow, locks: Path) -> None:
     """Raise WrongState for a run that has ended or was imported, OwnedElsewhere for one whose
     engine is alive.
     """
-    if row.imported:
+    if came_from_elsewhere(log, row):
         raise WrongState(
             f"run {row.run_id} was imported; it can be read, not continued",
             hint=f"dwf show {row.run_id}",

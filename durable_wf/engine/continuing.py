@@ -67,7 +67,7 @@ def continue_run(
     Raises WrongState, OwnedElsewhere, CodeChanged and the errors of loading.
     """
     log = session.store.log
-    refuse_if_not_claimable(row, session.store.folder.locks)
+    refuse_if_not_claimable(log, row, session.store.folder.locks)
     recorded = load_definition(log, row)
     state = replayed(log, row, recorded)
     if workflow is None:

@@ -174,7 +174,7 @@ def send_all(
 def _post_if_owned(store: Store, row: RunRow, command: Command) -> int | None:
     """Put the command into the inbox where an engine holds the run; None where none does."""
     try:
-        refuse_if_not_claimable(row, store.folder.locks)
+        refuse_if_not_claimable(store.log, row, store.folder.locks)
     except OwnedElsewhere:
         return _post(store, command)
     except WrongState as error:

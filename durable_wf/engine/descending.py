@@ -31,7 +31,7 @@ from durable_wf.engine.given import Changed, with_values
 from durable_wf.engine.options import Canceller, Options
 from durable_wf.engine.result import RunHandle
 from durable_wf.engine.session import Session
-from durable_wf.engine.view import load_definition, row_or_raise
+from durable_wf.engine.view import came_from_elsewhere, load_definition, row_or_raise
 from durable_wf.errors import (
     CallerError,
     CodeChanged,
@@ -111,14 +111,14 @@ def read(log: Log, wish: Wish, is_alive: Callable[[RunRow], bool]) -> Old:
     """
     row = row_or_raise(log, wish.run_id)
     if wish.kind is Kind.RETRY:
-        row = _retried(chains.newest(log, row), is_alive)
+        row = _retried(log, chains.newest(log, row), is_alive)
     at = row.n if wish.at is None else wish.at
     if not 1 <= at <= row.n:
         raise CallerError(
             f"run {row.run_id} has no event {at}: it has events 1 to {row.n}",
             hint=f"dwf events {row.run_id}",
         )
-    if row.imported and wish.workflow is None:
+    if wish.workflow is None and came_from_elsewhere(log, row):
         raise WrongState(
             f"run {row.run_id} came from another store; the code that it names is not loaded",
             hint="say where the code is: --code file.py:name (or workflow=)",
@@ -131,10 +131,10 @@ def read(log: Log, wish: Wish, is_alive: Callable[[RunRow], bool]) -> Old:
     return Old(row, at, ancestor, _lost(log, ancestor))
 
 
-def _retried(row: RunRow, is_alive: Callable[[RunRow], bool]) -> RunRow:
+def _retried(log: Log, row: RunRow, is_alive: Callable[[RunRow], bool]) -> RunRow:
     """The row itself, if it can be retried."""
     run_id = row.run_id
-    if row.imported:
+    if came_from_elsewhere(log, row):
         raise WrongState(
             f"run {run_id} came from another store and cannot be retried here, only forked",
             hint=f"dwf fork {run_id}",

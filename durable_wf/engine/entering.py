@@ -38,7 +38,7 @@ def enter(session: Session, workflow: Workflow, options: Options, cancel: Cancel
     anything is written.
     """
     now = session.clock.now_us()
-    run_id = origin.check_run_id(options.run_id or origin.new_run_id(workflow.name, now))
+    run_id = origin.new_run_id(workflow.name, now) if options.run_id is None else options.run_id
     log = session.store.log
     found = _meant(session, run_id)
     if found is None:

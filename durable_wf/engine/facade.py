@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,7 +23,7 @@ from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Recorded
 from durable_wf.core.resolver import nearest
 from durable_wf.core.summary import RunRow
-from durable_wf.core.units import Duration, parse_limit
+from durable_wf.core.units import Duration, Size, parse_limit
 from durable_wf.engine import entering, origin, recall, waking
 from durable_wf.engine.commanding import command
 from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body, check_reason
@@ -49,7 +48,7 @@ from durable_wf.errors import (
 )
 from durable_wf.recovery.decisions import seconds
 from durable_wf.recovery.rule import Rule, named_all
-from durable_wf.store.folder import default_store, find_store
+from durable_wf.store.folder import default_store, find_store, named_store
 from durable_wf.store.opening import open_store
 from durable_wf.store.port import Answer, Verb
 
@@ -59,8 +58,9 @@ class WorkflowEngine(People, Retrying):
 
     `store` is a folder (default: `.durable-wf`, looked for from the working folder upwards, made
     where there is none; or `DURABLE_WF_STORE`). `executor_type` is "parallel" (processes) or
-    "sequential" (the calling thread). `workers` processes share `cpus` cores, `memory` bytes,
-    `gpus` devices and named `pools`. At the end, running attempts get `grace_s` seconds to finish.
+    "sequential" (the calling thread). `workers` processes share `cpus` cores, `memory` (bytes, or
+    text such as "8GB"), `gpus` devices and named `pools`. At the end, running attempts get the time
+    `grace_s` to finish: seconds, or text such as "30s".
     `rules` are asked about every task that failed, after the workflow's own.
     A run over which `crash_limit` engines in a row have died is paused when it is taken up again
     (0: never).
@@ -76,15 +76,15 @@ class WorkflowEngine(People, Retrying):
         executor_type: str = "parallel",
         workers: int | None = None,
         cpus: float | None = None,
-        memory: int | None = None,
+        memory: Size | None = None,
         gpus: int = 0,
         pools: Mapping[str, int] | None = None,
-        grace_s: float = 10.0,
+        grace_s: Duration = 10.0,
         trust: bool = False,
         rules: Sequence[Rule] = (),
         crash_limit: int = CRASH_LIMIT,
     ) -> None:
-        path = Path(store) if store is not None else find_store() or default_store()
+        path = named_store(store) if store is not None else find_store() or default_store()
         self._path = path.absolute()
         self._settings = settings(
             executor=executor_type,
@@ -341,8 +341,8 @@ class WorkflowEngine(People, Retrying):
         accept_changes: bool,
     ) -> Options:
         return Options(
-            run_id=run_id,
-            executor=executor_named(executor) if executor else self._settings.executor,
+            run_id=None if run_id is None else origin.check_run_id(run_id),
+            executor=self._settings.executor if executor is None else executor_named(executor),
             accept_changes=accept_changes,
             tags=read_tags(tags),
             metadata=dict(read_metadata(metadata or {})),

@@ -129,7 +129,7 @@ def rehearse(
     """
     if why == "resume" and row.status is RunStatus.PAUSED and _is_driven(store, row):
         return _woken(store, row, at)
-    refuse_if_not_claimable(row, store.folder.locks)
+    refuse_if_not_claimable(store.log, row, store.folder.locks)
     recorded = load_definition(store.log, row)
     state = replayed(store.log, row, recorded)
     refused, no_code, workflow = [], "", recorded

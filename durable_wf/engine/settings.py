@@ -7,16 +7,18 @@ Read next: `facade.py`.
 
 from __future__ import annotations
 
-import math
 import os
+import sys
 from collections.abc import Mapping
 from enum import Enum
 
 import attrs
 
 from durable_wf.core.resources import Capacity
+from durable_wf.core.units import Duration, Size, parse_size
 from durable_wf.engine.suspects import CRASH_LIMIT
-from durable_wf.errors import CallerError
+from durable_wf.errors import CallerError, DefinitionError
+from durable_wf.recovery.decisions import seconds
 
 
 class ExecutorType(Enum):
@@ -68,27 +70,27 @@ def settings(
     executor: str,
     workers: int | None,
     cpus: float | None,
-    memory: int | None,
+    memory: Size | None,
     gpus: int,
     pools: Mapping[str, int] | None,
-    grace_s: float,
+    grace_s: Duration,
     trust: bool,
     crash_limit: int = CRASH_LIMIT,
 ) -> Settings:
     """Check and complete what the caller gave. Raises CallerError."""
-    limits: list[object] = [cpus, memory, gpus, grace_s, workers]
-    given = [limit for limit in limits if limit is not None]
-    if not all(isinstance(limit, int | float) and math.isfinite(limit) for limit in given):
-        raise CallerError("workers, cpus, memory, gpus and grace_s must be numbers")
-    for name, number in (("workers", workers), ("memory", memory), ("gpus", gpus)):
+    given = [limit for limit in (cpus, workers) if limit is not None]
+    if not all(map(_is_number, [*given, gpus])):
+        raise CallerError("workers, cpus and gpus must be numbers")
+    for name, number in (("workers", workers), ("gpus", gpus)):
         if number is not None and type(number) is not int:
             raise CallerError(f"{name}={number!r}: a whole number is needed")
+    size, grace = _size(memory), _grace(grace_s)
     count = workers if workers is not None else max(1, int(cpus or usable_cpus()))
     if count < 1:
         raise CallerError(f"workers={count}: at least one is needed")
     cores = float(cpus if cpus is not None else max(usable_cpus(), count))
-    if cores <= 0 or gpus < 0 or grace_s < 0 or (memory is not None and memory <= 0):
-        raise CallerError("cpus and memory must be more than 0, gpus and grace_s not negative")
+    if cores <= 0 or gpus < 0:
+        raise CallerError("cpus must be more than 0, gpus not negative")
     for pool, units in (pools or {}).items():
         if type(units) is not int or units < 1:
             raise CallerError(f"pool {pool!r} has {units} units: at least one is needed")
@@ -96,9 +98,30 @@ def settings(
         raise CallerError(
             f"crash_limit={crash_limit!r:.60}: a number of engines is needed; 0 means no limit"
         )
-    capacity = Capacity(cores, memory, gpus, dict(pools or {}))
-    recorded = _recorded(cpus=cpus, memory=memory, gpus=gpus or None, pools=pools or {})
-    return Settings(executor_type(executor), count, capacity, grace_s, trust, crash_limit, recorded)
+    capacity = Capacity(cores, size, gpus, dict(pools or {}))
+    recorded = _recorded(cpus=cpus, memory=size, gpus=gpus or None, pools=pools or {})
+    return Settings(executor_type(executor), count, capacity, grace, trust, crash_limit, recorded)
+
+
+def _is_number(given: object) -> bool:
+    """Whether it is one that a float can hold; True and False are none."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return False
+    return abs(given) <= sys.float_info.max
+
+
+def _size(memory: object) -> int | None:
+    try:
+        return None if memory is None else parse_size(memory)
+    except DefinitionError as error:
+        raise CallerError(f"memory={error.message}", hint=error.hint) from None
+
+
+def _grace(grace_s: object) -> float:
+    try:
+        return seconds(grace_s, "grace_s")
+    except DefinitionError as error:
+        raise CallerError(error.message, hint=error.hint) from None
 
 
 def _recorded(

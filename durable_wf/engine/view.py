@@ -23,6 +23,11 @@ def row_or_raise(log: Log, run_id: str) -> RunRow:
     return row
 
 
+def came_from_elsewhere(log: Log, row: RunRow) -> bool:
+    """Whether the run was imported: as its row says, or, whatever that says, the log."""
+    return row.imported or log.came_from_elsewhere(row.run)
+
+
 def load_definition(log: Log, row: RunRow) -> Workflow:
     """The definition that a run follows, from its snapshot. Raises PayloadMissing."""
     return Workflow.from_json(log.payload(row.definition).decode())

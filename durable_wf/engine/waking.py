@@ -130,7 +130,7 @@ def take_over(
     """Claim a run whose engine is gone and that has nothing to do but wait; it needs no code yet.
     None where it has something to do.
     """
-    refuse_if_not_claimable(row, session.store.folder.locks)
+    refuse_if_not_claimable(session.store.log, row, session.store.folder.locks)
     if row.counts.running or not row.counts.waiting:
         return None
     store, now = session.store.log, session.clock.now_us()

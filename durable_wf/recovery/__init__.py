@@ -7,6 +7,8 @@ Read next: `rule.py`, then `ready.py` and `combine.py`; `backtesting.py`.
 """
 
 from durable_wf.core.circuit import Outcome, What
+from durable_wf.core.past import PastAttempt
+from durable_wf.core.status import Otherwise
 from durable_wf.recovery.backtesting import Backtest, Difference, backtest
 from durable_wf.recovery.combine import first_of, limit, when
 from durable_wf.recovery.decisions import (
@@ -35,8 +37,8 @@ from durable_wf.recovery.waits import Wait, exponential, fibonacci, fixed, jitte
 
 __all__ = [
     "Backtest", "Compensate", "Decision", "Difference", "Escalate", "Fail", "Fallback", "Fault",
-    "History", "NamedRule", "Outcome", "Retry", "Rule", "Skip", "Wait", "What", "backtest",
-    "compensate", "escalate", "example", "exponential", "fail_fast", "fallback", "fallback_to",
-    "fibonacci", "first_of", "fixed", "jittered", "keep_going", "limit", "linear", "retry", "rule",
-    "skip", "when",
+    "History", "NamedRule", "Otherwise", "Outcome", "PastAttempt", "Retry", "Rule", "Skip",
+    "Wait", "What", "backtest", "compensate", "escalate", "example", "exponential", "fail_fast",
+    "fallback", "fallback_to", "fibonacci", "first_of", "fixed", "jittered", "keep_going", "limit",
+    "linear", "retry", "rule", "skip", "when",
 ]  # fmt: skip

@@ -6,7 +6,8 @@ fits the snapshot.
 Must never: copy log.db as a file, or leave half a backup under the wanted name.
 Read next: `references.py`.
 
-A backup is restored with `tar -xf FILE`: it holds one folder, which is a store.
+A backup is restored with `tar -xf FILE`: it holds one folder, which is a store. The folder is named
+after the time, so that another backup, unpacked beside it, does not land on it.
 """
 
 from __future__ import annotations
@@ -24,19 +25,22 @@ import attrs
 from durable_wf.errors import CallerError, StoreError
 from durable_wf.store import connection as connections
 from durable_wf.store import head, payload_files
-from durable_wf.store.folder import Folder
+from durable_wf.store.folder import Folder, refuse_inside
 from durable_wf.store.opening import Store
 from durable_wf.store.references import Mentioned, mentioned
 
-TOP = "durable-wf-backup"
-"""The folder inside the tar file."""
+_NAME = "durable-wf-backup-%Y%m%d-%H%M%S"
+"""The folder inside the tar file, by the time in UTC."""
 
 
 @attrs.frozen
 class Backup:
-    """What a backup holds. `damaged` names payload files that are not what was once written."""
+    """What a backup holds. `folder` is the one that it unpacks to, `damaged` names payload files
+    that are not what was once written.
+    """
 
     path: Path
+    folder: str
     seq: int
     files: int
     size: int
@@ -46,11 +50,13 @@ class Backup:
 def backup(store: Store, target: Path) -> Backup:
     """Write the store to the new tar file `target`. Safe while engines run.
 
-    Errors: CallerError if the file exists, LostTail if the log is behind its head, StoreError.
+    Errors: CallerError if the file exists or would lie inside the store, LostTail if the log is
+    behind its head, StoreError.
     """
     target = target.absolute()
     if os.path.lexists(target):
         raise CallerError(f"{target} exists already", hint="name a new file")
+    refuse_inside(store.folder, target)
     try:
         with tempfile.TemporaryDirectory(prefix=".dwf-backup-", dir=target.parent) as scratch:
             half = Path(scratch) / "backup.tar"
@@ -78,15 +84,17 @@ def _write(folder: Folder, scratch: Path, half: Path) -> Backup:
     with half.open("xb") as file:
         os.chmod(file.fileno(), 0o600)
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            at = _now_s()
+            inside = _Inside(tar, time.strftime(_NAME, time.gmtime(at)), at)
             for name in ("", "payloads", "output", "locks"):
-                _add_folder(tar, name)
-            _add_file(tar, snapshot.db, "log.db")
-            files, damaged = _add_payloads(tar, folder, named)
-            files += _add_output(tar, folder, named)
-            _add_file(tar, snapshot.head, "head")
+                inside.add_folder(name)
+            inside.add_file(snapshot.db, "log.db")
+            files, damaged = _add_payloads(inside, folder, named)
+            files += _add_output(inside, folder, named)
+            inside.add_file(snapshot.head, "head")
         file.flush()
         os.fsync(file.fileno())
-    return Backup(half, log_hash.seq, files, 0, tuple(damaged))
+    return Backup(half, inside.top, log_hash.seq, files, 0, tuple(damaged))
 
 
 def _snapshot(source: Path, target: Path) -> None:
@@ -99,7 +107,29 @@ def _snapshot(source: Path, target: Path) -> None:
         writing.execute("PRAGMA journal_mode = DELETE")
 
 
-def _add_payloads(tar: tarfile.TarFile, folder: Folder, named: Mentioned) -> tuple[int, list[str]]:
+@attrs.frozen
+class _Inside:
+    """The folder inside the tar file, called `top` and made at that time."""
+
+    tar: tarfile.TarFile
+    top: str
+    at_s: int
+
+    def add_folder(self, name: str) -> None:
+        entry = tarfile.TarInfo(f"{self.top}/{name}".rstrip("/"))
+        entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o700, self.at_s
+        self.tar.addfile(entry)
+
+    def add_file(self, path: Path, name: str) -> None:
+        """Add a file as it is now; one that grows meanwhile is cut where it was."""
+        with os.fdopen(payload_files.open_plain(path), "rb") as file:
+            found = os.fstat(file.fileno())
+            entry = tarfile.TarInfo(f"{self.top}/{name}")
+            entry.size, entry.mode, entry.mtime = found.st_size, 0o600, int(found.st_mtime)
+            self.tar.addfile(entry, file)
+
+
+def _add_payloads(inside: _Inside, folder: Folder, named: Mentioned) -> tuple[int, list[str]]:
     count = 0
     damaged = []
     added: set[str] = set()
@@ -111,14 +141,14 @@ def _add_payloads(tar: tarfile.TarFile, folder: Folder, named: Mentioned) -> tup
         inner = f"payloads/{digest[:2]}"
         if inner not in added:
             added.add(inner)
-            _add_folder(tar, inner)
+            inside.add_folder(inner)
         path = payload_files.path_of(folder.payloads, digest)
-        _add_file(tar, path, f"{inner}/{digest}")
+        inside.add_file(path, f"{inner}/{digest}")
         count += 1
     return count, damaged
 
 
-def _add_output(tar: tarfile.TarFile, folder: Folder, named: Mentioned) -> int:
+def _add_output(inside: _Inside, folder: Folder, named: Mentioned) -> int:
     count = 0
     base = folder.output.resolve()
     for name in sorted(named.files):
@@ -127,22 +157,11 @@ def _add_output(tar: tarfile.TarFile, folder: Folder, named: Mentioned) -> int:
         if path.is_file() and path.resolve().is_relative_to(base):
             parent = Path(name).parent.as_posix()
             if parent != ".":
-                _add_folder(tar, f"output/{parent}")
-            _add_file(tar, path, f"output/{name}")
+                inside.add_folder(f"output/{parent}")
+            inside.add_file(path, f"output/{name}")
             count += 1
     return count
 
 
-def _add_folder(tar: tarfile.TarFile, name: str) -> None:
-    entry = tarfile.TarInfo(f"{TOP}/{name}".rstrip("/"))
-    entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o700, int(time.time())
-    tar.addfile(entry)
-
-
-def _add_file(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    """Add a file as it is now; one that grows meanwhile is cut where it was."""
-    with os.fdopen(payload_files.open_plain(path), "rb") as file:
-        found = os.fstat(file.fileno())
-        entry = tarfile.TarInfo(f"{TOP}/{name}")
-        entry.size, entry.mode, entry.mtime = found.st_size, 0o600, int(found.st_mtime)
-        tar.addfile(entry, file)
+def _now_s() -> int:
+    return int(time.time())

@@ -15,8 +15,9 @@ from enum import Enum
 
 import attrs
 
+from durable_wf.core.codec import decode
 from durable_wf.core.definition import Workflow
-from durable_wf.core.events import Recorded
+from durable_wf.core.events import EngineStarted, Recorded
 from durable_wf.core.evolve import evolve
 from durable_wf.core.graph import Graph
 from durable_wf.core.state import RunState, row_of
@@ -67,8 +68,10 @@ def check(store: Store) -> list[Finding]:
     findings += _check_beside(store.folder)
     payloads = _Payloads(store.folder)
     try:
-        for row in store.log.rows():
-            findings += _check_run(store.log, row, payloads)
+        found = store.log.rows()
+        origins = _Origins(store)
+        for row in found:
+            findings += _check_run(store.log, row, payloads, origins)
     except DurableWorkflowError as error:
         findings.append(Finding(Area.DATABASE, "", error.message))
     finally:
@@ -143,7 +146,32 @@ class _Payloads:
         return payload_files.is_whole(self._folder.payloads, digest)
 
 
-def _check_run(log: Log, row: RunRow, payloads: _Payloads) -> list[Finding]:
+class _Origins:
+    """Which runs came from elsewhere, by what the log says of them.
+
+    Where it says of no import of a run, it may still be one: of a durable_wf that did not write
+    that. Then the engine that made the run never started in this store; the engines that make the
+    runs of a store say there, with the first of them, that they have started.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._log = store.log
+        self._is_file = store.folder.is_file
+        self._engines = {
+            event.engine
+            for one in store.log.stored(0)
+            if one.kind == EngineStarted.__name__
+            and isinstance(event := decode(one.kind, "", 0, one.body), EngineStarted)
+        }
+
+    def came_from_elsewhere(self, row: RunRow, maker: str) -> bool:
+        """Whether the run did; `maker` is the first engine that it names."""
+        if self._is_file or self._log.came_from_elsewhere(row.run):
+            return True
+        return maker not in self._engines
+
+
+def _check_run(log: Log, row: RunRow, payloads: _Payloads, origins: _Origins) -> list[Finding]:
     """One run: its history is legal, its row is what the history gives, its payloads are there."""
     findings: list[Finding] = []
 
@@ -160,11 +188,14 @@ def _check_run(log: Log, row: RunRow, payloads: _Payloads) -> list[Finding]:
         state = RunState.of(row.run_id, workflow, graph)
         for need in needs_of_definition(workflow):
             _note_missing(payloads, need, note_to=findings, row=row)
+        maker = ""
         for recorded in _up_to(log, row):
             evolve(state, recorded)
+            maker = maker or state.engine
             for need in needs_of(recorded.event):
                 _note_missing(payloads, need, note_to=findings, row=row)
-        for text in _differences(row_of(state), row):
+        right = attrs.evolve(row_of(state), imported=origins.came_from_elsewhere(row, maker))
+        for text in _differences(right, row):
             note(Area.READ_MODEL, text)
     except PayloadMissing as error:
         note(Area.PAYLOAD, f"its definition cannot be read: {error.message}")
@@ -189,8 +220,8 @@ def _up_to(log: Log, row: RunRow) -> Iterator[Recorded]:
 
 
 def _differences(replayed: RunRow, found: RunRow) -> Iterator[str]:
-    """Fields of the read model that a replay gives otherwise, but for the store's own marks."""
-    right = attrs.evolve(replayed, run=found.run, imported=found.imported)
+    """Fields of the read model that a replay gives otherwise, but for the store's own number."""
+    right = attrs.evolve(replayed, run=found.run)
     for name in attrs.fields_dict(RunRow):
         if getattr(right, name) != getattr(found, name):
             yield f"{name} is {getattr(found, name)!r}; its events give {getattr(right, name)!r}"

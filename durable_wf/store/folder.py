@@ -16,7 +16,7 @@ from typing import Self
 
 import attrs
 
-from durable_wf.errors import UnsafeStore
+from durable_wf.errors import CallerError, UnsafeStore
 from durable_wf.store.mountinfo import read_mountinfo, refuse_remote
 
 NAME = ".durable-wf"
@@ -59,7 +59,27 @@ class Folder:
     @property
     def place(self) -> Path:
         """What was opened, to be opened again: the folder, or the file of an exported run."""
-        return self.path if self.db.parent == self.path else self.db
+        return self.db if self.is_file else self.path
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is the file of an exported run, which has nothing beside it."""
+        return self.db.parent != self.path
+
+
+def named_store(given: object) -> Path:
+    """The folder that somebody names. Raises CallerError for what is no path, and for an empty one:
+    that would be the working folder.
+    """
+    try:
+        text = os.fspath(given)  # type: ignore[call-overload]  # what is none is refused
+    except TypeError:
+        text = None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise CallerError(
+            f"{given!r:.80} is no path of a store", hint="name a folder, or leave it out"
+        )
+    return Path(text)
 
 
 def find_store(start: Path | None = None) -> Path | None:
@@ -75,6 +95,14 @@ def find_store(start: Path | None = None) -> Path | None:
         if (place / NAME).is_dir():
             return place / NAME
     return None
+
+
+def no_store(place: Path | None) -> str:
+    """Says that there is none at `place` (None: that none was found), and who chose the place."""
+    named = os.environ.get(VARIABLE)
+    if named and (place is None or place.absolute() == Path(named).absolute()):
+        return f"there is no store at {named}, which {VARIABLE} names"
+    return "no store was found from here up" if place is None else f"there is no store at {place}"
 
 
 def default_store() -> Path:
@@ -122,6 +150,15 @@ def check_folder(path: Path, read_mounts: Callable[[], str] = read_mountinfo) ->
         if os.path.lexists(path / name):
             _check_entry(path / name, folder=False)
     return folder
+
+
+def refuse_inside(folder: Folder, target: Path) -> None:
+    """Raise CallerError for a new file that would lie among those of a store."""
+    if target.parent.resolve().is_relative_to(folder.path.resolve()):
+        raise CallerError(
+            f"{target} lies inside the store {folder.path}, which has no room for other files",
+            hint="name a file elsewhere",
+        )
 
 
 def make_private(folder: Folder) -> None:

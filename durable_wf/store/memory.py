@@ -22,6 +22,7 @@ from durable_wf.core.summary import Moved, RunRow
 from durable_wf.errors import DurableWorkflowError, HistoryError, PayloadMissing, StoreError
 from durable_wf.store.beats import ended_tasks
 from durable_wf.store.chain import GENESIS, link
+from durable_wf.store.imports import says_imported
 from durable_wf.store.leases import Holdings, settle
 from durable_wf.store.port import Answer, Appended, Batch, Beat, Command, RunAppend, Stored, Verb
 
@@ -154,6 +155,15 @@ class MemoryLog:
         """See `Log.stored`."""
         self._may_read()
         yield from self.shelf.streams.get(run, [])[after:]
+
+    def came_from_elsewhere(self, run: int) -> bool:
+        """See `Log.came_from_elsewhere`."""
+        first = next(self.stored(run), None)
+        if first is None:
+            return False
+        behind = (one for one in self.shelf.events[first.seq :] if one.run != run)
+        said = next(behind, None)
+        return said is not None and says_imported(said, self.shelf.rows[run].run_id)
 
     def seqs(self, run: int, numbers: Iterable[int]) -> dict[int, int]:
         """See `Log.seqs`."""

@@ -12,6 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -52,6 +53,22 @@ class Store:
     id: str
     writable: bool
 
+    def lost_tail(self) -> LostTail | None:
+        """What writing to it would raise if its log is behind its head; None where it is not, and
+        of an exported run, which has no head. For those who only read.
+        """
+        if self.folder.is_file:
+            return None
+        try:
+            known = head.read(self.folder.head)  # first: an engine that runs moves both
+            with closing(connections.open_reader(self.folder.db)) as connection:
+                head.follow(connection, known)
+        except LostTail as error:
+            return error
+        except (sqlite3.Error, OSError):
+            return None  # who reads on will be told what is wrong
+        return None
+
     def close(self) -> None:
         """Let go of everything. Idempotent."""
         self.log.close()
@@ -72,9 +89,7 @@ def open_store(
     Errors: NotFound, UnsafeStore, NewerSchema, LostTail, StoreBusy, DiskFull, StoreFailed, and
     StoreError for whatever else the disk or SQLite says.
     """
-    place = Path(path) if path is not None else folders.find_store()
-    if place is not None and "\0" in str(place):
-        raise CallerError(f"{str(place)!r:.80} is no path", hint="name another store")
+    place = folders.named_store(path) if path is not None else folders.find_store()
     try:
         return _open_at(place, create, readonly, trust, read_mounts)
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
@@ -95,8 +110,7 @@ def _open_at(
     # A link that leads nowhere is there too: SQLite would make the file that it names.
     if place is None or not os.path.lexists(place / "log.db"):
         if not create or readonly:
-            where = f"there is no store at {place}" if place else "no store was found from here up"
-            raise NotFound(where, hint=_NEW)
+            raise NotFound(folders.no_store(place), hint=_NEW)
         place = place or folders.default_store()
         folder = folders.create_folder(place, read_mounts)
         _create_log(folder)

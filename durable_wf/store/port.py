@@ -54,7 +54,9 @@ class RunAppend:
 
 @attrs.frozen
 class Answer:
-    """An inbox command that is consumed in this transaction, and what its sender is told."""
+    """What became of a command to a run, as its sender is told. `command` is its number in the
+    inbox, 0 where it took no such way; one that is not `accepted` and has a number waits there.
+    """
 
     command: int
     run_id: str
@@ -211,6 +213,11 @@ class Log(Protocol):
 
     def stored(self, run: int, after: int = 0) -> Iterator[Stored]:
         """The same events, raw, with seq and hash."""
+
+    def came_from_elsewhere(self, run: int) -> bool:
+        """Whether the log says that the run was imported: a RunImported that names it is the first
+        event of another stream behind its own first one. The mark in its row is no proof.
+        """
 
     def seqs(self, run: int, numbers: Iterable[int]) -> dict[int, int]:
         """n -> seq for the given events of a run."""

@@ -10,11 +10,12 @@ Read next: `opening.py` (how a file is opened), `verify.py`, `references.py`.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core.definition import Workflow
-from durable_wf.core.events import Recorded
+from durable_wf.core.events import Recorded, RunImported
 from durable_wf.core.evolve import replay
 from durable_wf.core.state import RunState, row_of
 from durable_wf.core.summary import RunRow
@@ -39,6 +40,7 @@ from durable_wf.errors import (
 from durable_wf.store import connection as connections
 from durable_wf.store import payload_files, rows, schema
 from durable_wf.store.chain import GENESIS, LogHash, link
+from durable_wf.store.folder import refuse_inside
 from durable_wf.store.opening import Store, open_store
 from durable_wf.store.port import Batch, Log, RunAppend
 from durable_wf.store.references import Need, mentioned, needs_of, needs_of_definition
@@ -55,11 +57,13 @@ def export_run(store: Store, run_id: str, target: Path) -> Path:
     """Write one run, as it is now, to the new file `target`; returns its absolute path.
 
     Works on stores opened for reading only and while engines run. Errors: NotFound, CallerError if
-    the file exists, PayloadMissing, VerificationFailed (a damaged run is not exported), StoreError.
+    the file exists or would lie inside the store, PayloadMissing, VerificationFailed (a damaged run
+    is not exported), StoreError.
     """
     target = target.absolute()
     if os.path.lexists(target):
         raise CallerError(f"{target} exists already", hint="name a new file")
+    refuse_inside(store.folder, target)
     row = store.log.row(run_id)
     if row is None:
         raise NotFound(f"there is no run {run_id!r} in this store", hint="dwf list")
@@ -76,34 +80,70 @@ def export_run(store: Store, run_id: str, target: Path) -> Path:
     return target
 
 
-def import_run(store: Store, file: Path) -> str:
-    """Take in the run of an exported file; returns its run id. It is never claimed.
+@attrs.frozen
+class Incoming:
+    """The run of an exported file that was found whole, and what it needs. `small` are payloads for
+    the table, `large` the digests of those for files, which `log` has. `source` is the same for all
+    files of one store.
+    """
 
-    Nothing is written before the whole file has been verified. Errors: RunConflict if the store has
-    a run of this id, VerificationFailed, PayloadMissing and HistoryError for a damaged file,
-    UnsafeStore for a foreign one, and those of `Log.append`.
+    file: Path
+    row: RunRow
+    history: list[Recorded]
+    small: list[tuple[str, bytes]]
+    large: list[str]
+    source: str
+    log: Log
+
+
+@contextmanager
+def incoming(file: Path) -> Iterator[Incoming]:
+    """Open an exported file and verify all of it; nothing is written.
+
+    Errors: VerificationFailed, PayloadMissing and HistoryError for a damaged file, UnsafeStore for
+    a foreign one, CallerError and NotFound for what is none.
     """
     source = open_store(file, readonly=True)
     try:
         row = _only_run(source, file)
-        if store.log.row(row.run_id) is not None:
-            raise RunConflict(
-                f"this store has a run {row.run_id!r} already; {file} was not imported",
-                hint=f"read it where it is: dwf show {row.run_id} --store {file}",
-            )
         verify(source).raise_if_bad()
         history = list(source.log.history(row.run))
         imported, needs = _judge(source.log, row, history)
         small, large = _payloads_of(source, needs)
-        for digest in large:
-            payload_files.write_file(store.folder.payloads, source.log.payload(digest), "")
-        append = RunAppend(0, row.run_id, 0, history, imported)
-        done = store.log.append(Batch(appends=[append], payloads=small))
+        yield Incoming(file, imported, history, small, large, _source_of(source), source.log)
     finally:
         source.close()
+
+
+def take_in(store: Store, found: Incoming, actor: str = "") -> str:
+    """Write the run into a store; returns its run id. It is never claimed: in the commit of its
+    events the log says where they came from, and who took them in.
+
+    Errors: RunConflict if the store has a run of this id, and those of `Log.append`.
+    """
+    row = found.row
+    if store.log.row(row.run_id) is not None:
+        raise RunConflict(
+            f"this store has a run {row.run_id!r} already; {found.file} was not imported",
+            hint=f"read it where it is: dwf show {row.run_id} --store {found.file}",
+        )
+    for digest in found.large:
+        payload_files.write_file(store.folder.payloads, found.log.payload(digest), "")
+    append = RunAppend(0, row.run_id, 0, found.history, row)
+    said = RunImported(actor, row.run_id, len(found.history), found.source)
+    done = store.log.append(Batch([append], store_events=[(_now(), said)], payloads=found.small))
     if row.run_id in done.conflicts:
         raise RunConflict(f"this store has just got a run {row.run_id!r}; nothing was imported")
     return row.run_id
+
+
+def import_run(store: Store, file: Path, actor: str = "") -> str:
+    """Take in the run of an exported file, once all of it has been verified; returns its run id.
+
+    Errors: as `incoming` and `take_in`.
+    """
+    with incoming(file) as found:
+        return take_in(store, found, actor)
 
 
 # --- export ---------------------------------------------------------------------------------------
@@ -155,6 +195,9 @@ def _fingerprint(store_id: str) -> str:
     return blake2b(store_id.encode(), digest_size=8, person=b"dwf-export").hexdigest()
 
 
+_is_fingerprint = re.compile("[0-9a-f]{16}").fullmatch
+
+
 def _events(reading: sqlite3.Connection, row: RunRow) -> Iterator[list[tuple[Any, ...]]]:
     """The events of a run, numbered anew from seq 1, their hashes proved on the way."""
     previous, last = GENESIS, 0
@@ -201,6 +244,13 @@ def _only_run(source: Store, file: Path) -> RunRow:
             hint="dwf export RUN FILE   writes such a file",
         )
     return found[0]
+
+
+def _source_of(source: Store) -> str:
+    """What is the same in all files of one store; "" where somebody has taken it away."""
+    with closing(connections.open_reader(source.folder.db)) as connection:
+        found = connection.execute("SELECT value FROM meta WHERE key = 'exported_from'").fetchone()
+    return found[0] if found and _is_fingerprint(found[0]) else ""
 
 
 def _judge(log: Log, row: RunRow, history: list[Recorded]) -> tuple[RunRow, list[Need]]:

@@ -34,6 +34,7 @@ from durable_wf.errors import (
 from durable_wf.store import (
     beats,
     head,
+    imports,
     locks,
     outcomes,
     payload_files,
@@ -221,6 +222,12 @@ class SqliteLog:
             for columns in page:
                 yield Stored(*columns)
             after = page[-1][2]
+
+    def came_from_elsewhere(self, run: int) -> bool:
+        """See `Log.came_from_elsewhere`."""
+        names = self._all("SELECT run_id FROM runs WHERE run = ?", (run,))
+        behind = self._all(imports.BEHIND, (run, run)) if names else []
+        return bool(behind) and imports.says_imported(Stored(*behind[0]), names[0][0])
 
     def seqs(self, run: int, numbers: Iterable[int]) -> dict[int, int]:
         """See `Log.seqs`."""

@@ -8,6 +8,7 @@ Read next: `chain.py` (the hashes), `check.py` (what else may be wrong in a stor
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -18,7 +19,7 @@ import attrs
 from durable_wf.errors import NotFound, StoreError, VerificationFailed
 from durable_wf.store import connection as connections
 from durable_wf.store import head
-from durable_wf.store.chain import GENESIS, LogHash, link
+from durable_wf.store.chain import GENESIS, HASH_BYTES, LogHash, link
 from durable_wf.store.folder import Folder
 from durable_wf.store.opening import Store
 
@@ -28,6 +29,7 @@ UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 _PAGE = 4000
 _EVENTS = "SELECT seq, run, n, at, kind, task, attempt, body, hash FROM events"
 _MOST_REPORTED = 100
+_HASH = re.compile(f"([0-9]{{1,19}}):([0-9a-fA-F]{{{2 * HASH_BYTES}}})").fullmatch
 
 
 def readable(name: str) -> str:
@@ -64,10 +66,13 @@ class Hash:
     @classmethod
     def parse(cls, text: str) -> Hash:
         """Back from `str()`. Raises ValueError."""
-        seq, _, digest = text.strip().partition(":")
-        if len(bytes.fromhex(digest)) != len(GENESIS):
-            raise ValueError(f"{text!r} is not of the form SEQ:HASH")
-        return cls(int(seq), digest.lower())
+        found = _HASH(text.strip())
+        if found is None:
+            raise ValueError(
+                f"{text!r:.80} is not of the form SEQ:HASH, a number and "
+                f"{2 * HASH_BYTES} hexadecimal digits, as dwf audit head prints it"
+            )
+        return cls(int(found[1]), found[2].lower())
 
 
 @attrs.frozen
@@ -281,7 +286,7 @@ def _cut(name: str, seq: int, last: int) -> str:
 def _witnesses(
     folder: Folder, connection: sqlite3.Connection
 ) -> tuple[list[tuple[str, Hash]], list[str]]:
-    if not folder.path.exists():
+    if folder.is_file:
         # An exported run: one file, which has its hash inside.
         kept = connection.execute("SELECT value FROM meta WHERE key = 'head'").fetchone()
         try:

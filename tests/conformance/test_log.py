@@ -64,6 +64,28 @@ def test_the_stores_own_events_have_a_stream_of_their_own(world):
     ]
 
 
+def test_a_run_came_from_elsewhere_if_the_store_says_so_right_behind_its_first_events(world):
+    """A fact of the log, whatever stands in the row."""
+    said = [(9, e.RunImported("ann", "copy", 3))]
+    copy = world.log.append(batch(create("copy", count=3), store_events=said)).runs["copy"]
+    own = world.log.append(
+        batch(create("own", imported=True), store_events=[(9, e.EngineStarted("e-1", 1, "h", "0"))])
+    ).runs["own"]
+    assert world.log.came_from_elsewhere(copy)
+    assert not world.log.came_from_elsewhere(own)
+    assert not world.log.came_from_elsewhere(own + 1)
+
+
+def test_a_run_that_somebody_goes_on_with_came_from_where_it_came(world):
+    said = [(9, e.RunImported("ann", "copy", 2))]
+    copy = world.log.append(batch(create("copy"), store_events=said)).runs["copy"]
+    own = world.log.append(batch(create("own"))).runs["own"]
+    world.log.append(batch(extend(copy, "copy", 2), extend(own, "own", 2)))
+    world.log.append(Batch(store_events=[(9, e.RunImported("ann", "own", 2))]))
+    assert world.log.came_from_elsewhere(copy)
+    assert not world.log.came_from_elsewhere(own)
+
+
 def test_hashes_chain_each_run_and_depend_on_its_id(world):
     done = world.log.append(batch(create("r1"), create("r2")))
     first, second = (list(world.log.stored(done.runs[one])) for one in ("r1", "r2"))

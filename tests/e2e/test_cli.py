@@ -209,6 +209,9 @@ WRONG = [
     (("show", "bda-1"), 3, "did you mean bad-1?"),
     (("list", "--store", "nowhere"), 3, "--store"),
     (("show",), 2, "--help"),
+    (("list", "--store", ""), 2, "--help"),
+    (("run", "pipeline.py:workflow", "--store", ""), 2, "--help"),
+    (("run", "pipeline.py:workflow", "--id", ""), 2, "letters"),
     (("list", "--since", "soon"), 2, "2d"),
     (("list", "--status", "happy"), 2, "succeeded"),
     (("frobnicate",), 2, "--help"),
@@ -217,7 +220,8 @@ WRONG = [
     (("resume", "etl-1"), 4, "dwf show etl-1"),
     (("run", "pipeline.py:workflow", "--id", "a/b"), 2, "letters"),
     (("run", "pipeline.py:workflow", "--work", "cpu"), 2, "--help"),
-    (("audit", "verify", "--kept", "x"), 2, "--help"),
+    (("audit", "verify", "--kept", "x"), 2, "'x' is not of the form SEQ:HASH"),
+    (("audit", "verify", "--kept", "5:abc"), 2, "'5:abc' is not of the form SEQ:HASH"),
     (("export", "etl-1", "pipeline.py"), 2, "new file"),
     (("db", "accept-loss"), 2, "--yes"),
 ]
@@ -258,12 +262,46 @@ def test_an_exported_run_can_be_looked_at_and_imported(past, tmp_path):
 
 
 def test_a_backup_is_a_store(past, tmp_path):
-    assert past("db", "backup", tmp_path / "b.tar", "--json").document["files"] >= 0
+    made = past("db", "backup", tmp_path / "b.tar", "--json").document
+    assert made["files"] >= 0
     subprocess.run(["tar", "-xf", "b.tar"], cwd=tmp_path, timeout=DEADLINE_S, check=True)
-    restored = tmp_path / "durable-wf-backup"
+    restored = tmp_path / made["folder"]
     names = [run["run_id"] for run in past("list", "--store", restored, "--json").lines]
     assert names == ["bad-1", "etl-1"]
     assert past("db", "check", "--store", restored).code == 0
+
+
+def test_a_backup_says_how_it_is_used(past, tmp_path):
+    told = past("db", "backup", tmp_path / "b c.tar").err
+    lines = [line.split(": ", 1)[1] for line in told.splitlines() if line.startswith("to use it")]
+    unpack, look = lines[0].split("   then   ")
+    subprocess.run(unpack, shell=True, cwd=tmp_path, timeout=DEADLINE_S, check=True)
+    assert look.startswith("dwf list --store durable-wf-backup-")
+    assert past("list", "--store", tmp_path / look.split()[-1]).code == 0
+
+
+@pytest.mark.parametrize("words", [("db", "backup", "-"), ("export", "etl-1", "-")], ids=" ".join)
+def test_a_minus_is_no_name_of_a_file(past, words):
+    """Elsewhere it stands for stdout: no file of that name is made by surprise."""
+    ended = past(*words)
+    assert ended.code == Exit.USAGE
+    assert "'-'" in ended.err
+    assert "./-" in ended.err
+    assert not (past.folder / "-").exists()
+    assert ended.out == ""
+
+
+def test_an_import_that_fails_leaves_no_store_behind(past, tmp_path):
+    (tmp_path / "junk.dwf").write_bytes(b"junk" * 5000)
+    assert past("export", "bad", tmp_path / "bad.dwf").code == 0
+    database = sqlite3.connect(tmp_path / "bad.dwf")
+    with database:
+        database.execute("UPDATE events SET body = replace(body, 'such', 'much')")
+    database.close()
+    for file in ("none.dwf", "junk.dwf", "bad.dwf"):
+        ended = past("import", tmp_path / file, "--store", tmp_path / "elsewhere")
+        assert ended.code != 0, file
+        assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_store_tells_about_itself(past):

@@ -24,7 +24,7 @@ SEEDS_FOR_MUTANTS = range(1_000)
 
 ELSEWHERE = {
     *("CodeAccepted", "RunReleased", "TaskFallbackScheduled", "TaskImported"),
-    *("EngineStarted", "EngineStopped", "Pruned", "Trusted"),
+    *("EngineStarted", "EngineStopped", "Pruned", "Trusted", "RunImported"),
 }
 """Events that no walk comes by: they need code, earlier runs, or an engine with its session."""
 

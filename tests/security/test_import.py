@@ -18,8 +18,9 @@ from store_rig import add_run
 
 from durable_wf.core.definition import FunctionRef, Task, Workflow
 from durable_wf.core.values import TABLE_MAX
-from durable_wf.errors import DurableWorkflowError
-from durable_wf.store.archive import TOP, backup
+from durable_wf.engine.facade import WorkflowEngine
+from durable_wf.errors import DurableWorkflowError, WrongState
+from durable_wf.store.archive import backup
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of
 from durable_wf.store.port import Batch
@@ -138,6 +139,26 @@ def test_a_run_that_says_it_is_not_imported_is_imported_as_one_all_the_same(tmp_
     assert row.imported
 
 
+def test_an_imported_run_is_not_continued_when_its_mark_was_taken_away(tmp_path, target):
+    """What the log says counts: its code is not loaded, and it keeps its events."""
+    source = open_store(tmp_path / "source", create=True)
+    add_run(source, "guest", finished=False)
+    import_run(target, export_run(source, "guest", tmp_path / "guest.dwf"))
+    source.close()
+    with target.log.transaction() as connection:
+        connection.execute("UPDATE runs SET imported = 0")
+    before = target.log.row("guest")
+    refused = {}
+    with WorkflowEngine(target.folder.path, executor_type="sequential") as engine:
+        assert engine.recover(on_refused=refused.__setitem__) == []
+        with pytest.raises(WrongState, match="was imported"):
+            engine.cancel("guest")
+        with pytest.raises(WrongState, match="came from another store"):
+            engine.fork("guest")
+    assert "was imported" in refused["guest"].message
+    assert target.log.row("guest") == before
+
+
 @pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "\u202ea", "\0", "\udcff"])
 def test_names_that_steer_are_refused_though_their_hashes_are_right(tmp_path, target, name):
     """Whoever makes the file computes the hashes too."""
@@ -226,14 +247,14 @@ def test_a_backup_holds_plain_private_files_below_one_folder(source, tmp_path):
             'UPDATE events SET body = replace(body, \'"value"\', \'"file":"../../x","value"\')'
         )
     (tmp_path / "x").write_text("outside")
-    backup(source, tmp_path / "b.tar")
+    top = backup(source, tmp_path / "b.tar").folder
     with tarfile.open(tmp_path / "b.tar") as tar:
         members = tar.getmembers()
         assert len(members) > 5
         for member in members:
             assert member.isfile() or member.isdir()
             assert member.mode in {0o600, 0o700}
-            assert member.name == TOP or member.name.startswith(f"{TOP}/")
+            assert member.name == top or member.name.startswith(f"{top}/")
             assert ".." not in member.name.split("/")
         tar.extractall(tmp_path / "restored", filter="data")
     assert not any(path.name == "x" for path in (tmp_path / "restored").rglob("*"))
@@ -266,9 +287,9 @@ def test_a_full_disk_leaves_nothing_behind_and_nothing_changed(source, tmp_path,
 def test_a_restored_backup_that_came_from_elsewhere_is_not_trusted(tmp_path):
     folder = forge(tmp_path / "s", Texts())
     store = open_store(folder, readonly=True)
-    backup(store, tmp_path / "b.tar")
+    made = backup(store, tmp_path / "b.tar")
     store.close()
     shutil.unpack_archive(tmp_path / "b.tar", tmp_path / "there", filter="data")
-    restored = open_store(tmp_path / "there" / TOP)
+    restored = open_store(tmp_path / "there" / made.folder)
     assert not restored.writable
     restored.close()

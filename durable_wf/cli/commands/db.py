@@ -8,6 +8,7 @@ Read next: `../../store/check.py`, `../../store/archive.py`, `../../store/prune.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import sys
 import time
@@ -18,6 +19,7 @@ import attrs
 import click
 
 from durable_wf.cli.context import (
+    NewFile,
     Settings,
     examples,
     json_option,
@@ -158,24 +160,25 @@ def check(settings: Settings, *, as_json: bool) -> int:
     short_help="Write the whole store to one tar file.",
     epilog=examples(
         ("dwf db backup monday.tar", ""),
-        ("tar -xf monday.tar", "restore it, as the folder durable-wf-backup"),
-        ("dwf list --store durable-wf-backup", ""),
+        ("tar -xf monday.tar", "restore it, as a folder durable-wf-backup-DATE-TIME"),
+        ("dwf list --store durable-wf-backup-20261123-145000", ""),
     ),
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NewFile())
 @json_option()
 @pass_settings
 def backup(settings: Settings, *, file: Path, as_json: bool) -> int:
     """Write the whole store to the new tar FILE. Safe while engines run.
 
-    The file holds one folder, which is a store; runs that were unfinished can be resumed from it.
-    Do not copy log.db by hand: a database that is being written is not a file.
+    The file holds one folder, named after the time, which is a store; runs that were unfinished can
+    be resumed from it. Do not copy log.db by hand: a database that is being written is not a file.
     """
-    with settings.reading() as store:
+    with settings.reading(before_writing=True) as store:
         done = archive.backup(store, file)
     if as_json:
         document = {
             "file": str(done.path),
+            "folder": done.folder,
             "seq": done.seq,
             "files": done.files,
             "size": done.size,
@@ -184,6 +187,8 @@ def backup(settings: Settings, *, file: Path, as_json: bool) -> int:
         say(dumps(document))
     else:
         note(f"{done.path}: {done.size:,} bytes, up to event {done.seq}, {done.files} files")
+        unpack = shlex.join(["tar", "-xf", str(done.path)])
+        note(f"to use it: {unpack}   then   dwf list --store {done.folder}")
         for digest in done.damaged:
             note(f"payload {digest} is damaged in the store, and so in the backup")
     return Exit.VERIFICATION if done.damaged else Exit.OK

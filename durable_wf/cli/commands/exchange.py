@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from durable_wf.cli.context import (
+    NewFile,
     Settings,
     examples,
     json_option,
@@ -23,9 +24,9 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.picking import pick
+from durable_wf.engine.origin import person
 from durable_wf.store.opening import open_store
-from durable_wf.store.portable import export_run
-from durable_wf.store.portable import import_run as take_in
+from durable_wf.store.portable import export_run, incoming, take_in
 
 
 @click.command(
@@ -36,7 +37,7 @@ from durable_wf.store.portable import import_run as take_in
     ),
 )
 @run_argument
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NewFile())
 @json_option()
 @pass_settings
 def export(settings: Settings, *, run: str, file: Path, as_json: bool) -> None:
@@ -70,11 +71,12 @@ def import_run(settings: Settings, *, file: Path, trust: bool, as_json: bool) ->
     The whole file is verified first. An imported run can be looked at; it is never resumed, and
     no code of it is executed.
     """
-    store = open_store(settings.store, create=True, trust=trust)
-    try:
-        run_id = take_in(store, file)
-    finally:
-        store.close()
+    with incoming(file) as found:  # before a store is made for it
+        store = open_store(settings.store, create=True, trust=trust)
+        try:
+            run_id = take_in(store, found, person())
+        finally:
+            store.close()
     if as_json:
         say(dumps({"run_id": run_id, "file": str(file.absolute())}))
     else:

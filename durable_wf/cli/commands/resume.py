@@ -94,7 +94,7 @@ def resume(
     Of many runs: 4 if one cannot be resumed, else that of the worst outcome.
     """
     wanted = wanted_of(options)
-    with settings.reading() as store:
+    with settings.reading(before_writing=True) as store:
         if wanted.is_one:
             row = newest_of(store.log, pick(store.log, wanted.names[0]))
             chosen = [(row, alive_in(store, row))]
@@ -190,7 +190,7 @@ def recover(
 
     Exit code: that of the worst outcome: 1 failed, 4 not continued, 8 cancelled, 7 waiting, 0.
     """
-    with settings.reading() as store:
+    with settings.reading(before_writing=True) as store:
         path = store.folder.place
         rows = _unfinished(store)
         use = capacity(limits, [recorded_limits(store.log, row) for row in rows])

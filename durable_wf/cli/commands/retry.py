@@ -171,7 +171,7 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
     if not wanted.is_one and (options["new_id"] or options["code"]):
         raise click.UsageError("--id and --code are for one run.")
     workflow = _code(options["code"])
-    with settings.reading() as store:
+    with settings.reading(before_writing=True) as store:
         rows = _chosen(store, wanted, options)
         wishes = [
             Wish(
@@ -238,7 +238,7 @@ def fork(settings: Settings, **options: Unpack[Fork]) -> int:
     Exit code: that of the new run, as of dwf run; 4 cannot be forked.
     """
     workflow = _code(options["code"])
-    with settings.reading() as store:
+    with settings.reading(before_writing=True) as store:
         row = pick(store.log, options["run"])
         wish = Wish(
             Kind.FORK, row.run_id, options["at"], (), options["given"], workflow, options["new_id"]

@@ -111,6 +111,8 @@ def test_all_problems_are_reported_together():
         .add_task("five", 5)
         .add_task("p", nothing).after("q")
         .add_task("q", nothing).after("p")
+        .add_task("r", nothing).after("s")
+        .add_task("s", nothing).after("r")
     )  # fmt: skip
     found = "\n".join(refused(builder))
     for words in (
@@ -122,7 +124,8 @@ def test_all_problems_are_reported_together():
         "task 'load' is added 2 times",
         "x': the task's name",
         "task 'five': 5 is not a function",
-        "p -> q -> p",
+        "in a circle: p -> q -> p",
+        "in a circle: r -> s -> r",
     ):
         assert (words in found) or words == "task 'load': cannot tell which", words
     assert "no parameter takes" in found or "cannot tell which" in found
@@ -136,6 +139,15 @@ def test_only_a_cycle_is_a_cycle_error_with_its_path():
         builder.build()
     assert caught.value.path[0] == caught.value.path[-1]
     assert set(caught.value.path) == {"a", "b", "c"}
+
+
+def test_two_cycles_are_told_together():
+    builder = WorkflowBuilder("w")
+    for name, upstream in (("a", "b"), ("b", "a"), ("x", "y"), ("y", "x"), ("z", "y")):
+        builder.add_task(name, nothing).after(upstream)
+    with pytest.raises(CycleError) as caught:
+        builder.build()
+    assert caught.value.paths == (("a", "b", "a"), ("x", "y", "x"))
 
 
 def test_a_task_that_depends_on_itself_is_a_cycle():

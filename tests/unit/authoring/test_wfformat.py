@@ -89,6 +89,15 @@ def broken(change) -> str:
     ("content", "words"),
     [
         (broken(lambda d, s, e: s[0].update(parents=[s[4]["id"]])), "in a circle: "),
+        (
+            broken(
+                lambda d, s, e: (
+                    s[0].update(parents=[s[0]["id"]]),
+                    s[3].update(parents=[s[4]["id"]]),
+                )
+            ),
+            "in a circle: step_ID0000001 -> step_ID0000001; tasks depend on each other in a circle",
+        ),
         (broken(lambda d, s, e: s[1].update(parents=["step_ID000001"])), "did you mean 'step_ID"),
         (broken(lambda d, s, e: s[1].update(children=["?"])), "among its children"),
         (broken(lambda d, s, e: s[1].update(parents="x")), "'parents' is not a list"),

@@ -83,9 +83,9 @@ def test_a_run_of_a_dead_engine_may_be_claimed(log, tmp_path):
     """No lock file, or one that nobody holds."""
     row, _ = put(log, *BEGUN)
     assert row.engine == "e-1"
-    assert refuse_if_not_claimable(row, tmp_path) is None
+    assert refuse_if_not_claimable(log, row, tmp_path) is None
     lock_files.create(tmp_path, "e-1").release()
-    assert refuse_if_not_claimable(row, tmp_path) is None
+    assert refuse_if_not_claimable(log, row, tmp_path) is None
 
 
 def test_an_engine_that_lives_keeps_its_runs(log, tmp_path):
@@ -93,7 +93,7 @@ def test_an_engine_that_lives_keeps_its_runs(log, tmp_path):
     lock = lock_files.create(tmp_path, "e-1")
     try:
         with pytest.raises(OwnedElsewhere, match="engine e-1, which is alive"):
-            refuse_if_not_claimable(row, tmp_path)
+            refuse_if_not_claimable(log, row, tmp_path)
     finally:
         lock.release()
 
@@ -103,7 +103,7 @@ def test_a_run_that_was_released_is_free_though_its_engine_lives(log, tmp_path):
     lock = lock_files.create(tmp_path, "e-1")
     try:
         assert row.engine == ""
-        assert refuse_if_not_claimable(row, tmp_path) is None
+        assert refuse_if_not_claimable(log, row, tmp_path) is None
     finally:
         lock.release()
 
@@ -111,7 +111,7 @@ def test_a_run_that_was_released_is_free_though_its_engine_lives(log, tmp_path):
 def test_a_run_that_ended_has_ended(log, tmp_path):
     row, state = put(log, *BEGUN, *BOTH_DONE, SUCCEEDED)
     with pytest.raises(WrongState, match="has ended: succeeded") as refused:
-        refuse_if_not_claimable(row, tmp_path)
+        refuse_if_not_claimable(log, row, tmp_path)
     assert refused.value.hint == f"dwf show {row.run_id}"
     with pytest.raises(WrongState, match="has ended"):
         claim(log, tmp_path, row, state, "e-2", "resume", 1_000)
@@ -121,14 +121,21 @@ def test_a_run_that_failed_is_not_continued_but_retried(log, tmp_path):
     row, _ = put(log, *BEGUN, *BOTH_DONE, SUCCEEDED)
     failed = attrs.evolve(row, status=RunStatus.FAILED)
     with pytest.raises(WrongState, match="has ended: failed") as refused:
-        refuse_if_not_claimable(failed, tmp_path)
+        refuse_if_not_claimable(log, failed, tmp_path)
     assert refused.value.hint == f"dwf retry {row.run_id}"
 
 
 def test_an_imported_run_is_only_read(log, tmp_path):
     row, _ = put(log, *BEGUN)
     with pytest.raises(WrongState, match="was imported"):
-        refuse_if_not_claimable(attrs.evolve(row, imported=True), tmp_path)
+        refuse_if_not_claimable(log, attrs.evolve(row, imported=True), tmp_path)
+
+
+def test_a_run_that_the_log_says_was_imported_is_only_read_whatever_its_row_says(log, tmp_path):
+    row, _ = put(log, *BEGUN, said=[e.RunImported("ann", "r", len(BEGUN))])
+    assert not row.imported
+    with pytest.raises(WrongState, match="was imported"):
+        refuse_if_not_claimable(log, row, tmp_path)
 
 
 # --- what becomes of open attempts --------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_with_no_engine_alive_a_cancel_is_decided_alone(store):
 
 
 def test_a_reason_that_utf_8_cannot_hold_is_kept_with_escapes(store):
-    put(store.log, *BEGUN)
+    put(store.log, *BEGUN, said=[e.EngineStarted("e-1", 1, "host", "0.1.0")])
     send(store, "r", Verb.CANCEL, "ann", "gone: \udcff\u00e9")
     row = store.log.row("r")
     assert (row.status, row.cause) == (RunStatus.CANCELLED, "gone: \\udcff\u00e9")

@@ -88,6 +88,19 @@ def test_a_run_that_has_not_ended_is_not_retried_and_the_error_says_what_to_do(
     assert read(log_of(*events), wish(Kind.FORK), lambda _: alive).row.run_id == "r"
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(Kind.RETRY, "cannot be retried here, only forked"), (Kind.FORK, "is not loaded")],
+)
+def test_what_the_log_says_was_imported_is_that_whatever_its_row_says(kind, words):
+    """No code that it names is loaded."""
+    log = MemoryLog()
+    put(log, CREATED, CLAIMED, STARTED, *DEAD, workflow=FLOW, said=[e.RunImported("ann", "r", 9)])
+    assert not log.row("r").imported
+    with pytest.raises(WrongState, match=words):
+        read(log, wish(kind), lambda _: False)
+
+
 @pytest.mark.parametrize("at", [0, -1, 10])
 def test_only_events_that_are_there_can_be_forked(at):
     with pytest.raises(CallerError, match=f"no event {at}: it has events 1 to 9"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 import pytest
 
@@ -52,6 +53,24 @@ def test_what_was_asked_for_is_recorded_and_nothing_else():
     assert made(workers=3).given == ()
 
 
+@pytest.mark.parametrize(
+    ("memory", "size"),
+    [("8GB", 8 * 10**9), ("512MiB", 512 * 2**20), ("1000", 1000), (2**30, 2**30)],
+)
+def test_memory_is_said_as_tasks_say_it(memory, size):
+    found = made(memory=memory)
+    assert found.capacity.memory == size
+    assert found.given == (("memory", str(size)),)
+
+
+@pytest.mark.parametrize(
+    ("grace", "seconds"),
+    [("30s", 30.0), ("1m30s", 90.0), (timedelta(minutes=2), 120.0), (2.5, 2.5), (0, 0.0)],
+)
+def test_a_grace_is_a_duration_like_every_other(grace, seconds):
+    assert made(grace_s=grace).grace_s == seconds
+
+
 def test_later_changes_of_the_given_pools_change_nothing():
     pools = {"db": 1}
     found = made(pools=pools)
@@ -70,10 +89,20 @@ def test_later_changes_of_the_given_pools_change_nothing():
         ({"cpus": math.inf}, "numbers"),
         ({"cpus": "2"}, "numbers"),
         ({"memory": 0}, "memory"),
-        ({"memory": "1G"}, "numbers"),
+        ({"cpus": True}, "numbers"),
+        ({"cpus": 10**400}, "numbers"),
+        ({"workers": "2"}, "numbers"),
+        ({"gpus": None}, "numbers"),
+        ({"memory": "much"}, "memory='much' is not a size: give bytes, or text such as '512MB'"),
+        ({"memory": 8e9}, "memory=8000000000.0 is not a size"),
+        ({"memory": True}, "memory=True is not a size"),
         ({"gpus": -1}, "gpus"),
         ({"grace_s": -0.1}, "grace_s"),
-        ({"grace_s": math.nan}, "numbers"),
+        ({"grace_s": math.nan}, "grace_s"),
+        ({"grace_s": "soon"}, "grace_s: 'soon' is not a duration"),
+        ({"grace_s": "-1s"}, "grace_s"),
+        ({"grace_s": None}, "grace_s"),
+        ({"grace_s": True}, "grace_s"),
         ({"pools": {"db": 0}}, "pool 'db'"),
         ({"pools": {"db": 1.5}}, "pool 'db'"),
         ({"pools": {"db": True}}, "pool 'db'"),

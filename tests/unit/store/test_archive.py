@@ -12,12 +12,14 @@ from store_rig import add_run
 
 from durable_wf.core.circuit import Outcome, What
 from durable_wf.errors import CallerError, LostTail
-from durable_wf.store.archive import TOP, backup
+from durable_wf.store import archive
+from durable_wf.store.archive import backup
 from durable_wf.store.check import check
 from durable_wf.store.locks import create
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of, path_of, write_file
 from durable_wf.store.port import Batch, Beat
+from durable_wf.store.portable import export_run
 
 LARGE = b"l" * 70_000
 
@@ -31,16 +33,16 @@ def store(tmp_path):
     store.close()
 
 
-def restore(file, folder):
-    folder.mkdir()
-    subprocess.run(["tar", "-xf", str(file), "-C", str(folder)], check=True, timeout=30)
-    return folder / TOP
+def restore(made, folder):
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["tar", "-xf", made.path, "-C", folder], check=True, timeout=30)
+    return folder / made.folder
 
 
 def test_a_restored_backup_is_the_same_store(store, tmp_path) -> None:
     made = backup(store, tmp_path / "b.tar")
-    assert (made.seq, made.damaged) == (10, ())
-    again = open_store(restore(made.path, tmp_path / "r"))
+    assert (made.seq, made.damaged) == (11, ())
+    again = open_store(restore(made, tmp_path / "r"))
     assert check(again) == []
     assert again.id == store.id
     assert again.log.rows() == store.log.rows()
@@ -56,11 +58,37 @@ def test_what_stands_beside_the_log_is_in_it(store, tmp_path) -> None:
     add_run(store, "open", finished=False)
     outcome, beat = Outcome("k", 5, What.FAILED, "open/t2/1"), Beat(2, "t2", 1, 5, '"half"')
     store.log.append(Batch(outcomes=[outcome], beats=[beat]))
-    again = open_store(restore(backup(store, tmp_path / "b.tar").path, tmp_path / "r"))
+    again = open_store(restore(backup(store, tmp_path / "b.tar"), tmp_path / "r"))
     assert again.log.outcomes("k") == [outcome]
     assert again.log.beats(2) == {"t2": beat}
     assert check(again) == []
     again.close()
+
+
+def test_each_unpacks_to_a_folder_of_its_own(store, tmp_path, monkeypatch) -> None:
+    """Named after the time, so that the second does not land on the first, which may be in use."""
+    monkeypatch.setattr(archive, "_now_s", iter([1_700_000_000, 1_700_000_001]).__next__)
+    first = backup(store, tmp_path / "b.tar")
+    add_run(store, "two")
+    second = backup(store, tmp_path / "c.tar")
+    assert first.folder == "durable-wf-backup-20231114-221320"
+    for made, runs in ((first, ["one"]), (second, ["two", "one"])):
+        again = open_store(restore(made, tmp_path / "r"))
+        assert [row.run_id for row in again.log.rows()] == runs
+        again.close()
+    assert len(list((tmp_path / "r").iterdir())) == 2
+
+
+@pytest.mark.parametrize("inner", ["b.tar", "payloads/b.tar", "../link/output/b.tar"])
+def test_no_file_is_put_into_the_folder_of_the_store(store, tmp_path, inner) -> None:
+    """Nothing of a store's own knows it there, and to take the folder away takes the backup too."""
+    (tmp_path / "link").symlink_to(store.folder.path)
+    with pytest.raises(CallerError, match="lies inside the store"):
+        backup(store, store.folder.path / inner)
+    with pytest.raises(CallerError, match="lies inside the store"):
+        export_run(store, "one", store.folder.path / inner)
+    assert not list(store.folder.path.rglob("b.tar"))
+    assert backup(store, tmp_path / "b.tar").path.is_file()
 
 
 def test_everything_in_it_is_private(store, tmp_path) -> None:
@@ -69,7 +97,7 @@ def test_everything_in_it_is_private(store, tmp_path) -> None:
     with tarfile.open(made.path) as tar:
         modes = {entry.mode for entry in tar if entry.isfile()}
         folders = {entry.mode for entry in tar if entry.isdir()}
-        assert all(name.split("/")[0] == TOP for name in tar.getnames())
+        assert all(name.split("/")[0] == made.folder for name in tar.getnames())
     assert (modes, folders) == ({0o600}, {0o700})
 
 
@@ -87,10 +115,11 @@ def test_no_lock_is_in_it(store, tmp_path) -> None:
     that could be waited for or ended.
     """
     held = create(store.folder.locks, "w-12345678-0")
-    with tarfile.open(backup(store, tmp_path / "b.tar").path) as tar:
+    made = backup(store, tmp_path / "b.tar")
+    with tarfile.open(made.path) as tar:
         names = tar.getnames()
     held.release()
-    assert [name for name in names if "locks" in name] == [f"{TOP}/locks"]
+    assert [name for name in names if "locks" in name] == [f"{made.top}/locks"]
 
 
 def test_a_name_in_the_log_never_reaches_outside_the_output_folder(store, tmp_path) -> None:
@@ -150,6 +179,6 @@ def test_backups_taken_while_another_writes_are_all_whole(store, tmp_path) -> No
         thread.join(timeout=30)
     assert len(written) > 4
     for k, made in enumerate(files):
-        again = open_store(restore(made.path, tmp_path / f"r{k}"))
+        again = open_store(restore(made, tmp_path / f"r{k}"))
         assert check(again) == []
         again.close()

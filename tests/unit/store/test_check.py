@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 from store_rig import add_run
 
 from durable_wf.core.circuit import Outcome, What
+from durable_wf.store import connection as connections
+from durable_wf.store import head
 from durable_wf.store.check import Area, Finding, check, check_folder
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of, path_of
 from durable_wf.store.port import Batch, Beat
+from durable_wf.store.portable import export_run, import_run
 
 MIDDLE, LARGE = b"m" * 2_000, b"l" * 70_000
 
@@ -61,6 +65,45 @@ def test_each_kind_of_damage_is_found(store, statement, area, run_id, words) -> 
     change(store, statement)
     found = [one for one in check(store) if (one.area, one.run_id) == (area, run_id)]
     assert any(words in str(one) for one in found), check(store)
+
+
+@pytest.fixture
+def with_import(store, tmp_path):
+    """A store with a run from elsewhere, unfinished as it was there."""
+    elsewhere = open_store(tmp_path / "elsewhere", create=True)
+    add_run(elsewhere, "guest", ["1", "2"], finished=False, engine="e-99999999")
+    file = export_run(elsewhere, "guest", tmp_path / "guest.dwf")
+    elsewhere.close()
+    import_run(store, file)
+    return store
+
+
+def without_the_event(store) -> None:
+    """The store as a durable_wf left it that wrote nothing of an import but the run itself."""
+    change(store, "DELETE FROM events WHERE kind = 'RunImported'")
+    with closing(connections.open_reader(store.folder.db)) as connection:
+        end = head.compute(connection)
+    with closing(head.HeadFile(store.folder.head)) as slot:
+        slot.write(end.seq, end.digest, end.base)
+
+
+def test_an_imported_run_is_sound(with_import) -> None:
+    assert check(with_import) == []
+
+
+@pytest.mark.parametrize(("run_id", "imported"), [("guest", 0), ("whole", 1)])
+@pytest.mark.parametrize("older", [False, True])
+def test_the_mark_of_a_run_that_came_from_elsewhere_is_proved(
+    with_import, run_id, imported, older
+) -> None:
+    """By what the log says of the import; of stores that say nothing of it, by who made the run."""
+    if older:
+        without_the_event(with_import)
+        assert check(with_import) == []
+    change(with_import, f"UPDATE runs SET imported = {imported} WHERE run_id = '{run_id}'")
+    (finding,) = check(with_import)
+    assert (finding.area, finding.run_id) == (Area.READ_MODEL, run_id)
+    assert finding.what == f"imported is {imported == 1}; its events give {imported == 0}"
 
 
 def test_rows_beside_the_log_that_an_engine_writes_are_sound(store) -> None:

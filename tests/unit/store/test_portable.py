@@ -6,10 +6,12 @@ import random
 import sqlite3
 import stat
 
+import attrs
 import pytest
 from store_rig import add_run
 
 from durable_wf.core.circuit import Outcome, What
+from durable_wf.core.store_events import RunImported
 from durable_wf.errors import (
     CallerError,
     DurableWorkflowError,
@@ -57,6 +59,10 @@ def events_of(store, run_id):
     return [(s.n, s.at, s.kind, s.task, s.attempt, s.body, s.hash) for s in store.log.stored(run)]
 
 
+def imports_in(store):
+    return [one.event for one in store.log.history(0) if isinstance(one.event, RunImported)]
+
+
 def test_an_exported_file_is_read_like_a_store(store, file) -> None:
     exported = open_store(file, readonly=True)
     (row,) = exported.log.rows()
@@ -91,6 +97,30 @@ def test_an_imported_run_is_the_same_and_marked(store, other, file) -> None:
     assert other.log.payload(digest_of(MIDDLE)) == MIDDLE
     assert path_of(other.folder.payloads, digest_of(LARGE)).is_file()
     assert check(other) == []
+
+
+def test_the_log_says_of_an_imported_run_that_it_is_one(store, other, file) -> None:
+    """Hashed with the rest of it, in the commit of the run's own events."""
+    import_run(other, file, "ann@host")
+    run = other.log.row("mine").run
+    (event,) = imports_in(other)
+    count = len(events_of(store, "mine"))
+    assert attrs.evolve(event, source="") == RunImported("ann@host", "mine", count)
+    assert other.log.came_from_elsewhere(run)
+    assert not other.log.came_from_elsewhere(other.log.row("here-before").run)
+    assert not store.log.came_from_elsewhere(store.log.row("mine").run)
+
+
+def test_two_runs_of_one_store_are_said_to_come_from_the_same(store, other, tmp_path) -> None:
+    """And those of another one from another."""
+    third = open_store(tmp_path / "third", create=True)
+    add_run(third, "third", ["7"])
+    for origin, run_id in ((store, "mine"), (store, "other"), (third, "third")):
+        import_run(other, export_run(origin, run_id, tmp_path / f"{run_id}.run"))
+    third.close()
+    mine, others, thirds = (event.source for event in imports_in(other))
+    assert mine == others != thirds
+    assert mine not in {"", store.id}
 
 
 def test_an_imported_run_can_be_exported_again(other, file, tmp_path) -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 from store_rig import add_run
 
-from durable_wf.store.archive import TOP, backup
+from durable_wf.store.archive import backup
 from durable_wf.store.check import check
 from durable_wf.store.opening import open_store
 from durable_wf.store.payload_files import digest_of, path_of
@@ -72,7 +72,7 @@ def test_a_backup_holds_it(alone, tmp_path):
     made = backup(alone, tmp_path / "b.tar")
     (tmp_path / "r").mkdir()
     subprocess.run(["tar", "-xf", made.path, "-C", tmp_path / "r"], check=True, timeout=30)
-    again = open_store(tmp_path / "r" / TOP)
+    again = open_store(tmp_path / "r" / made.folder)
     assert whole(again)
     assert check(again) == []
     again.close()

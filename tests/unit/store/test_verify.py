@@ -34,10 +34,26 @@ def change(store, statement: str, *values: object) -> None:
 def test_an_untouched_log_is_sound(store) -> None:
     verdict = verify(store)
     assert verdict.sound
-    assert (verdict.runs, verdict.events) == (6, 6 * 14)
+    assert (verdict.runs, verdict.events) == (6, 6 * 15)
     assert verdict.head == head_hash(store)
     verdict.raise_if_bad()
     assert verify(store, "run-3").sound
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "5:", ":", "5:abc", "5:" + "g" * 32, "x:" + "0" * 32, "-5:" + "0" * 32,
+     "1_0:" + "0" * 32, "\u0665:" + "0" * 32, "5:" + "00 " * 16, "5:" + "0" * 34,
+     "9" * 5000 + ":" + "0" * 32],
+)  # fmt: skip
+def test_what_is_no_hash_is_refused_with_what_it_should_be(text) -> None:
+    with pytest.raises(ValueError, match="is not of the form SEQ:HASH, .* 32 hexadecimal digits"):
+        Hash.parse(text)
+
+
+def test_a_hash_is_read_as_it_was_printed_or_typed(store) -> None:
+    found = head_hash(store)
+    assert Hash.parse(f" {str(found).upper()}\n") == found
 
 
 def test_an_unknown_run_is_not_found(store) -> None:
@@ -49,7 +65,7 @@ def test_a_changed_body_is_named_by_run_number_seq_and_kind(store) -> None:
     change(store, """UPDATE events SET body = replace(body, '"2-1"', '"9-9"') WHERE run = 3""")
     verdict = verify_folder(store.folder)
     assert [(bad.run_id, bad.n, bad.seq, bad.kind) for bad in verdict.bad] == [
-        ("run-2", 7, 2 * 14 + 7, "AttemptSucceeded")
+        ("run-2", 7, 2 * 15 + 7, "AttemptSucceeded")
     ]
     assert verify_folder(store.folder, "run-2").bad == verdict.bad
     assert verify_folder(store.folder, "run-1").sound
@@ -86,8 +102,8 @@ def test_a_forger_who_mends_the_chain_of_the_run_is_caught_by_the_head(store) ->
         ("UPDATE events SET run = 99, n = 1 WHERE run = 4 AND n = 3", "?99", 1),
         ("UPDATE runs SET run_id = 'other' WHERE run = 1", "other", 1),
         ("UPDATE runs SET n = 15 WHERE run = 1", "run-0", 15),
-        ("UPDATE events SET at = at + 1 WHERE seq = 30", "run-2", 2),
-        ("UPDATE events SET attempt = 2 WHERE seq = 32", "run-2", 4),
+        ("UPDATE events SET at = at + 1 WHERE seq = 32", "run-2", 2),
+        ("UPDATE events SET attempt = 2 WHERE seq = 34", "run-2", 4),
     ],
 )
 def test_what_is_missing_or_moved_is_named(store, statement: str, run_id: str, n: int) -> None:
@@ -106,8 +122,8 @@ def test_a_cut_tail_and_an_older_copy_are_behind_the_head(store, tmp_path) -> No
     shutil.copy(older, store.folder.db)
     verdict = verify_folder(store.folder)
     assert verdict.bad == ()
-    assert "10 events are gone" in verdict.problems[0]
-    assert "10 events are gone" in verify_folder(store.folder, "run-1").problems[0]
+    assert "11 events are gone" in verdict.problems[0]
+    assert "11 events are gone" in verify_folder(store.folder, "run-1").problems[0]
 
 
 @pytest.mark.parametrize("damage", ["missing", "flipped"])

@@ -20,7 +20,7 @@ from durable_wf.core.circuit import Outcome, What
 from durable_wf.core.status import RunStatus
 from durable_wf.errors import LostTail, NotTrusted, StoreBusy, UnsafeStore
 from durable_wf.store import locks, rows, schema
-from durable_wf.store.archive import TOP, backup
+from durable_wf.store.archive import backup
 from durable_wf.store.check import check
 from durable_wf.store.opening import accept_loss, open_store
 from durable_wf.store.port import Batch, Beat
@@ -294,11 +294,11 @@ def test_a_run_that_was_exported_by_the_first_version_is_read_and_imported(tmp_p
 
 def test_a_backup_keeps_the_version(old, tmp_path):
     store = open_store(old, readonly=True)
-    backup(store, tmp_path / "b.tar")
+    made = backup(store, tmp_path / "b.tar")
     store.close()
-    subprocess.run(["tar", "-xf", tmp_path / "b.tar", "-C", tmp_path], check=True)
-    os.chmod(tmp_path / TOP, 0o700)
-    restored = open_store(tmp_path / TOP, readonly=True)
+    subprocess.run(["tar", "-xf", made.path, "-C", tmp_path], check=True)
+    os.chmod(tmp_path / made.folder, 0o700)
+    restored = open_store(tmp_path / made.folder, readonly=True)
     assert run_ids(restored) == version_1.RUNS
     restored.close()
-    assert version_of(tmp_path / TOP) == 1
+    assert version_of(tmp_path / made.folder) == 1
