@@ -417,7 +417,7 @@ class Loop:
             self._timers.plan(live.key, live.wake_at)
             at_rest = live.settled or self._rests(live)
             if live.on_progress is not None:
-                self._tell(live, at_once=at_rest)
+                self._tell(live, at_rest=at_rest)
             if at_rest:
                 self._settle(live)
             if live.state.final or live.let_go:
@@ -427,7 +427,7 @@ class Loop:
         self.rest.put_away()
         if self._untold:
             for live in [*self._untold.values()]:
-                self._tell(live, at_once=False)
+                self._tell(live, at_rest=False)
 
     def _rests(self, live: LiveRun) -> bool:
         """Whether nothing will happen to it for longer than its caller waits."""
@@ -450,18 +450,18 @@ class Loop:
 
     # --- odds and ends --------------------------------------------------------------------------
 
-    def _tell(self, live: LiveRun, *, at_once: bool) -> None:
+    def _tell(self, live: LiveRun, *, at_rest: bool) -> None:
         if live.on_progress is None:
             return
         now = self._clock.monotonic_s()
-        if now < live.told_at + INTERVAL_S and not at_once:
+        if now < live.told_at + INTERVAL_S and not at_rest:
             self._untold[live.key] = live
             return
         self._untold.pop(live.key, None)
         live.told_at = now
         seats = sum(bench.executor.max_seats for bench in self._benches.values())
         try:
-            live.on_progress(progress_of(live.state, live.eta_s(seats)))
+            live.on_progress(progress_of(live.state, live.eta_s(seats), at_rest=at_rest))
         except Exception:
             log.exception("the progress callback of run %s raised; it is dropped", live.run_id)
             live.on_progress = None

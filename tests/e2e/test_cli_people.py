@@ -68,11 +68,23 @@ def test_a_run_that_waits_for_people_says_how_to_answer_and_exits_7(rig: Rig) ->
     assert "    publish?\n    dwf approve r review\n    dwf reject r review\n" in ended.out
     assert "next: dwf resume r" in ended.err
     assert "waits for an approval (review)" in ended.err
+    assert "dwf approve" not in ended.err
     shown = rig("show", "r")
     assert "waiting: review for an approval" in shown.out
     assert "dwf approve r review" in shown.out
     assert rig("list").out.splitlines()[1].split()[2:4] == ["◷", "waiting"]
     assert rig("watch", "r").code == 7
+
+
+def test_a_run_that_waits_for_a_time_says_meanwhile_how_to_answer(rig: Rig) -> None:
+    """It does not end before that time, so its outcome would tell too late."""
+    process = rig.start("run", "flow.py:timed", "--id", "t", "-e", "sequential")
+    wait_for(lambda: rig("inbox", "--json").out)
+    assert rig("approve", "t", "review").code == 0
+    ended = end(process)
+    assert ended.code == 0, ended.err
+    assert ended.err.count("    now?\n    dwf approve t review\n    dwf reject t review\n") == 1
+    assert "then it is skipped" in ended.err
 
 
 def test_the_lines_that_are_shown_do_what_they_say(rig: Rig) -> None:
