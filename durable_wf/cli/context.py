@@ -7,6 +7,7 @@ Read next: `picking.py`.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import attrs
 import click
 from click.shell_completion import CompletionItem
 
-from durable_wf.cli.terminal import Look, look_at
+from durable_wf.cli.terminal import Look, look_at, one_line
 
 MOST = 1 << 31
 """The largest number that an option takes."""
@@ -115,6 +116,13 @@ def examples(*lines: tuple[str, str], title: str = "Examples") -> str:
 def out() -> Look:
     """What stdout can show."""
     return look_at(sys.stdout)
+
+
+def typed(*words: str) -> str:
+    """A line to type: `dwf` with these words, and the store where one was named."""
+    store = Settings.named_store()
+    named = ("--store", store) if store else ()
+    return one_line(shlex.join(("dwf", *words, *named)))
 
 
 def say(text: str = "") -> None:

@@ -294,26 +294,6 @@ def counted(counts: Counts, *, alive: bool) -> dict[TaskShown, int]:
     }
 
 
-def next_step(facts: RunFacts) -> str:
-    """What to type next, or "" when there is nothing to do."""
-    run_id = facts.row.run_id
-    match facts.shown:
-        case RunStatus.FAILED if not facts.row.imported:
-            return f"dwf retry {run_id}   (what has succeeded is taken over)"
-        case RunStatus.PAUSED:
-            return f"dwf resume {run_id}"
-        case RunStatus.RUNNING | RunStatus.PENDING | RunStatus.DRAINING:
-            return f"dwf watch {run_id}"
-        case x if x is WAITING and facts.alive:
-            return f"dwf watch {run_id}"
-        case x if x is WAITING and not facts.row.imported:
-            return f"dwf resume {run_id}   (to go on when it has been answered)"
-        case x if x is INTERRUPTED:
-            return "" if facts.row.imported else f"dwf resume {run_id}"
-        case _:
-            return ""
-
-
 def taken_back(facts: RunFacts) -> str:
     """What of its effects the run has taken back, or "" when nothing is to be taken back."""
     if not facts.added:

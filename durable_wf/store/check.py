@@ -164,7 +164,7 @@ def _check_run(log: Log, row: RunRow, payloads: _Payloads) -> list[Finding]:
             evolve(state, recorded)
             for need in needs_of(recorded.event):
                 _note_missing(payloads, need, note_to=findings, row=row)
-        for text in _differences(row_of(state), row):
+        for text in _differences(_as_of(state, row), row):
             note(Area.READ_MODEL, text)
     except PayloadMissing as error:
         note(Area.PAYLOAD, f"its definition cannot be read: {error.message}")
@@ -186,6 +186,15 @@ def _up_to(log: Log, row: RunRow) -> Iterator[Recorded]:
         if recorded.n > row.n:
             return
         yield recorded
+
+
+def _as_of(state: RunState, found: RunRow) -> RunRow:
+    """The read model that the state gives. Stores may have been left by a durable_wf that wrote
+    when the next timer is due of all runs; that holds, too.
+    """
+    replayed = row_of(state)
+    is_timer = found.wake_at == state.wake_at
+    return attrs.evolve(replayed, wake_at=state.wake_at) if is_timer else replayed
 
 
 def _differences(replayed: RunRow, found: RunRow) -> Iterator[str]:

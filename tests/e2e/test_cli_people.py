@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from cli_rig import Rig, end, kill, wait_for
 from crash.dying import check_log
 
 FLOW = """
+import time
+from pathlib import Path
 import durable_wf as wf
 
 def build():
@@ -38,6 +41,25 @@ both = (
     .add_task("load", load, on_fault=wf.escalate("what now?", whom="ops"))
     .add_task("paid", wf.wait_for_signal("payment"))
     .add_task("use", use).depends_on("load", "paid")
+    .build()
+)
+def one():
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return 1
+
+ready = (
+    wf.WorkflowBuilder("ready")
+    .add_task("review", wf.approval("go on?"))
+    .add_task("check", wf.approval("really?"))
+    .add_task("one", one)
+    .add_task("two", lambda one: one).depends_on("one")
+    .add_task("three", lambda check: check).depends_on("check")
+    .build()
+)
+tired = (
+    wf.WorkflowBuilder("tired")
+    .add_task("load", load, retry=wf.retry(2, wait="2h"))
     .build()
 )
 timed = (
@@ -239,9 +261,62 @@ def test_a_living_engine_is_answered_and_goes_on_at_once(rig: Rig) -> None:
     assert "succeeded" in ended.out
 
 
+def states(rig: Rig, run_id: str = "r") -> set[str]:
+    """What commands call the run's state."""
+    (listed,) = [one["status"] for one in rig("list", "--json").lines if one["run_id"] == run_id]
+    (counted,) = rig("db", "info", "--json").document["runs"]
+    return {listed, counted, rig("show", run_id, "--json").document["status"]}
+
+
+def test_a_run_that_was_stopped_with_tasks_to_start_is_interrupted_for_all_commands(
+    rig: Rig,
+) -> None:
+    """Though it asks something, too: it is not people alone who can bring it on."""
+    process = rig.start("run", "flow.py:ready", "--id", "r")
+    wait_for(lambda: "running" in rig("show", "r").out if rig("list", "--json").out else False)
+    process.send_signal(signal.SIGINT)
+    (rig.folder / "go").touch()
+    stopped = end(process)
+    assert stopped.code == 130
+    shown = rig("show", "r")
+    assert "1 succeeded" in shown.out
+    assert "next    dwf resume r\n" in shown.out
+    assert states(rig) == {"interrupted"}
+    ended = rig("resume", "r", "-q")
+    assert ended.code == 7
+    assert "waiting  r" in ended.out
+    assert "next: dwf resume r   (once somebody has answered)" in ended.err
+    assert states(rig) == {"waiting"}
+
+
+def test_an_answer_with_no_engine_alive_lets_the_run_go_on_though_another_is_open(rig: Rig) -> None:
+    (rig.folder / "go").touch()
+    run(rig, "ready")
+    assert states(rig) == {"waiting"}
+    assert rig("approve", "r", "review").code == 0
+    assert states(rig) == {"waiting"}, "nothing comes after it"
+    assert rig("approve", "r", "check").code == 0
+    assert states(rig) == {"interrupted"}
+    assert rig("resume", "r", "-q").code == 0
+
+
+def test_a_run_that_waits_for_its_retry_says_so(rig: Rig) -> None:
+    """Nobody is asked anything, and everybody else calls its state the same."""
+    ended = rig("run", "flow.py:tired", "--id", "r", "-e", "sequential", "-q", "--wait", "0")
+    assert ended.code == 7
+    assert "interrupted  r" in ended.out
+    assert "load waits for a retry" in ended.out
+    assert "next: dwf resume r   (load is tried again at" in ended.err
+    assert "answered" not in ended.err
+    again = rig("resume", "r", "-e", "sequential", "-q", "--wait", "0", "--json")
+    assert (again.code, again.document["status"]) == (7, "interrupted")
+    assert states(rig) == {"interrupted"}
+
+
 def test_wait_0_leaves_a_run_that_sleeps(rig: Rig) -> None:
     """Only an engine brings what a timer brings, so it is interrupted once it has none."""
     run(rig, "timed", "--wait", "0")
+    assert "(the time limit of review is at" in rig("show", "r").out
     document = rig("show", "r", "--json").document
     assert (document["status"], document["recorded_status"]) == ("interrupted", "running")
     assert document["task_states"]["review"]["waits_for"]["on_timeout"] == "skip"

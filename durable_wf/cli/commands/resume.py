@@ -26,7 +26,7 @@ from durable_wf.cli.context import (
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.kin import newest_of
 from durable_wf.cli.limits import Capacity, Limits, capacity, recorded_limits
-from durable_wf.cli.outcome import tell_outcome
+from durable_wf.cli.outcome import tell_outcomes
 from durable_wf.cli.picking import pick
 from durable_wf.cli.progress import teller
 from durable_wf.cli.states import INTERRUPTED, shown_run
@@ -129,7 +129,7 @@ def resume(
             here, accept_changes=accept_changes, wait=wait, on_progress=on_progress,
             on_refused=on_refused,
         )  # fmt: skip
-    codes |= {tell_outcome(result, out(), as_json=as_json) for result in results}
+    codes |= tell_outcomes(results, path, out(), as_json=as_json)
     codes.add(report("resume", refused, as_json=as_json))
     return next((code for code in _REFUSED_FIRST if code in codes), Exit.OK)
 
@@ -205,7 +205,7 @@ def recover(
         WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust, **use) as engine,
     ):
         results = engine.recover(accept_changes=accept_changes, wait=wait, on_progress=on_progress)
-    codes = {tell_outcome(result, out(), as_json=as_json) for result in results}
+    codes = tell_outcomes(results, path, out(), as_json=as_json)
     waiting = {result.run_id for result in results}
     left = [run_id for run_id in _interrupted(path) if run_id not in waiting]
     if left:

@@ -34,7 +34,7 @@ from durable_wf.cli.dry_run import is_known
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.kin import newest_of
 from durable_wf.cli.limits import Capacity, Limits, capacity, recorded_limits
-from durable_wf.cli.outcome import tell_outcome
+from durable_wf.cli.outcome import tell_outcomes
 from durable_wf.cli.picking import pick
 from durable_wf.cli.progress import teller
 from durable_wf.cli.states import RunShown
@@ -207,7 +207,7 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
                 [row.run_id for row in rows], from_=options["asked"], set=options["given"],
                 on_refused=on_refused, **common,
             )  # fmt: skip
-    codes = {tell_outcome(result, out(), as_json=options["as_json"]) for result in results}
+    codes = tell_outcomes(results, path, out(), as_json=options["as_json"])
     codes.add(report("retry", refused, as_json=options["as_json"]))
     return next((code for code in _WORST_FIRST if code in codes), Exit.OK)
 
@@ -253,7 +253,7 @@ def fork(settings: Settings, **options: Unpack[Fork]) -> int:
             row.run_id, at=options["at"], set=options["given"], check=False, workflow=workflow,
             new_id=options["new_id"], **common,
         )  # fmt: skip
-    return tell_outcome(result, out(), as_json=options["as_json"])
+    return max(tell_outcomes([result], path, out(), as_json=options["as_json"]))
 
 
 # --- both -----------------------------------------------------------------------------------------

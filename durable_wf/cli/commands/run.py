@@ -26,7 +26,7 @@ from durable_wf.cli.context import (
     trust_option,
 )
 from durable_wf.cli.limits import Limits, capacity, limit_options
-from durable_wf.cli.outcome import tell_outcome
+from durable_wf.cli.outcome import tell_outcomes
 from durable_wf.cli.progress import teller
 from durable_wf.core.definition import Workflow
 from durable_wf.core.units import parse_duration, parse_limit
@@ -169,11 +169,12 @@ def run(
     if store is None:
         store = default_store()
         note(f"making a store in {Path(store).absolute()}")
+    place = Path(store).absolute()  # a workflow may go to another folder
     began = time.time_ns() // 1000
     with (
         teller(quiet=as_json or quiet) as on_progress,
         WorkflowEngine(
-            store, executor_type=executor, workers=workers, trust=trust, **capacity(limits)
+            place, executor_type=executor, workers=workers, trust=trust, **capacity(limits)
         ) as engine,
         started_by(lasting(target)),
     ):
@@ -190,7 +191,7 @@ def run(
     ended = result.ended_at
     if ended is not None and ended < began:
         note(f"run {result.run_id} had ended before; this is its recorded outcome")
-    return tell_outcome(result, out(), as_json=as_json)
+    return max(tell_outcomes([result], place, out(), as_json=as_json))
 
 
 def load_target(

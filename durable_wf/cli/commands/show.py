@@ -24,10 +24,12 @@ from durable_wf.cli.context import (
     pass_settings,
     run_argument,
     say,
+    typed,
 )
 from durable_wf.cli.documents import dumps, facts_document
-from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, taken_back, why
+from durable_wf.cli.facts import RunFacts, TaskFacts, taken_back, why
 from durable_wf.cli.kin import Kin, kin_document, kin_lines, kin_of
+from durable_wf.cli.onward import next_step
 from durable_wf.cli.picking import pick
 from durable_wf.cli.render import fault_line, held_line, row_counts_text, state_text, task_table
 from durable_wf.cli.states import INTERRUPTED, MARKS
@@ -96,9 +98,9 @@ def _screen(facts: RunFacts, kin: Kin, output: Path, look: Look, now: int) -> li
     if any(task.outputs for task in facts.tasks.values()):
         lines += ["", f"{look.paint('output', 'dim')}  {output}   (dwf logs {facts.row.run_id})"]
     if kin.retries:
-        step = f"dwf show {kin.retries[-1][0]}   (the newest retry)"
+        step = typed("show", kin.retries[-1][0]) + "   (the newest retry)"
     else:
-        step = next_step(facts)
+        step = next_step(facts.row, facts.shown, facts.awaited, now, alive=facts.alive)
     if step:
         lines += ["", f"{look.paint('next', 'bold')}    {step}"]
     return lines

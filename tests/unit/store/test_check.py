@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+from histories_of import CLAIMED, CREATED, RELEASED, STARTED
+from loop_rig import put
 from store_rig import add_run
 
 from durable_wf.core.circuit import Outcome, What
@@ -61,6 +63,17 @@ def test_each_kind_of_damage_is_found(store, statement, area, run_id, words) -> 
     change(store, statement)
     found = [one for one in check(store) if (one.area, one.run_id) == (area, run_id)]
     assert any(words in str(one) for one in found), check(store)
+
+
+def test_a_run_that_is_due_at_once_may_be_written_by_its_timers_alone(store) -> None:
+    """As stores of before have it; any other time is wrong."""
+    row, _ = put(store.log, CREATED, CLAIMED, STARTED, RELEASED, run_id="left")
+    assert row.wake_at is not None
+    assert check(store) == []
+    change(store, "UPDATE runs SET wake_at = NULL WHERE run_id = 'left'")
+    assert check(store) == []
+    change(store, "UPDATE runs SET wake_at = 5 WHERE run_id = 'left'")
+    assert ["wake_at is 5" in str(one) for one in check(store)] == [True]
 
 
 def test_rows_beside_the_log_that_an_engine_writes_are_sound(store) -> None:
