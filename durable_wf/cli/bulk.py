@@ -1,17 +1,19 @@
 """Bulk: one verb for many runs, after a count and a question.
 
-Owns: which runs are meant, the question, the report of each, and the exit code.
-Must never: know what a verb does. A verb gives `Verbs` its word, the states that it can change,
-and a function that does it.
+Owns: which runs are meant, which of them are left out, the question, the report of each, and the
+exit code.
+Must never: know what a verb does. A verb says to which runs it applies, and does it to those that
+are chosen.
 Read next: `choosing.py`, `commands/control.py`.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Self, TypedDict, TypeVar
 
 import attrs
 import click
@@ -36,6 +38,37 @@ class Told:
     run_id: str
     accepted: bool | None
     text: str
+
+
+def _no_objection(_row: RunRow, _alive: bool) -> str:
+    return ""
+
+
+@attrs.frozen
+class Applies:
+    """To which runs a verb applies. Those in a state of `meant` are meant where nobody says any;
+    it `can` do something to those in more. `but` says why not to a run all the same, given whether
+    its engine lives, in a word that fits behind a count; else "".
+    """
+
+    meant: frozenset[RunShown]
+    can: frozenset[RunShown]
+    but: Callable[[RunRow, bool], str] = _no_objection
+
+    @classmethod
+    def to(cls, *states: RunShown) -> Self:
+        """One that means all to which it can do something."""
+        return cls(frozenset(states), frozenset(states))
+
+
+@attrs.frozen
+class Chosen:
+    """What a verb is done to: the runs, each with whether its engine lives. `refused` are those of
+    the runs that were named that it can do nothing to.
+    """
+
+    rows: tuple[tuple[RunRow, bool], ...] = ()
+    refused: tuple[Told, ...] = ()
 
 
 class Asked(TypedDict):
@@ -101,36 +134,31 @@ def wanted_of(asked: Asked) -> Wanted:
     return Wanted(names, chosen, asked["limit"], asked["yes"])
 
 
-def chosen_runs(
-    store: Store,
-    wanted: Wanted,
-    verb: str,
-    changes: frozenset[RunShown],
-    fits: Callable[[RunRow], bool] = lambda _: True,
-) -> list[tuple[RunRow, bool]]:
-    """The runs that are meant, each with whether its engine lives, once it was said which and
-    nobody was against it. None: there are none, or somebody was.
+def chosen_runs(store: Store, wanted: Wanted, verb: str, applies: Applies) -> Chosen:
+    """The runs that are meant and that the verb can do something to, once it was said which, and
+    how many are left out, and nobody was against it. None: there are none, or somebody was.
 
-    Where neither a name nor a state was given, those are meant whose state the verb `changes`; of
-    all of them those that it `fits`.
+    Where neither a name nor a state was given, those are meant whose state the verb changes.
     Raises NotFound, and UsageError where nobody can be asked.
     """
     sifted = wanted.filter
     if not wanted.names and not sifted.states:
-        sifted = attrs.evolve(sifted, states=changes)
-    passing = (
-        (row, alive)
-        for row, alive in choose(store, wanted.names, sifted)
-        if not row.imported and fits(row)
-    )
-    found = list(islice(passing, wanted.limit or None))
+        sifted = attrs.evolve(sifted, states=applies.meant)
+    left = _Left(applies)
+    fitting = left.sift(choose(store, wanted.names, sifted))
+    found = [*islice(fitting, wanted.limit or None)]
+    more = wanted.limit and next(fitting, None) is not None
+    refused = tuple(left.told) if wanted.names else ()  # told one by one, too
+    words = left.words()
     if not found:
-        note("no such runs")
-        return []
-    more = wanted.limit and next(passing, None) is not None
+        if not refused:
+            note(f"nothing to {verb}; left out: {words}" if words else "no such runs")
+        return Chosen((), refused)
+    if words and not (refused and wanted.yes):
+        note(f"left out: {words}")
     what = f"{verb} {_count(len(found))}{' (the newest of more)' * bool(more)}: {_few(found)}"
     if wanted.yes:
-        return found
+        return Chosen(tuple(found), refused)
     if not _can_ask():
         raise click.UsageError(
             f"This would {what}. Off a terminal nobody can be asked: repeat with --yes.",
@@ -138,8 +166,41 @@ def chosen_runs(
         )
     if not click.confirm(f"{what}?", err=True):
         note("nothing was changed")
-        return []
-    return found
+        return Chosen()
+    return Chosen(tuple(found), refused)
+
+
+class _Left:
+    """The runs that a verb can do nothing to, and why."""
+
+    def __init__(self, applies: Applies) -> None:
+        self._applies = applies
+        self._counts: Counter[str] = Counter()
+        self.told: list[Told] = []
+
+    def sift(self, rows: Iterable[tuple[RunRow, bool]]) -> Iterator[tuple[RunRow, bool]]:
+        """Those of the rows that it can; the others are kept in mind."""
+        for row, alive in rows:
+            why = self._why(row, alive=alive)
+            if not why:
+                yield row, alive
+                continue
+            self._counts[why] += 1
+            is_over = row.ended_at is not None and not row.imported
+            text = f"left out: it {'has ended:' if is_over else 'is'} {why}"
+            self.told.append(Told(row.run_id, accepted=False, text=text))
+
+    def _why(self, row: RunRow, *, alive: bool) -> str:
+        if row.imported:
+            return "copied from another store"
+        shown = shown_run(row, alive=alive)
+        if shown not in self._applies.can:
+            return MARKS[shown].word
+        return self._applies.but(row, alive)
+
+    def words(self) -> str:
+        """`2 succeeded, 1 copied from another store`."""
+        return ", ".join(f"{count} {why}" for why, count in self._counts.items())
 
 
 def _can_ask() -> bool:

@@ -254,7 +254,10 @@ def test_of_many_runs_only_the_newest_of_each_chain_is_retried(dwf):
     told = dwf("retry", "--tag", "nightly", "--yes", "--json")
     assert told.code == 0, told.err
     assert {line["run_id"] for line in told.lines} == {"s.2", "t.2"}
-    assert dwf("retry", "--status", "failed", "--yes").err.strip() == "no such runs"
+    nothing = dwf("retry", "--status", "failed", "--yes")
+    assert nothing.code == 0
+    assert nothing.err == "nothing to retry; left out: 3 retried already\n"
+    assert dwf("retry", "--status", "paused", "--yes").err == "no such runs\n"
 
 
 def test_one_of_many_that_cannot_be_retried_is_told_and_the_others_are(dwf):
@@ -264,7 +267,7 @@ def test_one_of_many_that_cannot_be_retried_is_told_and_the_others_are(dwf):
     (dwf.folder / "broken").unlink()
     told = dwf("retry", "r", "s", "--yes")
     assert told.code == 4
-    assert "r: run r.2 succeeded: nothing of it would run again" in told.err
+    assert "r.2: left out: it has ended: succeeded\n" in told.err
     assert "s.2: retry of s: 1 result is taken over" in told.err
     rehearsed = dwf("retry", "r", "s", "--dry-run")
     assert rehearsed.code == 4

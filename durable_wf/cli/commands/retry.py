@@ -18,6 +18,7 @@ import click
 
 from durable_wf.authoring.targets import lasting
 from durable_wf.cli.bulk import (
+    Applies,
     Asked,
     Told,
     Wanted,
@@ -163,17 +164,19 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
     retry of nightly is called nightly.2, the next one nightly.3; from then on the id nightly stands
     for the newest wherever something is to be done. Idempotency keys stay the same. The code is
     loaded as the old run names it; where that of tasks that run again has changed, this says so and
-    asks for --accept-changes. More than one run, or a filter, is asked about first.
+    asks for --accept-changes. More than one run, or a filter, is asked about first; those that
+    cannot be retried are left out, and counted.
 
     Exit code: that of the new run: 0 succeeded, 1 failed, 7 waiting, 8 cancelled, 130 interrupted;
-    4 cannot be retried. Of many runs: 4 if one cannot be, else that of the worst outcome.
+    4 cannot be retried. Of many runs: 4 if one cannot be, else that of the worst outcome; 0 if no
+    run is like that.
     """
     wanted = wanted_of(options)
     if not wanted.is_one and (options["new_id"] or options["code"]):
         raise click.UsageError("--id and --code are for one run.")
     workflow = _code(options["code"])
     with settings.reading() as store:
-        rows = _chosen(store, wanted, options)
+        rows, refused = _chosen(store, wanted, options)
         wishes = [
             Wish(
                 Kind.RETRY, row.run_id, None, options["asked"], options["given"], workflow,
@@ -182,12 +185,12 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
             for row in rows
         ]  # fmt: skip
         if options["rehearse"]:
-            return _rehearse(store, wishes, options)
+            code = report("retry", refused, as_json=options["as_json"])
+            return max(code, _rehearse(store, wishes, options))
         path = store.folder.path
         use = capacity(options, [recorded_limits(store.log, row) for row in rows])
     if not wishes:
-        return Exit.OK
-    refused: list[Told] = []
+        return report("retry", refused, as_json=options["as_json"])
 
     def on_refused(run_id: str, error: DurableWorkflowError) -> None:
         if wanted.is_one:
@@ -263,16 +266,24 @@ def _code(target: str | None) -> Workflow | None:
     return None if target is None else load_target(target)
 
 
-def _chosen(store: Store, wanted: Wanted, options: Retry) -> list[RunRow]:
-    """The runs that are meant. Where filters choose, only the newest of each chain."""
+def _chosen(store: Store, wanted: Wanted, options: Retry) -> tuple[list[RunRow], list[Told]]:
+    """The runs that are meant, and those of the named ones that cannot be retried. Where filters
+    choose, only the newest of each chain.
+    """
     if wanted.is_one:
-        return [newest_of(store.log, pick(store.log, wanted.names[0]))]
+        return [newest_of(store.log, pick(store.log, wanted.names[0]))], []
+
+    def objection(row: RunRow, _alive: bool) -> str:
+        is_newest = bool(wanted.names) or chains.newest(store.log, row).run_id == row.run_id
+        return "" if is_newest else "retried already"
+
     asked = attrs.evolve(wanted, yes=wanted.yes or options["rehearse"])
-    found = chosen_runs(
-        store, asked, "retry", _RETRIED,
-        lambda row: bool(wanted.names) or chains.newest(store.log, row).run_id == row.run_id,
-    )  # fmt: skip
-    return [row for row, _ in found]
+    can = _RETRIED | ({RunStatus.SUCCEEDED} if options["asked"] or options["given"] else set())
+    if wanted.names:
+        names = (newest_of(store.log, pick(store.log, name)).run_id for name in wanted.names)
+        asked = attrs.evolve(asked, names=tuple(names))
+    chosen = chosen_runs(store, asked, "retry", Applies(_RETRIED, can, objection))
+    return [row for row, _ in chosen.rows], [*chosen.refused]
 
 
 class Common(TypedDict):
