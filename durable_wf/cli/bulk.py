@@ -24,6 +24,7 @@ from durable_wf.cli.documents import dumps
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.states import MARKS, RunShown, shown_run
 from durable_wf.core.summary import RunRow
+from durable_wf.core.wording import count_of
 from durable_wf.store.opening import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -156,7 +157,8 @@ def chosen_runs(store: Store, wanted: Wanted, verb: str, applies: Applies) -> Ch
         return Chosen((), refused)
     if words and not (refused and wanted.yes):
         note(f"left out: {words}")
-    what = f"{verb} {_count(len(found))}{' (the newest of more)' * bool(more)}: {_few(found)}"
+    count = count_of(len(found), "run") + " (the newest of more)" * bool(more)
+    what = f"{verb} {count}: {_few(found)}"
     if wanted.yes:
         return Chosen(tuple(found), refused)
     if not _can_ask():
@@ -206,10 +208,6 @@ class _Left:
 def _can_ask() -> bool:
     """Whether somebody sits there who could answer."""
     return sys.stdin.isatty()
-
-
-def _count(number: int) -> str:
-    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _few(found: Sequence[tuple[RunRow, bool]]) -> str:

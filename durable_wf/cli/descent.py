@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from durable_wf.cli.documents import Document
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.core.descent import Again
+from durable_wf.core.wording import count_of
 from durable_wf.engine.descending import Kind, Plan
 
 _SHOWN = 5
@@ -29,8 +30,8 @@ def sentence(plan: Plan) -> str:
     if kind_of(plan) is Kind.FORK:
         what = f"fork of {old.row.run_id} after event {old.at}"
     taken, again = len(plan.descent.imports), list(plan.descent.again)
-    results = "1 result is" if taken == 1 else f"{taken} results are"
-    tasks = "1 task runs" if len(again) == 1 else f"{len(again)} tasks run"
+    results = f"{count_of(taken, 'result')} {'is' if taken == 1 else 'are'}"
+    tasks = f"{count_of(len(again), 'task')} {'runs' if len(again) == 1 else 'run'}"
     tasks += " again" * (kind_of(plan) is Kind.RETRY)
     return f"{what}: {results} taken over, {tasks}" + (f": {_few(again)}" if again else "")
 

@@ -30,6 +30,7 @@ from durable_wf.core.definition import WaitFor
 from durable_wf.core.status import FaultKind, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import Counts, RunRow
 from durable_wf.core.tables import CLOSES, TASK
+from durable_wf.core.wording import count_of
 from durable_wf.errors import HistoryError
 
 _NO_WAITS: Mapping[str, WaitFor] = {}
@@ -301,7 +302,7 @@ def taken_back(facts: RunFacts) -> str:
     states = [(of, facts.task_shown(facts.tasks[name])) for name, of in facts.added]
     left = [f"{of} ({state.value})" for of, state in states if state is not TaskStatus.SUCCEEDED]
     done = len(states) - len(left)
-    text = f"{done} of {len(states)} tasks"
+    text = f"{done} of {count_of(len(states), 'task')}"
     return f"{text}; not {', '.join(left[:_FEW])}{', ...' * (len(left) > _FEW)}" if left else text
 
 

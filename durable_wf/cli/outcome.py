@@ -27,6 +27,7 @@ from durable_wf.cli.times import span
 from durable_wf.core.definition import Workflow
 from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.core.summary import RunRow
+from durable_wf.core.wording import count_of
 from durable_wf.engine.result import RunResult
 
 _FAILURES = 3
@@ -139,10 +140,9 @@ def _lines(result: RunResult, row: RunRow, shown: RunShown, look: Look) -> list[
         took = f" in {span(row.ended_at - row.started_at)}"
     state = look.paint(state_text(shown, look), MARKS[shown].colour, "bold")
     cause = f"  {one_line(row.cause)}" if row.cause and shown is not RunStatus.SUCCEEDED else ""
-    tasks = "1 task" if row.total == 1 else f"{row.total} tasks"
     lines = [
         f"{state}  {row.run_id}{cause}",
-        f"  {tasks}{took}: {row_counts_text(row.counts, look, alive=False)}",
+        f"  {count_of(row.total, 'task')}{took}: {row_counts_text(row.counts, look, alive=False)}",
     ]
     lines += _taken_back(result, look)
     if result.status is not RunStatus.FAILED:

@@ -20,6 +20,7 @@ from enum import Enum
 import attrs
 
 from durable_wf.core.breaker import Breaker
+from durable_wf.core.wording import count_of
 
 KEPT = 200
 """Rows that are kept of one key, and beside them the last of each kind of TURNS."""
@@ -242,7 +243,7 @@ def sentence(circuit: Circuit) -> str:
 
 
 def _counted(failures: int) -> str:
-    return "1 failure" if failures == 1 else f"{failures} failures in a row"
+    return count_of(failures, "failure") + " in a row" * (failures != 1)
 
 
 def endings(rows: Iterable[Outcome]) -> tuple[Outcome, ...]:

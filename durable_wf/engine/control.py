@@ -18,6 +18,7 @@ from pathlib import Path
 from durable_wf.core import inputs as i
 from durable_wf.core.state import row_of
 from durable_wf.core.summary import RunRow
+from durable_wf.core.wording import are, count_of
 from durable_wf.engine import answering
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.clock import SystemClock
@@ -267,7 +268,6 @@ def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer:
     text = accepted(command)
     if state.compensating:
         left = len(state.tasks) - state.forward
-        text += (
-            f"; {left} tasks are to be taken back, which an engine does: dwf resume {row.run_id}"
-        )
+        text += f"; {count_of(left, 'task')} {are(left)} to be taken back, which an engine does"
+        text += f": dwf resume {row.run_id}"
     return Answer(0, row.run_id, True, text)

@@ -38,6 +38,7 @@ from durable_wf.cli.times import ago, local, span
 from durable_wf.cli.watched import facts_of
 from durable_wf.core.circuit import sentence as held_sentence
 from durable_wf.core.resolver import nearest
+from durable_wf.core.wording import count_of
 
 _FAILURES = 3
 _TRACEBACK_LINES = 6
@@ -147,7 +148,7 @@ def _held(facts: RunFacts, now: int) -> list[str]:
     """One line for each circuit breaker that holds tasks."""
     counts = Counter(task.held for task in facts.tasks.values() if task.held is not None)
     return [
-        f"{count} task{'s' * (count > 1)}: {one_line(held_line(circuit, now))}"
+        f"{count_of(count, 'task')}: {one_line(held_line(circuit, now))}"
         for circuit, count in counts.items()
     ]
 

@@ -144,4 +144,4 @@ def _may_start(answer: Answer) -> Iterator[str]:
     since = f" since event {answer.since.n}, {clock(answer.since.at)}" if answer.since else ""
     yield f"  nothing that is known holds it back{since}"
     if answer.ahead:
-        yield f"  {answer.ahead} tasks that could start too come before it"
+        yield f"  tasks that could start too and come before it: {answer.ahead}"

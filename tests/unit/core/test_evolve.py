@@ -44,11 +44,11 @@ RUNNING = (CREATED, STARTED)
 REFUSED = {
     "attempt 1 should come next": (*RUNNING, begun("a", 2)),
     "attempt 2 should come next": (*RUNNING, begun(), broke(), RETRY, e.TaskWoken("a"), begun()),
-    "1 upstream task(s) have not ended": (*RUNNING, begun("b")),
+    "1 upstream task has not ended": (*RUNNING, begun("b")),
     "the open attempt is 1": (*RUNNING, begun(), done("a", 2)),
     "the definition has no such task": (*RUNNING, begun("c")),
     "its definition has 2 tasks": (e.RunCreated("w", "d-1", 3),),
-    "1 task(s) have not ended": (*RUNNING, *BOTH_DONE[:2], SUCCEEDED),
+    "1 task has not ended": (*RUNNING, *BOTH_DONE[:2], SUCCEEDED),
     "2 tasks can be closed, not 1": (*RUNNING, CANCELLING, closed(1)),
     "tasks cannot be closed as succeeded": (*RUNNING, CANCELLING, closed(2, T.SUCCEEDED)),
     "the verdict is cancelled": (*RUNNING, CANCELLING, closed(2), FAILED),
