@@ -323,6 +323,8 @@ def test_wait_0_leaves_a_run_that_sleeps(rig: Rig) -> None:
     assert rig("resume", "r", "-e", "sequential", "-q", "--wait", "0").code == 7
     assert rig("recover", "-e", "sequential", "-q", "--wait", "0").code == 7
     assert rig("run", "flow.py:timed", "--id", "r", "--wait", "soon").code == 2
+    negative = rig("run", "flow.py:timed", "--id", "r", "--wait", "-5m")
+    assert "'-5m' is negative, which no time may be" in negative.err
 
 
 def test_recover_takes_runs_that_wait_and_says_what_for(rig: Rig) -> None:

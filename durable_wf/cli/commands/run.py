@@ -29,7 +29,7 @@ from durable_wf.cli.limits import Limits, capacity, limit_options
 from durable_wf.cli.outcome import tell_outcomes
 from durable_wf.cli.progress import teller
 from durable_wf.core.definition import Workflow
-from durable_wf.core.units import parse_duration, parse_limit
+from durable_wf.core.units import parse_delay, parse_limit
 from durable_wf.engine.facade import WorkflowEngine
 from durable_wf.engine.origin import started_by
 from durable_wf.engine.settings import ExecutorType, machine_memory, usable_cpus
@@ -41,7 +41,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _time(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
     try:
-        return None if value is None else 0.0 if value == "0" else parse_duration(value)
+        return None if value is None else parse_delay(value)
     except DefinitionError as error:
         raise click.BadParameter(error.message) from None
 
