@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from durable_wf.cli.documents import Document
+from durable_wf.cli.onward import in_doubt
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.core.descent import Again
+from durable_wf.core.status import TaskStatus
 from durable_wf.core.wording import count_of
 from durable_wf.engine.descending import Kind, Plan
 
@@ -38,6 +40,9 @@ def sentence(plan: Plan) -> str:
 
 def remarks(plan: Plan) -> Iterator[str]:
     """What somebody may not expect."""
+    if doubtful := _in_doubt(plan):
+        key = "the same idempotency key" if kind_of(plan) is Kind.RETRY else "a new idempotency key"
+        yield f"may have had its effect already: {_few(doubtful)} (it runs again, under {key})"
     for change in plan.values:
         before = f"{_short(change.before)} -> " if change.before else ""
         yield f"{change.place} is set: {before}{_short(change.after)}"
@@ -51,6 +56,17 @@ def remarks(plan: Plan) -> Iterator[str]:
             f"taken over, though the code has changed since: {_few(plan.stale)} "
             f"(--from {plan.stale[0]} runs it again)"
         )
+
+
+def _in_doubt(plan: Plan) -> list[str]:
+    """Tasks that run again though nobody knows whether they had their effect."""
+    state = plan.old.ancestor.state
+    faults = {
+        state.graph.names[index]: fault
+        for index, fault in state.faults.items()
+        if state.tasks[index] is not TaskStatus.SUCCEEDED
+    }
+    return [one for one in in_doubt(state.workflow.tasks, faults) if one in plan.descent.again]
 
 
 def _short(text: str) -> str:

@@ -90,7 +90,8 @@ class TaskFacts:
 @attrs.frozen
 class RunFacts:
     """One run. `alive`: whether the engine that owns it runs. `added` are its compensations, and
-    what they take back.
+    what they take back. `doubtful` are tasks that must not run twice and may have had their effect,
+    of a run that has ended.
     """
 
     row: RunRow
@@ -100,6 +101,7 @@ class RunFacts:
     paused: e.RunPaused | None = None
     released: e.RunReleased | None = None
     added: Added = ()
+    doubtful: tuple[str, ...] = ()
 
     @property
     def shown(self) -> RunShown:

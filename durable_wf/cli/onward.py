@@ -1,21 +1,27 @@
 """Onward: what to type next about a run, and why it has to be typed.
 
-Owns: the one line `next:` of `show`, `watch`, `run` and whatever else ends with it.
+Owns: the one line `next:` of `show`, `watch`, `run` and whatever else ends with it, and the caution
+that stands before it where a task may have had its effect.
 Must never: read a store; `now` is an argument.
 Read next: `asked.py`, for the lines that answer a question.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from durable_wf.cli.context import typed
 from durable_wf.cli.states import INTERRUPTED, WAITING, RunShown
 from durable_wf.cli.terminal import one_line
 from durable_wf.cli.times import local, span
 from durable_wf.core.awaited import FOR_PEOPLE, RETRY, Awaited
-from durable_wf.core.status import RunStatus, WaitKind
+from durable_wf.core.definition import Task
+from durable_wf.core.fault import Fault
+from durable_wf.core.past import MACHINE
+from durable_wf.core.status import InDoubt, RunStatus, WaitKind
 from durable_wf.core.summary import RunRow
+
+_NAMED = 3
 
 
 def next_step(
@@ -41,6 +47,32 @@ def next_step(
             return typed("resume", run_id) + (f"   ({due}; that needs an engine)" if due else "")
         case _:
             return ""
+
+
+def in_doubt(tasks: Iterable[Task], faults: Mapping[str, Fault]) -> list[str]:
+    """Those that failed and must not run twice, and of which nobody knows whether they had their
+    effect: their worker or engine died. `faults` are by the name of the task.
+    """
+    return [
+        task.name
+        for task in tasks
+        if task.in_doubt is not InDoubt.RERUN
+        and (fault := faults.get(task.name)) is not None
+        and fault.kind in MACHINE
+    ]
+
+
+def caution(doubtful: Sequence[str]) -> str:
+    """What to think of before a retry; "" where no task is in doubt."""
+    if not doubtful:
+        return ""
+    more = f" and {len(doubtful) - _NAMED} more" if len(doubtful) > _NAMED else ""
+    names = ", ".join(doubtful[:_NAMED]) + more
+    its, it = ("its", "it") if len(doubtful) == 1 else ("their", "them")
+    return one_line(
+        f"caution: {names} may have had {its} effect already; find out first, "
+        f"a retry runs {it} again"
+    )
 
 
 def _asked_for(waiting: Sequence[Awaited]) -> str:

@@ -18,7 +18,7 @@ from durable_wf.cli.asked import asked_lines, awaited_document
 from durable_wf.cli.context import Settings, note, say, typed
 from durable_wf.cli.documents import Document, dumps, run_document
 from durable_wf.cli.exits import Exit, code_of_run
-from durable_wf.cli.onward import next_step
+from durable_wf.cli.onward import caution, in_doubt, next_step
 from durable_wf.cli.render import row_counts_text, state_text
 from durable_wf.cli.states import MARKS, RunShown, shown_run
 from durable_wf.cli.stores import alive_in, open_for_reading
@@ -129,6 +129,9 @@ def _tell(result: RunResult, row: RunRow, look: Look, *, alive: bool, as_json: b
         say(line)
     if makespan := makespan_of(result.workflow, row):
         note(makespan_text(makespan))
+    over = shown in {RunStatus.FAILED, RunStatus.CANCELLED}
+    if over and (text := caution(in_doubt(result.workflow.tasks, result.failures()))):
+        note(text)
     if step := _next(result, row, shown, now, alive=alive):
         note(f"next: {step}")
     return code

@@ -362,3 +362,54 @@ engine.run(etl, run_id="r", check=False)
         if one["kind"] == "RunCreated"
     ]
     assert bodies[0]["definition"] == bodies[1]["definition"]
+
+
+# --- what may have had its effect -----------------------------------------------------------------
+
+DOUBT = """
+import os
+import durable_wf as wf
+
+def charge(amount):
+    os.kill(os.getpid(), 9)
+
+def fetch():
+    os.kill(os.getpid(), 9)
+
+once = (
+    wf.WorkflowBuilder("once")
+    .add_task("charge", charge, parameters={"amount": 5}, in_doubt="fail")
+    .build()
+)
+often = (
+    wf.WorkflowBuilder("often", rules=[wf.retry(1, losses=0)])
+    .add_task("fetch", fetch)
+    .build()
+)
+"""
+
+
+def test_a_retry_is_not_suggested_without_caution_where_a_task_may_have_had_its_effect(tmp_path):
+    rig = Rig(tmp_path)
+    (tmp_path / "flow.py").write_text(DOUBT)
+    caution = (
+        "caution: charge may have had its effect already; find out first, a retry runs it again\n"
+    )
+    ended = rig("run", "flow.py:once", "--id", "c", "--quiet")
+    assert ended.code == 1
+    assert f"{caution}next: dwf show c, then dwf retry c" in ended.err
+    assert f"\n{caution}next    dwf retry c" in rig("show", "c").out
+    assert caution in rig("watch", "c").err
+    rehearsed = rig("retry", "c", "--dry-run").out
+    may = "may have had its effect already: charge (it runs again, under "
+    assert f"{may}the same idempotency key)" in rehearsed
+    assert f"{may}a new idempotency key)" in rig("fork", "c", "--dry-run").out
+
+
+def test_a_task_that_may_run_twice_needs_no_caution(tmp_path):
+    rig = Rig(tmp_path)
+    (tmp_path / "flow.py").write_text(DOUBT)
+    ended = rig("run", "flow.py:often", "--id", "o", "--quiet")
+    assert ended.code == 1, ended.err
+    assert "caution" not in ended.err + rig("show", "o").out
+    assert "may have had" not in rig("retry", "o", "--dry-run").out

@@ -29,7 +29,7 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps, facts_document
 from durable_wf.cli.facts import RunFacts, TaskFacts, taken_back, why
 from durable_wf.cli.kin import Kin, kin_document, kin_lines, kin_of
-from durable_wf.cli.onward import next_step
+from durable_wf.cli.onward import caution, next_step
 from durable_wf.cli.picking import pick
 from durable_wf.cli.render import fault_line, held_line, row_counts_text, state_text, task_table
 from durable_wf.cli.states import INTERRUPTED, MARKS
@@ -103,7 +103,8 @@ def _screen(facts: RunFacts, kin: Kin, output: Path, look: Look, now: int) -> li
     else:
         step = next_step(facts.row, facts.shown, facts.awaited, now, alive=facts.alive)
     if step:
-        lines += ["", f"{look.paint('next', 'bold')}    {step}"]
+        careful = [] if kin.retries else [caution(facts.doubtful)]
+        lines += ["", *filter(None, careful), f"{look.paint('next', 'bold')}    {step}"]
     return lines
 
 

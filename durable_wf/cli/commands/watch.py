@@ -27,7 +27,7 @@ from durable_wf.cli.documents import dumps, run_document
 from durable_wf.cli.exits import code_of_run
 from durable_wf.cli.facts import RunFacts, why
 from durable_wf.cli.kin import note_newer
-from durable_wf.cli.onward import next_step
+from durable_wf.cli.onward import caution, next_step
 from durable_wf.cli.picking import LAST, pick
 from durable_wf.cli.progress import Lines, bar_lines
 from durable_wf.cli.render import state_text, task_table
@@ -72,6 +72,8 @@ def watch(settings: Settings, *, run: str, as_json: bool) -> int:
     state = look.paint(state_text(shown, look), MARKS[shown].colour, "bold")
     reason = one_line(why(facts))
     say(f"{facts.row.run_id} {state}{': ' if reason else ''}{reason}")
+    if text := caution(facts.doubtful):
+        note(text)
     now = time.time_ns() // 1000
     if step := next_step(facts.row, shown, facts.awaited, now, alive=facts.alive):
         note(f"next: {step}")
