@@ -226,7 +226,25 @@ def test_why_names_the_breaker(world):
     assert "breaker 'pay' is open until" in shown.out
     (reason,) = world("why", "r", "a", "--json").document["reasons"]
     assert (reason["cause"], reason["name"]) == ("breaker", "pay")
-    assert "breaker" not in world("why", "r", "after_a").out.replace("after_a", "")
+    behind = world("why", "r", "after_a").out
+    assert "it waits for a, which is pending: breaker 'pay' is open until" in behind
+    assert behind.count("breaker 'pay'") == 1, "its own does not hold it yet"
+
+
+def test_why_names_the_breaker_of_a_task_in_back_off_whose_engine_is_dead(world):
+    """Whoever resumes the run finds that the task does not start when its retry is due."""
+    fault = e.Fault(FaultKind.ERROR, "boom")
+    put(
+        world.store.log, CREATED, e.RunClaimed("e-12345678", "create"), e.RunStarted(),
+        e.AttemptStarted("a", 1, "w-12345678-0", 7, 8), e.AttemptFailed("a", 1, fault),
+        e.TaskRetryScheduled("a", world.now + 90 * S, "rule", "because"),
+        workflow=flow(PAY),
+    )  # fmt: skip
+    world.rows(*OPENED)
+    world.engine.release()
+    causes = [one["cause"] for one in world("why", "r", "a", "--json").document["reasons"]]
+    assert causes == ["timer", "breaker", "no_engine"]
+    assert "  - breaker 'pay' is open until" in world("why", "r", "a").out
 
 
 def test_a_refusal_is_shown_as_the_fault_that_it_is(world):
