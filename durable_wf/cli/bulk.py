@@ -159,17 +159,24 @@ def chosen_runs(store: Store, wanted: Wanted, verb: str, applies: Applies) -> Ch
         note(f"left out: {words}")
     count = count_of(len(found), "run") + " (the newest of more)" * bool(more)
     what = f"{verb} {count}: {_few(found)}"
-    if wanted.yes:
-        return Chosen(tuple(found), refused)
+    return Chosen(tuple(found), refused) if confirmed(what, yes=wanted.yes) else Chosen()
+
+
+def confirmed(what: str, *, yes: bool) -> bool:
+    """Whether `what` may be done: somebody has said so, now or with `--yes`. Raises UsageError
+    where nobody can be asked.
+    """
+    if yes:
+        return True
     if not _can_ask():
         raise click.UsageError(
             f"This would {what}. Off a terminal nobody can be asked: repeat with --yes.",
             click.get_current_context(),
         )
-    if not click.confirm(f"{what}?", err=True):
-        note("nothing was changed")
-        return Chosen()
-    return Chosen(tuple(found), refused)
+    if click.confirm(f"{what}?", err=True):
+        return True
+    note("nothing was changed")
+    return False
 
 
 class _Left:

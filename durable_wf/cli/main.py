@@ -62,7 +62,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "show": Lazy("commands.show:show", "Show one run: state, tasks, failures, what to do."),
         "why": Lazy("commands.why:why", "Say why a task does not start, or did not at some event."),
         "breakers": Lazy(
-            "commands.breakers:breakers", "List circuit breakers: what is open, and until when."
+            "commands.breakers:breakers", "List circuit breakers, or reset one that is open."
         ),
         "watch": Lazy("commands.watch:watch", "Watch a run until it ends."),
         "logs": Lazy("commands.logs:logs", "Print what the tasks of a run printed."),
@@ -198,7 +198,9 @@ def _take_store(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _take_store(inner)
-    elif not any(parameter.name == "store" for parameter in command.params):
+        if not command.invoke_without_command:
+            return
+    if not any(parameter.name == "store" for parameter in command.params):
         store_option(command)
 
 

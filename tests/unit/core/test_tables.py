@@ -293,6 +293,7 @@ STORE_EVENTS = [
     e.EngineStarted("e-1", 1, "host", "1"), e.EngineStopped("e-1"), e.Pruned("ann", 1, 2, 3),
     e.Trusted("ann", "a loss"), e.BreakerOpened("k", 1, 5, "r", "a"),
     e.ProbeTaken("k", "e-1", "r", "a", 1), e.BreakerClosed("k", "r", "a", 1),
+    e.BreakerReset("ann", "k", "it is back"),
 ]  # fmt: skip
 
 

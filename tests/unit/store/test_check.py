@@ -79,6 +79,7 @@ def test_a_run_that_is_due_at_once_may_be_written_by_its_timers_alone(store) -> 
 def test_rows_beside_the_log_that_an_engine_writes_are_sound(store) -> None:
     run = store.log.row("open").run
     outcomes = [Outcome("k", 5, what, "whole/t1/1") for what in What]
+    outcomes += [Outcome("k", 6, What.RESET, "")]
     store.log.append(Batch(outcomes=outcomes, beats=[Beat(run, "t1", 1, 5, "1")]))
     assert check(store) == []
 
@@ -93,6 +94,7 @@ def test_rows_beside_the_log_that_an_engine_writes_are_sound(store) -> None:
             "'gone/t1/1'",
         ),
         ("INSERT INTO outcomes VALUES ('k', 1, 5, 'ok', 'x', 0)", Area.OUTCOME, "not there"),
+        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'closed', '', 0)", Area.OUTCOME, "not there"),
         ("INSERT INTO beats VALUES (1, 't1', 1, 5, '1')", Area.BEAT, "which is over"),
         ("INSERT INTO beats VALUES (9, 't1', 1, 5, '1')", Area.BEAT, "run 9"),
         ("INSERT INTO beats VALUES (2, 't1', 2, 5, '1')", Area.BEAT, "attempt 2, which never"),
