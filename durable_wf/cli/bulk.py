@@ -18,8 +18,8 @@ from typing import Any, Self, TypedDict, TypeVar
 import attrs
 import click
 
-from durable_wf.cli.choosing import Filter, choose, filter_options
-from durable_wf.cli.context import MOST, RunName, note, say
+from durable_wf.cli.choosing import Filter, choose, filter_options, none_like
+from durable_wf.cli.context import Number, RunName, note, say
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.states import MARKS, RunShown, shown_run
@@ -109,7 +109,7 @@ def wanted_options(verb: str) -> Callable[[F], F]:
             click.option(
                 "-n",
                 "--limit",
-                type=click.IntRange(0, MOST),
+                type=Number(0),
                 default=0,
                 help=f"{verb.capitalize()} at most this many, the newest. Default: all.",
             ),
@@ -153,7 +153,7 @@ def chosen_runs(store: Store, wanted: Wanted, verb: str, applies: Applies) -> Ch
     words = left.words()
     if not found:
         if not refused:
-            note(f"nothing to {verb}; left out: {words}" if words else "no such runs")
+            note(f"nothing to {verb}; left out: {words}" if words else none_like(store, sifted))
         return Chosen((), refused)
     if words and not (refused and wanted.yes):
         note(f"left out: {words}")

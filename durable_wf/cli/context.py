@@ -74,6 +74,19 @@ def json_option(text: str = "Print one JSON document.") -> Callable[[F], F]:
     return click.option("--json", "as_json", is_flag=True, help=text)
 
 
+class Number(click.ParamType[int]):
+    """N: a whole number of at least so much. Its limit above is so high that no help names it."""
+
+    name = "N"
+
+    def __init__(self, least: int) -> None:
+        self._range = click.IntRange(least, MOST)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. Fails as click's own do."""
+        return int(self._range.convert(value, param, ctx))
+
+
 class RunName(click.ParamType[str]):
     """RUN: an id, the beginning of one, or `@last`."""
 

@@ -71,7 +71,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
     "People": {
         "inbox": Lazy("commands.inbox:inbox", "List what waits for whom, and how to answer."),
         "approve": Lazy("commands.answers:approve", "Say yes to a task that waits for approval."),
-        "reject": Lazy("commands.answers:reject", "Say no to it."),
+        "reject": Lazy("commands.answers:reject", "Say no to a task that waits for approval."),
         "resolve": Lazy("commands.answers:resolve", "Decide about a task that failed or waits."),
         "signal": Lazy("commands.answers:signal", "Send a run a signal."),
     },

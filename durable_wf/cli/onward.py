@@ -90,13 +90,14 @@ def _due(row: RunRow, waiting: Sequence[Awaited], now: int) -> str:
     if at is None or at <= now:
         return ""
     one = next((one for one in waiting if one.until == at), None)
-    when = f"at {local(at)}, in {span(at - now)}"
+    left = span(at - now)
+    when = f"at {local(at)}, in {left}"
     if one is None:
         return f"its deadline is {when}"
     match one.what:
         case x if x == RETRY:
             return one_line(f"{one.task} is tried again {when}")
         case WaitKind.SLEEP.value:
-            return one_line(f"{one.task} has slept {when}")
+            return one_line(f"{one.task} sleeps until {local(at)}, for {left} more")
         case _:
             return one_line(f"the time limit of {one.task} is {when}")

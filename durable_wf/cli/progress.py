@@ -24,6 +24,7 @@ from durable_wf.engine.progress import Progress
 
 _FIRST_S, _SLOWEST_S, _GROWTH = 1.0, 30.0, 1.5
 _NAMES = 3
+_SOON_US = 5_000_000
 
 
 class Teller(Protocol):
@@ -95,6 +96,14 @@ def waiting_text(progress: Progress) -> str:
     return one_line(f"waits for {', '.join(asked[:_NAMES])}{more}: dwf inbox") if asked else ""
 
 
+def timer_text(progress: Progress, now: int) -> str:
+    """Until when nothing happens, where all wait for a timer that is not due at once."""
+    at = progress.wake_at
+    if progress.counts.running or not progress.counts.waiting or at is None or at - now < _SOON_US:
+        return ""
+    return f"nothing to do until {clock(at)[:-4]}Z, for {span(at - now)}"
+
+
 class Questions:
     """What runs ask of somebody, each told once, with the lines to type that answer it."""
 
@@ -136,7 +145,9 @@ class Lines:
         """Say it, if it is time."""
         now = time.monotonic()
         waiting = tuple(one.task for one in progress.waiting)
-        key = (progress.status, progress.counts.failed, waiting)
+        timer = timer_text(progress, time.time_ns() // 1000)
+        until = progress.wake_at if timer else None
+        key = (progress.status, progress.counts.failed, waiting, until)
         asked = self._questions.news(progress)
         known = key == self._last and not asked
         if known and (now < self._due or done_of(progress) == self._done):
@@ -144,10 +155,10 @@ class Lines:
         if known:
             self._every = min(_SLOWEST_S, self._every * _GROWTH)
         self._last, self._done, self._due = key, done_of(progress), now + self._every
-        self._stream.writelines(f"{line}\n" for line in (self._line(progress), *asked))
+        self._stream.writelines(f"{line}\n" for line in (self._line(progress, timer), *asked))
         self._stream.flush()
 
-    def _line(self, progress: Progress) -> str:
+    def _line(self, progress: Progress, timer: str) -> str:
         at = clock(time.time_ns() // 1000)[:-4]
         state = MARKS[progress.status].word
         parts = [
@@ -157,8 +168,7 @@ class Lines:
         ]
         if names := names_text(progress):
             parts.append(f"now {names}")
-        if waiting := waiting_text(progress):
-            parts.append(waiting)
+        parts += [waiting_text(progress), timer]
         return "; ".join(part for part in parts if part)
 
     def __enter__(self) -> Self:
@@ -247,6 +257,7 @@ def bar_lines(progress: Progress, elapsed_us: float, look: Look, width: int) -> 
     if names := names_text(progress):
         now = shorten(f"now {names}", width - 1, symbols=look.symbols)
         lines.append(look.paint(now, "dim"))
-    if waiting := waiting_text(progress):
-        lines.append(look.paint(shorten(waiting, width - 1, symbols=look.symbols), "yellow"))
+    for waits in (waiting_text(progress), timer_text(progress, time.time_ns() // 1000)):
+        if waits:
+            lines.append(look.paint(shorten(waits, width - 1, symbols=look.symbols), "yellow"))
     return lines

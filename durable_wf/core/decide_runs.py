@@ -16,6 +16,7 @@ from durable_wf.core.judge import in_a_row
 from durable_wf.core.state import RunState
 from durable_wf.core.status import RunStatus
 from durable_wf.core.steps import Decided, emit, refused
+from durable_wf.core.wording import stands
 
 
 def create(state: RunState, given: i.Create, at: int) -> Decided:
@@ -146,4 +147,4 @@ def _ended(state: RunState) -> str:
 
 def _cannot(state: RunState, wish: str) -> str:
     status = state.status.value if state.status else "unknown"
-    return f"run {state.run_id} is {status} and cannot be {wish}"
+    return f"run {state.run_id} {stands(status)} and cannot be {wish}"

@@ -1,6 +1,6 @@
-"""Wording: numbers of things, as people say them.
+"""Wording: numbers of things, and states, as people say them.
 
-Owns: singular and plural.
+Owns: singular and plural, and the verb that goes with a state.
 Must never: know a word whose plural is not made with an s.
 Read next: whatever says something to people.
 """
@@ -21,3 +21,14 @@ def has(number: int) -> str:
 def are(number: int) -> str:
     """`is` or `are`, as goes with so many."""
     return "is" if number == 1 else "are"
+
+
+_PERFECT = {
+    "succeeded": "has succeeded", "failed": "has failed", "faulted": "has failed",
+    "skipped": "was skipped", "cancelled": "was cancelled", "interrupted": "was interrupted",
+}  # fmt: skip
+
+
+def stands(state: str) -> str:
+    """The word of a state with its verb: `is running`, `has failed`, `was skipped`."""
+    return _PERFECT.get(state, f"is {state}")

@@ -153,6 +153,8 @@ def _post_if_owned(store: Store, row: RunRow, command: Command) -> int | None:
     except OwnedElsewhere:
         return _post(store, command)
     except WrongState as error:
+        if command.verb is not Verb.RESUME:  # a retry is no way to what was wanted
+            error = WrongState(error.message, hint=f"dwf show {row.run_id}")
         raise answering.with_who_came_first(store.log, row, command, error) from None
     return None
 

@@ -211,7 +211,7 @@ def test_a_failed_task_is_resolved(rig: Rig, option: str) -> None:
     [
         ("approve r reviw", 3, "did you mean 'review'?"),
         ("approve s review", 3, "there is no run 's'"),
-        ("approve r build", 4, "waits for nobody; it is succeeded"),
+        ("approve r build", 4, "waits for nobody; it has succeeded"),
         ("approve r publish", 4, "waits for nobody; it is pending"),
         ("approve r review --attempt 3", 4, "has come to attempt 0; this is about 3"),
         ("approve r review --attempt -1", 2, "--attempt"),
@@ -293,11 +293,23 @@ def test_an_answer_with_no_engine_alive_lets_the_run_go_on_though_another_is_ope
     (rig.folder / "go").touch()
     run(rig, "ready")
     assert states(rig) == {"waiting"}
-    assert rig("approve", "r", "review").code == 0
+    said = rig("approve", "r", "review").err
+    assert said == "r: approve accepted; it still waits for somebody: dwf show r\n"
     assert states(rig) == {"waiting"}, "nothing comes after it"
-    assert rig("approve", "r", "check").code == 0
+    said = rig("approve", "r", "check").err
+    assert said == "r: approve accepted; no engine runs it; to go on: dwf resume r\n"
     assert states(rig) == {"interrupted"}
     assert rig("resume", "r", "-q").code == 0
+
+
+def test_an_answer_comes_before_the_line_that_goes_on_with_it(rig: Rig) -> None:
+    run(rig)
+    steps = [line for line in rig("why", "r", "publish").out.splitlines() if "next" in line]
+    assert steps == [
+        "next  dwf approve r review",
+        "next  dwf reject r review",
+        "next  dwf resume r",
+    ]
 
 
 def test_a_run_that_waits_for_its_retry_says_so(rig: Rig) -> None:

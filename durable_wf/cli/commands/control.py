@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Unpack
 
+import attrs
 import click
 
 from durable_wf.cli.bulk import (
@@ -138,7 +139,10 @@ def _tell_all(
         return tell(settings, wanted.names[0], verb, reason, more, trust=trust, as_json=as_json)
     store = open_store(settings.store, trust=trust)
     try:
-        chosen = chosen_runs(store, wanted, verb.value, APPLIES[verb])
+        applies = APPLIES[verb]
+        if wanted.names and verb is Verb.PAUSE:  # as of one run: it is paused already, and stays so
+            applies = attrs.evolve(applies, can=applies.can | {RunStatus.PAUSED})
+        chosen = chosen_runs(store, wanted, verb.value, applies)
         run_ids = [row.run_id for row, _ in chosen.rows]
         told = chain(chosen.refused, sent(store, run_ids, verb, reason, more))
         return report(verb.value, told, as_json=as_json)

@@ -14,7 +14,7 @@ import click
 
 from durable_wf.cli.asked import awaited_document, command_lines, until_words, what_words
 from durable_wf.cli.context import (
-    MOST,
+    Number,
     Settings,
     examples,
     json_option,
@@ -45,7 +45,7 @@ DEFAULT_LIMIT = 50
 @click.option(
     "-n",
     "--limit",
-    type=click.IntRange(0, MOST),
+    type=Number(0),
     default=DEFAULT_LIMIT,
     show_default=True,
     help="At most this many; 0 for all.",

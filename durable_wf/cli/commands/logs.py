@@ -29,13 +29,13 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.facts import RunFacts, TaskFacts
 from durable_wf.cli.kin import note_newer
+from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
 from durable_wf.cli.terminal import Look
 from durable_wf.cli.watched import Watched
 from durable_wf.core.fault import OutputRef
 from durable_wf.core.status import RUN_FINAL
 from durable_wf.engine.view import load_definition
-from durable_wf.errors import NotFound
 from durable_wf.execute.mark import BegunMark, path_of
 from durable_wf.execute.spool import name_of
 from durable_wf.store.opening import Store
@@ -80,13 +80,9 @@ def logs(
         row = pick(store.log, run)
         note_newer(store.log, row)
         workflow = load_definition(store.log, row)
-        names = tuple(one.name for one in workflow.tasks)
-        for name in task:
-            if name not in names:
-                raise NotFound(
-                    f"run {row.run_id} has no task {name!r}", hint=f"dwf show {row.run_id}"
-                )
         watched = Watched(store, row.run_id, workflow)
+        for name in task:
+            task_or_raise(row.run_id, name, watched.look().tasks)
         printer = _Printer(store, out(), as_json=as_json, single=len(task) == 1)
         wanted = frozenset(task)
         while True:

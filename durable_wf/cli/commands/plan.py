@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from durable_wf.cli.commands.run import load_target
-from durable_wf.cli.context import MOST, Settings, examples, json_option, out, pass_settings, say
+from durable_wf.cli.context import Number, Settings, examples, json_option, out, pass_settings, say
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.names import stem
 from durable_wf.cli.terminal import Look, shorten
@@ -39,7 +39,7 @@ _PATH = 12
 @click.argument("target", metavar="TARGET")
 @click.option(
     "--cpus",
-    type=click.IntRange(1, MOST),
+    type=Number(1),
     metavar="N",
     help="Cores to plan for. Default: those of this machine.",
 )

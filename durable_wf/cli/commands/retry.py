@@ -28,7 +28,16 @@ from durable_wf.cli.bulk import (
     wanted_options,
 )
 from durable_wf.cli.commands.run import engine_options, load_target
-from durable_wf.cli.context import MOST, RunName, Settings, examples, note, out, pass_settings, say
+from durable_wf.cli.context import (
+    Number,
+    RunName,
+    Settings,
+    examples,
+    note,
+    out,
+    pass_settings,
+    say,
+)
 from durable_wf.cli.descent import document, remarks, screen, sentence
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.dry_run import is_known
@@ -226,7 +235,7 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
 @click.argument("run", metavar="RUN", type=RunName())
 @click.option(
     "--at",
-    type=click.IntRange(1, MOST),
+    type=Number(1),
     metavar="N",
     help="The last event of the old run that counts. Default: the last one there is.",
 )

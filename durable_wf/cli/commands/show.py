@@ -29,6 +29,7 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps, facts_document
 from durable_wf.cli.facts import RunFacts, TaskFacts, taken_back, why
 from durable_wf.cli.kin import Kin, kin_document, kin_lines, kin_of
+from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.onward import caution, next_step
 from durable_wf.cli.picking import pick
 from durable_wf.cli.render import fault_line, held_line, row_counts_text, state_text, task_table
@@ -37,7 +38,6 @@ from durable_wf.cli.terminal import Look, one_line, shorten
 from durable_wf.cli.times import ago, local, span
 from durable_wf.cli.watched import facts_of
 from durable_wf.core.circuit import sentence as held_sentence
-from durable_wf.core.resolver import nearest
 from durable_wf.core.wording import count_of
 
 _FAILURES = 3
@@ -161,9 +161,8 @@ def _failure(name: str, task: TaskFacts, look: Look) -> list[str]:
 
 
 def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
-    task = facts.tasks.get(name)
-    if task is None:
-        raise click.BadParameter(_no_task(facts, name), param_hint="--task")
+    task_or_raise(facts.row.run_id, name, facts.tasks)
+    task = facts.tasks[name]
     shown = facts.task_shown(task)
     lines = [
         f"{look.paint('task', 'dim')}      {name}  of run {facts.row.run_id}",
@@ -190,10 +189,3 @@ def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
     if task.outputs:
         lines += ["", f"dwf logs {facts.row.run_id} --task {name}"]
     return lines
-
-
-def _no_task(facts: RunFacts, name: str) -> str:
-    near = nearest(name, facts.tasks)
-    return f"run {facts.row.run_id} has no task {name!r}" + (
-        f"; did you mean {near!r}?" if near else ""
-    )

@@ -57,8 +57,8 @@ _NAMES = 8
 def watch(settings: Settings, *, run: str, as_json: bool) -> int:
     """Watch a run until it ends; RUN is the newest one if left out.
 
-    Ends with the exit code of the run: 0 succeeded, 1 failed, 8 cancelled, 7 paused; 4 when its
-    engine is not running any more.
+    Ends with the exit code of the run: 0 succeeded, 1 failed, 8 cancelled, 7 paused, or waiting for
+    people or signals without an engine; 4 when its engine is not running any more.
     """
     with settings.reading() as store:
         row = pick(store.log, run)
@@ -155,5 +155,6 @@ def _progress(facts: RunFacts) -> Progress:
     names = tuple(name for _, name in sorted(running)[:_NAMES])
     asked = tuple(one for one in facts.awaited if one.is_asked)[:_NAMES]
     return Progress(
-        row.run_id, row.workflow, row.status, row.counts, row.total, names, waiting=asked
-    )
+        row.run_id, row.workflow, row.status, row.counts, row.total, names, waiting=asked,
+        wake_at=row.wake_at,
+    )  # fmt: skip

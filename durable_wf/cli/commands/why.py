@@ -15,7 +15,7 @@ import click
 from durable_wf.cli.around import around, lived
 from durable_wf.cli.asked import command_lines
 from durable_wf.cli.context import (
-    MOST,
+    Number,
     Settings,
     examples,
     json_option,
@@ -23,6 +23,7 @@ from durable_wf.cli.context import (
     pass_settings,
     run_argument,
     say,
+    typed,
 )
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.kin import note_newer
@@ -37,6 +38,7 @@ from durable_wf.core.summary import RunRow
 from durable_wf.core.why import at_bottom
 from durable_wf.core.why import why as explain
 from durable_wf.core.witness import Witness
+from durable_wf.core.wording import stands
 from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
 
@@ -57,7 +59,7 @@ _STEPS = 6
 @click.argument("task", metavar="TASK")
 @click.option(
     "--at",
-    type=click.IntRange(1, MOST),
+    type=Number(1),
     metavar="N",
     help="Answer as of event N of the run. Default: the newest.",
 )
@@ -107,7 +109,7 @@ def _screen(
     when = f" at event {state.n}, {clock(witness.last.at)}" if now is None and witness.last else ""
     task = one_line(answer.task)
     state_word = shown_status(answer.status, answer.reasons)
-    verdict = "could start" if not answer.reasons else f"is {state_word}"
+    verdict = "could start" if not answer.reasons else stands(state_word)
     yield look.paint(f"task {task} of run {row.run_id} {verdict}{when}", "bold")
     if not answer.reasons:
         yield from _may_start(answer)
@@ -121,8 +123,8 @@ def _screen(
         words = (
             "; ".join(sentence(one, now) for one in root.because) or "it waits for no other task"
         )
-        status = shown_status(root.status, root.because)
-        yield f"  - {one_line(root.task)} is {status}: {words}"
+        status = stands(shown_status(root.status, root.because))
+        yield f"  - {one_line(root.task)} {status}: {words}"
     if more := answer.more_roots + max(0, len(answer.roots) - _ROOTS):
         yield f"  and {more} more (--json)"
     if now is not None:
@@ -134,8 +136,6 @@ def _next(row: RunRow, answer: Answer, witness: Witness, store: str | None) -> I
     """What to type to get on with it, where somebody has to do something."""
     if row.imported:
         return
-    if any(reason.cause in {Cause.NO_ENGINE, Cause.PAUSED} for reason in answer.reasons):
-        yield f"dwf resume {row.run_id}"
     names = witness.state.graph.names
     index = witness.state.graph.index[answer.task]
     if asked_ones := [*asked(witness.state)]:
@@ -143,6 +143,8 @@ def _next(row: RunRow, answer: Answer, witness: Witness, store: str | None) -> I
         for one in asked_ones:
             if one.task in concerned:
                 yield from command_lines(row.run_id, one, store)
+    if any(reason.cause in {Cause.NO_ENGINE, Cause.PAUSED} for reason in answer.reasons):
+        yield typed("resume", row.run_id)
 
 
 def _may_start(answer: Answer) -> Iterator[str]:

@@ -194,7 +194,7 @@ def test_where_nothing_is_left_nothing_is_done_and_that_is_no_error(store, run, 
     assert shown.exit_code == Exit.OK, shown.output
     assert shown.output == f"nothing to {verb}; left out: 1 succeeded\n"
     shown = run(verb, "--workflow", "nobody-has", "--yes")
-    assert (shown.exit_code, shown.output) == (Exit.OK, "no such runs\n")
+    assert (shown.exit_code, shown.output) == (Exit.OK, "no runs of workflow 'nobody-has' at all\n")
     assert states(store) == before
 
 
@@ -220,6 +220,15 @@ def test_one_that_was_named_and_is_left_out_is_refused(store, run, verb):
         ("done-2", False),
     ]
     assert {one["text"] for one in told} == {"left out: it has ended: succeeded"}
+
+
+def test_pausing_what_is_paused_is_no_error_where_it_is_named(store, run):
+    """As of one run alone."""
+    assert run("pause", "paused").exit_code == Exit.OK
+    assert run("pause", "paused", "broken", "--yes").exit_code == Exit.OK
+    assert run("pause", "--status", "paused", "--yes").output == (
+        "nothing to pause; left out: 2 paused\n"
+    )
 
 
 def test_no_run_at_all_is_said_and_is_no_error(run):

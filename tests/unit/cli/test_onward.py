@@ -38,7 +38,6 @@ def test_what_people_have_to_do_comes_first():
     ("waiting", "what"),
     [
         (Awaited("load", RETRY, 5, LATER, attempt=1), "load is tried again"),
-        (Awaited("nap", "sleep", 5, LATER), "nap has slept"),
         (Awaited("review", "approval", 5, LATER, "skip"), "the time limit of review is"),
         (REVIEW, "its deadline is"),
     ],
@@ -48,6 +47,12 @@ def test_a_timer_needs_an_engine_and_is_named(waiting, what):
     said = step(RunStatus.RUNNING, waiting, wake_at=LATER)
     when = f"at {local(LATER)}, in 30.0 s"
     assert said == f"dwf resume r   ({what} {when}; that needs an engine)"
+
+
+def test_a_sleeper_needs_an_engine_to_wake_it():
+    said = step(RunStatus.RUNNING, Awaited("nap", "sleep", 5, LATER), wake_at=LATER)
+    when = f"nap sleeps until {local(LATER)}, for 30.0 s more; that needs an engine"
+    assert said == f"dwf resume r   ({when})"
 
 
 def test_a_run_that_could_go_on_now_says_no_more():

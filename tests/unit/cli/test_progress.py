@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from durable_wf.cli import progress as module
-from durable_wf.cli.progress import Bar, Lines, bar_lines, eta_text, names_text
+from durable_wf.cli.progress import Bar, Lines, bar_lines, eta_text, names_text, timer_text
 from durable_wf.cli.terminal import Look, cells
 from durable_wf.core.awaited import Awaited
 from durable_wf.core.status import RunStatus
@@ -79,6 +79,25 @@ def test_nothing_new_is_not_said_again(clock):
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().endswith("\n")
     assert "\x1b" not in stream.getvalue()
+
+
+RESTS = attrs.evolve(HALF, running=(), counts=Counts(waiting=2, succeeded=6))
+
+
+def test_while_all_wait_for_a_timer_it_is_said_when_it_is_due(monkeypatch):
+    """Once; unless that is in a moment, as with the first retries."""
+    now = 1_795_806_890_000_000
+    monkeypatch.setattr(module.time, "time_ns", lambda: now * 1000)
+    stream = io.StringIO()
+    tell = Lines(stream, Look())
+    for due in (2_000_000, 20_000_000, 20_000_000, 40_000_000):
+        tell(attrs.evolve(RESTS, wake_at=now + due))
+    first, *told = stream.getvalue().splitlines()
+    assert "nothing to do" not in first
+    assert [line.rpartition("; ")[2] for line in told] == [
+        "nothing to do until 19:15:10Z, for 20.0 s", "nothing to do until 19:15:30Z, for 40.0 s",
+    ]  # fmt: skip
+    assert timer_text(attrs.evolve(HALF, wake_at=now + 60_000_000), now) == "", "something runs"
 
 
 # --- what it asks ---
