@@ -14,7 +14,7 @@ import time
 from typing import IO, Any, Protocol, Self
 
 from durable_wf.cli.asked import asked_lines, what_words
-from durable_wf.cli.context import Settings
+from durable_wf.cli.context import Settings, typed
 from durable_wf.cli.render import row_counts_text
 from durable_wf.cli.states import MARKS
 from durable_wf.cli.terminal import Look, look_at, one_line, shorten
@@ -110,6 +110,7 @@ class Questions:
     def __init__(self, look: Look) -> None:
         self._look = look
         self._store = Settings.named_store()
+        self._inbox = typed("inbox")
         self._told: set[tuple[str, str, int]] = set()
 
     def news(self, progress: Progress) -> list[str]:
@@ -126,7 +127,7 @@ class Questions:
         self._told.update(fresh)
         shown, now = [*fresh.values()][:_NAMES], time.time_ns() // 1000
         lines = [*asked_lines(progress.run_id, shown, self._look, now, self._store)]
-        return [*lines, "  and more: dwf inbox"] if len(fresh) > len(shown) else lines
+        return [*lines, f"  and more: {self._inbox}"] if len(fresh) > len(shown) else lines
 
 
 class Lines:

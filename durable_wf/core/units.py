@@ -35,7 +35,7 @@ _BYTES: Final = {
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)?B?", re.IGNORECASE)
 
 
-_DURATIONS = "give seconds, a timedelta, or text such as '90s' or '1h30m'"
+_DURATIONS = "give seconds, or text such as '90s' or '1h30m'"
 
 
 def parse_duration(value: object) -> float:

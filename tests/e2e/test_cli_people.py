@@ -127,6 +127,16 @@ def test_the_lines_that_are_shown_do_what_they_say(rig: Rig) -> None:
     assert "approve accepted" in done.stderr
 
 
+def test_a_store_that_was_named_is_named_in_all_lines_to_type(rig: Rig) -> None:
+    more = ("--store", str(rig.folder / "far away"))
+    ended = rig("run", "flow.py:both", "--id", "r", "-e", "sequential", "-q", *more)
+    shown = [ended, rig("show", "r", *more), rig("inbox", *more), rig("why", "r", "use", *more)]
+    shown.append(rig("show", "r", "--task", "load", *more))
+    lines = [line for one in shown for line in (one.out + one.err).splitlines() if "dwf " in line]
+    assert len(lines) > 15
+    assert [line for line in lines if "--store" not in line] == []
+
+
 def test_an_approval_is_kept_and_the_run_goes_on_with_it(rig: Rig) -> None:
     run(rig)
     said = rig("approve", "r", "review", "-m", "looks good")

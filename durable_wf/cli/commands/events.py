@@ -25,6 +25,7 @@ from durable_wf.cli.context import (
     pass_settings,
     run_argument,
     say,
+    typed,
 )
 from durable_wf.cli.documents import dumps, event_document
 from durable_wf.cli.kin import note_newer
@@ -157,7 +158,7 @@ def _following(store: Store, run_id: str, number: int, after: int) -> Iterator[S
             return
         if row is not None and not told and not alive_in(store, row):
             told = True
-            note(f"no engine runs this now; waiting. To go on: dwf resume {run_id}")
+            note(f"no engine runs this now; waiting. To go on: {typed('resume', run_id)}")
         time.sleep(_POLL_S)
 
 

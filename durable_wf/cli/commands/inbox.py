@@ -22,6 +22,7 @@ from durable_wf.cli.context import (
     out,
     pass_settings,
     say,
+    typed,
 )
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.stores import alive_in
@@ -91,7 +92,7 @@ def _screen(one: Open, store: str | None, now: int, look: Look, *, alive: bool) 
     for line in command_lines(row.run_id, awaited, store):
         yield f"    {line}"
     if not alive:
-        yield look.paint(f"  no engine runs it; then: dwf resume {one_line(row.run_id)}", "dim")
+        yield look.paint(f"  no engine runs it; then: {typed('resume', row.run_id)}", "dim")
 
 
 def _document(one: Open, store: str | None, *, alive: bool) -> Document:

@@ -25,6 +25,7 @@ from durable_wf.cli.context import (
     pass_settings,
     run_argument,
     say,
+    typed,
 )
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.facts import RunFacts, TaskFacts
@@ -97,7 +98,8 @@ def logs(
         if not printer.printed and not as_json:
             note("nothing was printed")
         for origin in _origins(facts, wanted):
-            note(f"what its tasks printed in run {origin}, whose results it has: dwf logs {origin}")
+            line = typed("logs", origin)
+            note(f"what its tasks printed in run {origin}, whose results it has: {line}")
 
 
 def _origins(facts: RunFacts, wanted: frozenset[str]) -> list[str]:

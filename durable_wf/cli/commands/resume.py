@@ -31,6 +31,7 @@ from durable_wf.cli.context import (
     note,
     out,
     pass_settings,
+    typed,
 )
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.kin import newest_of
@@ -237,7 +238,7 @@ def recover(
     left = [run_id for run_id in _interrupted(path) if run_id not in waiting]
     if left:
         codes.add(Exit.WRONG_STATE)
-        note(f"not continued: {', '.join(left)}\nto see why: dwf resume {left[0]}")
+        note(f"not continued: {', '.join(left)}\nto see why: {typed('resume', left[0])}")
     elif not results:
         note("no run was interrupted")
     worst_first = (Exit.RUN_FAILED, Exit.WRONG_STATE, Exit.CANCELLED, Exit.WAITING)

@@ -95,9 +95,11 @@ def _screen(facts: RunFacts, kin: Kin, output: Path, look: Look, now: int) -> li
         for name, task in failed[-_FAILURES:]:
             lines += _failure(name, task, look)
         if len(failed) > _FAILURES:
-            lines.append(f"  and {len(failed) - _FAILURES} more: dwf show RUN --json")
+            more = typed("show", facts.row.run_id, "--json")
+            lines.append(f"  and {len(failed) - _FAILURES} more: {more}")
     if any(task.outputs for task in facts.tasks.values()):
-        lines += ["", f"{look.paint('output', 'dim')}  {output}   (dwf logs {facts.row.run_id})"]
+        logs = typed("logs", facts.row.run_id)
+        lines += ["", f"{look.paint('output', 'dim')}  {output}   ({logs})"]
     if kin.retries:
         step = typed("show", kin.retries[-1][0]) + "   (the newest retry)"
     else:
@@ -187,5 +189,5 @@ def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
         text = task.fault.traceback.rstrip()
         lines += [f"  {look.clean(line)}" for line in text.splitlines()]
     if task.outputs:
-        lines += ["", f"dwf logs {facts.row.run_id} --task {name}"]
+        lines += ["", typed("logs", facts.row.run_id, "--task", name)]
     return lines
