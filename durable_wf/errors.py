@@ -91,8 +91,9 @@ class CodeChanged(RunConflict):
         self.run_id = run_id
         self.tasks = tuple(tasks)
         names = ", ".join(self.tasks[:8]) + (" ..." if len(self.tasks) > 8 else "")
+        many = "1 unfinished task" if len(tasks) == 1 else f"{len(tasks)} unfinished tasks"
         super().__init__(
-            f"run {run_id}: the code of {len(self.tasks)} unfinished task(s) has changed: {names}",
+            f"run {run_id}: the code of {many} has changed: {names}",
             hint=f"dwf {verb} {run_id} --accept-changes   (or accept_changes=True)",
         )
 

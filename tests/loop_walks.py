@@ -34,6 +34,7 @@ from durable_wf.core.values import NOT_DONE
 from durable_wf.engine.answering import decide_alone, is_said
 from durable_wf.engine.claiming import Claimed
 from durable_wf.engine.live import LiveRun
+from durable_wf.engine.resetting import reset_at
 from durable_wf.engine.suspects import ask_a_person
 from durable_wf.errors import DiskFull, WrongState
 from durable_wf.execute.port import Assignment, Heartbeat
@@ -276,6 +277,10 @@ class LoopWalk:
         except WrongState:
             return
 
+    def somebody_resets(self) -> None:
+        """A person closes a circuit, whatever its state."""
+        self.log.append(reset_at(self.clock.us, self.rng.choice(KEYS), "ann"))
+
     def _some_command(self, run_id: str) -> tuple[Verb, dict[str, object]]:
         names = [task.name for task in self.workflows[run_id].tasks]
         verb = self.rng.choice(COMMANDS)
@@ -416,6 +421,7 @@ STEPS: tuple[tuple[Step, int], ...] = (
     (lambda walk, rig, run_id: walk.clock.pass_(walk.rng.choice((0.05, 0.2, 1, 4))), 15),
     (lambda walk, rig, run_id: walk.somebody_commands(run_id), 10),
     (lambda walk, rig, run_id: walk.somebody_answers_alone(run_id), 3),
+    (lambda walk, rig, run_id: walk.somebody_resets(), 1),
     (lambda walk, rig, run_id: _another_joins(walk), 3),
     (lambda walk, rig, run_id: walk.engine_dies(rig), 4),
     (lambda walk, rig, run_id: walk.run_is_claimed(run_id, rig), 10),

@@ -247,18 +247,23 @@ class Reading:
         self.counted[name] += 1
         assert event.attempt == self.counted[name], f"{name}: attempt {event.attempt} out of order"
         self.open[name] = event.attempt
+        assert self._is_let_through(name), f"{name} before others"
         if name in self.undone:
-            before = list(self.undone)[: list(self.undone).index(name)]
-            assert {self.tasks[one] for one in before} <= ENDED, f"{name} before {before}"
             return
         assert self._by_name()[name].wait is None, f"{name} waits and calls nothing"
-        for upstream in self._by_name()[name].upstream:
-            optional = self._by_name()[upstream].optional
-            ended = self.tasks[upstream]
-            skipped = ended == "skipped" and upstream not in self.cut_off
-            assert ended == "succeeded" or skipped or (optional and ended == "failed"), (
-                f"{upstream} is {ended}"
-            )
+        above = set(self._by_name()[name].upstream)
+        assert not above & self.cut_off, f"{name} after {above & self.cut_off}"
+
+    def _is_let_through(self, name: str) -> bool:
+        """Whether all that the task comes after has ended so that it may begin."""
+        if name in self.undone:
+            before = list(self.undone)[: list(self.undone).index(name)]
+            return {self.tasks[one] for one in before} <= ENDED
+        return all(
+            self.tasks[one] in {"succeeded", "skipped"}
+            or (self._by_name()[one].optional and self.tasks[one] == "failed")
+            for one in self._by_name()[name].upstream
+        )
 
     def _close(
         self,
@@ -385,6 +390,12 @@ class Reading:
         )
 
     def _wake_at(self, created: e.RunCreated) -> int | None:
+        could_start = (
+            status == "pending" and self._may_start(name) and self._is_let_through(name)
+            for name, status in self.tasks.items()
+        )  # fmt: skip
+        if not self.notes.get("engine") and any(could_start):
+            return self.latest
         late = created.deadline_at if self.run in {"pending", "running", "paused"} else None
         times = [*self.until.values(), *([] if late is None else [late])]
         return min(times, default=None)

@@ -15,6 +15,7 @@ from durable_wf.core.circuit import MOST_FAILURES
 from durable_wf.core.names import ALLOWED, is_name
 from durable_wf.core.task import Task
 from durable_wf.core.units import LONGEST_S, Duration, parse_limit
+from durable_wf.core.wording import count_of
 from durable_wf.errors import DefinitionError
 
 
@@ -102,4 +103,5 @@ def _meaning(guard: Breaker) -> tuple[int, float, float]:
 
 
 def _shown(guard: Breaker) -> str:
-    return f"{guard.failures} failures within {guard.within_s:g} s, cooldown {guard.cooldown_s:g} s"
+    failures = count_of(guard.failures, "failure")
+    return f"{failures} within {guard.within_s:g} s, cooldown {guard.cooldown_s:g} s"

@@ -21,6 +21,7 @@ from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Task, WaitFor, Workflow
 from durable_wf.core.resolver import DependencyResolver, nearest
 from durable_wf.core.units import Duration, Size, parse_limit
+from durable_wf.core.wording import count_of
 from durable_wf.errors import CycleError, DefinitionError
 from durable_wf.recovery.combine import Exceptions
 from durable_wf.recovery.ready import LOSSES
@@ -334,6 +335,7 @@ def _is_in_order(upstreams: Mapping[str, Sequence[str]]) -> bool:
 def _refusal(name: str, problems: list[str]) -> DefinitionError:
     count = len(problems)
     if count > _MAX_PROBLEMS:
-        problems = [*problems[:_MAX_PROBLEMS], f"and {count - _MAX_PROBLEMS} more problems"]
-    words = "1 problem" if count == 1 else f"{count} problems"
+        more = count_of(count - _MAX_PROBLEMS, "more problem")
+        problems = [*problems[:_MAX_PROBLEMS], f"and {more}"]
+    words = count_of(count, "problem")
     return DefinitionError(f"workflow {name!r} cannot be built: {words}", problems=problems)

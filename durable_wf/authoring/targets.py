@@ -37,6 +37,8 @@ from durable_wf.core.resolver import nearest
 from durable_wf.errors import DefinitionError, DurableWorkflowError, NotFound
 
 _FORMS = "give file.py:name, module:name, or a .json file"
+_NAMES = 5
+"""So many files of a folder are named."""
 _PYTHON = re.compile(r"(.+\.py)(?::([^:/]*))?")
 
 
@@ -81,7 +83,10 @@ def load(
     module, colon, name = target.partition(":")
     if colon and name and re.fullmatch(r"\w+(\.\w+)*", module):
         return _from_module(module, name, on_stop)
-    raise NotFound(f"{target!r} names no workflow", hint=_FORMS)
+    file = f"{module}.py"
+    meant = f"{file}:{name}" if name else file
+    guess = f"did you mean {meant}? " if module and Path(file).is_file() else ""
+    raise NotFound(f"{target!r} names no workflow", hint=f"{guess}{_FORMS}")
 
 
 def _from_file(file: Path, name: str | None, on_stop: OnStop) -> Workflow:
@@ -103,12 +108,19 @@ def _from_file(file: Path, name: str | None, on_stop: OnStop) -> Workflow:
     )
 
 
-def _near(file: Path) -> str | None:
+def _near(file: Path) -> str:
+    """Where was looked for the file, and what is there that may have been meant."""
+    if file.exists():
+        return f"{file} is a folder"
     folder = file.parent
     if not folder.is_dir():
         return f"there is no folder {folder}"
-    guess = nearest(file.name, (path.name for path in folder.glob(f"*{file.suffix}")))
-    return f"did you mean {folder / guess}?" if guess else None
+    names = sorted(path.name for path in folder.glob(f"*{file.suffix}") if path.is_file())
+    if guess := nearest(file.name, names):
+        return f"did you mean {folder / guess}? (looked in {folder.absolute()})"
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    there = ", ".join(names[:_NAMES]) + more if names else f"no {file.suffix} file"
+    return f"looked in {folder.absolute()}, where there is {there}"
 
 
 def _from_module(name: str, attribute: str, on_stop: OnStop) -> Workflow:

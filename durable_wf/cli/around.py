@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from durable_wf.cli.breaking import held_by
 from durable_wf.cli.stores import alive_in
 from durable_wf.core import events as e
-from durable_wf.core.circuit import sentence
+from durable_wf.core.breaker import Breaker
+from durable_wf.core.circuit import Circuit, sentence
 from durable_wf.core.lacking import Held, Stock
 from durable_wf.core.reason import Around, Barred
 from durable_wf.core.state import RunState
-from durable_wf.core.status import RUN_FINAL, RunStatus
+from durable_wf.core.status import RUN_FINAL, TASK_FINAL, RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.core.why import held
 from durable_wf.core.witness import Witness
@@ -45,13 +46,14 @@ def lived(store: Store, row: RunRow, upto: int) -> bool:
     return following is not None and not isinstance(following.event, e.RunClaimed)
 
 
-def around(store: Store, row: RunRow, witness: Witness, index: int, *, alive: bool) -> Around:
-    """All of it for a task, at the event that the witness has read last."""
+def around(store: Store, row: RunRow, witness: Witness, *, alive: bool) -> Around:
+    """All of it, at the event that the witness has read last."""
     state = witness.state
     created = state.created
-    if not alive or created is None:
-        return Around(alive)
     past = state.n < row.n
+    barred = dict(_barred(store, state, state.at if past else time.time_ns() // 1000, past=past))
+    if not alive or created is None:
+        return Around(alive, barred)
     limits = {"gpu": 0.0}
     for name, text in created.limits:
         with contextlib.suppress(ValueError):
@@ -61,15 +63,21 @@ def around(store: Store, row: RunRow, witness: Witness, index: int, *, alive: bo
         limits["cpu"] = float(usable_cpus())
     stock = Stock(state.engine, limits, assumed)
     others = tuple(_others(store, row, state.n if past else None))
-    at = state.at if past else time.time_ns() // 1000
-    return Around(alive, _barred(store, state, index, at, past=past), stock, others)
+    return Around(alive, barred, stock, others)
 
 
-def _barred(store: Store, state: RunState, index: int, at: int, *, past: bool) -> Barred | None:
-    """The breaker of the task, if it let nobody begin at that time, as far as its rows are kept."""
-    breaker = guard_of(state, index)
-    circuit = None if breaker is None else held_by(store, breaker, at, past=past)
-    return None if circuit is None else Barred(circuit.key, circuit.until, sentence(circuit))
+def _barred(store: Store, state: RunState, at: int, *, past: bool) -> Iterator[tuple[int, Barred]]:
+    """The tasks whose breaker let nobody begin at that time, as far as its rows are kept."""
+    known: dict[Breaker, Circuit | None] = {}
+    for index, task in enumerate(state.workflow.tasks):
+        if task.breaker is None or state.tasks[index] in TASK_FINAL:
+            continue
+        if (breaker := guard_of(state, index)) is None:
+            continue
+        if breaker not in known:
+            known[breaker] = held_by(store, breaker, at, past=past)
+        if (circuit := known[breaker]) is not None:
+            yield index, Barred(circuit.key, circuit.until, sentence(circuit))
 
 
 def _others(store: Store, row: RunRow, upto: int | None) -> Iterator[Held]:

@@ -93,7 +93,8 @@ def asked_lines(
         for line in command_lines(run_id, one, store):
             yield f"    {line}"
     if len(asked) > most:
-        yield f"  and {len(asked) - most} more: dwf inbox"
+        inbox = shlex.join(("dwf", "inbox", *(("--store", store) if store else ())))
+        yield f"  and {len(asked) - most} more: {inbox}"
     timers = [one for one in waiting if not one.is_asked]
     for one in timers[:most]:
         yield f"  {sentence(one, now)}"

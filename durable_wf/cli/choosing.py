@@ -18,6 +18,7 @@ from durable_wf.cli.picking import pick
 from durable_wf.cli.states import OnlyShown, RunShown, shown_run
 from durable_wf.cli.stores import alive_in
 from durable_wf.cli.times import parse_since
+from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.store.opening import Store
@@ -25,6 +26,7 @@ from durable_wf.store.opening import Store
 F = TypeVar("F", bound=Callable[..., Any])
 
 _STATES: dict[str, RunShown] = {state.value: state for state in (*RunStatus, *OnlyShown)}
+_LOOKED_AT = 1000
 _UNFINISHED = frozenset(RunStatus) - RUN_FINAL
 
 
@@ -109,6 +111,17 @@ def select(store: Store, wanted: Filter, limit: int = 0) -> Iterator[tuple[RunRo
         alive = alive_in(store, row)
         if not sifted or wanted.passes(row, shown_run(row, alive=alive)):
             yield row, alive
+
+
+def none_like(store: Store, wanted: Filter) -> str:
+    """That there are no such runs; and which workflow may have been meant."""
+    if wanted.workflow is None or store.log.rows(workflow=wanted.workflow, limit=1):
+        return "no such runs"
+    known = {row.workflow for row in store.log.rows(limit=_LOOKED_AT)}
+    guess = nearest(wanted.workflow, known)
+    return f"no runs of workflow {wanted.workflow!r:.220} at all" + (
+        f"; did you mean {guess!r}?" if guess else ""
+    )
 
 
 def choose(store: Store, names: tuple[str, ...], wanted: Filter) -> Iterator[tuple[RunRow, bool]]:

@@ -7,6 +7,7 @@ Read next: `picking.py`.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +18,7 @@ import attrs
 import click
 from click.shell_completion import CompletionItem
 
-from durable_wf.cli.terminal import Look, look_at
+from durable_wf.cli.terminal import Look, look_at, one_line
 
 MOST = 1 << 31
 """The largest number that an option takes."""
@@ -82,6 +83,19 @@ def json_option(text: str = "Print one JSON document.") -> Callable[[F], F]:
     return click.option("--json", "as_json", is_flag=True, help=text)
 
 
+class Number(click.ParamType[int]):
+    """N: a whole number of at least so much. Its limit above is so high that no help names it."""
+
+    name = "N"
+
+    def __init__(self, least: int) -> None:
+        self._range = click.IntRange(least, MOST)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. Fails as click's own do."""
+        return int(self._range.convert(value, param, ctx))
+
+
 class RunName(click.ParamType[str]):
     """RUN: an id, the beginning of one, or `@last`."""
 
@@ -144,6 +158,13 @@ def examples(*lines: tuple[str, str], title: str = "Examples") -> str:
 def out() -> Look:
     """What stdout can show."""
     return look_at(sys.stdout)
+
+
+def typed(*words: str) -> str:
+    """A line to type: `dwf` with these words, and the store where one was named."""
+    store = Settings.named_store()
+    named = ("--store", store) if store else ()
+    return one_line(shlex.join(("dwf", *words, *named)))
 
 
 def say(text: str = "") -> None:

@@ -78,7 +78,7 @@ def demo(
     else:
         _tell(result, found, killed, took, store, _prefix(settings))
     if not found.holds:
-        raise VerificationFailed(f"run {run_id}: {found.again} finished task(s) were started again")
+        raise VerificationFailed(f"run {run_id}: finished tasks were started again: {found.again}")
 
 
 def _store(settings: Settings) -> Path:

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from durable_wf.cli.documents import Document
+from durable_wf.cli.onward import in_doubt
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.core.descent import Again
+from durable_wf.core.status import TaskStatus
+from durable_wf.core.wording import count_of
 from durable_wf.engine.descending import Kind, Plan
 
 _SHOWN = 5
@@ -29,14 +32,17 @@ def sentence(plan: Plan) -> str:
     if kind_of(plan) is Kind.FORK:
         what = f"fork of {old.row.run_id} after event {old.at}"
     taken, again = len(plan.descent.imports), list(plan.descent.again)
-    results = "1 result is" if taken == 1 else f"{taken} results are"
-    tasks = "1 task runs" if len(again) == 1 else f"{len(again)} tasks run"
+    results = f"{count_of(taken, 'result')} {'is' if taken == 1 else 'are'}"
+    tasks = f"{count_of(len(again), 'task')} {'runs' if len(again) == 1 else 'run'}"
     tasks += " again" * (kind_of(plan) is Kind.RETRY)
     return f"{what}: {results} taken over, {tasks}" + (f": {_few(again)}" if again else "")
 
 
 def remarks(plan: Plan) -> Iterator[str]:
     """What somebody may not expect."""
+    if doubtful := _in_doubt(plan):
+        key = "the same idempotency key" if kind_of(plan) is Kind.RETRY else "a new idempotency key"
+        yield f"may have had its effect already: {_few(doubtful)} (it runs again, under {key})"
     for change in plan.values:
         before = f"{_short(change.before)} -> " if change.before else ""
         yield f"{change.place} is set: {before}{_short(change.after)}"
@@ -50,6 +56,17 @@ def remarks(plan: Plan) -> Iterator[str]:
             f"taken over, though the code has changed since: {_few(plan.stale)} "
             f"(--from {plan.stale[0]} runs it again)"
         )
+
+
+def _in_doubt(plan: Plan) -> list[str]:
+    """Tasks that run again though nobody knows whether they had their effect."""
+    state = plan.old.ancestor.state
+    faults = {
+        state.graph.names[index]: fault
+        for index, fault in state.faults.items()
+        if state.tasks[index] is not TaskStatus.SUCCEEDED
+    }
+    return [one for one in in_doubt(state.workflow.tasks, faults) if one in plan.descent.again]
 
 
 def _short(text: str) -> str:

@@ -15,6 +15,7 @@ import traceback
 from enum import IntEnum
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from durable_wf import errors as e
 from durable_wf.cli.states import INTERRUPTED, WAITING, RunShown
@@ -82,6 +83,9 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> Exit:
         print(json.dumps({"error": document}), file=sys.stderr)
         return code
     look = look_at(sys.stderr)
+    if isinstance(error, NoArgsIsHelpError):
+        print(look.clean(what), file=sys.stderr)
+        return code
     label = "" if code is Exit.INTERRUPTED else look.paint("error: ", "red", "bold")
     print(f"{label}{look.clean(what)}", file=sys.stderr)
     if hint:

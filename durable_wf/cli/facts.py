@@ -30,6 +30,7 @@ from durable_wf.core.definition import WaitFor
 from durable_wf.core.status import FaultKind, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import Counts, RunRow
 from durable_wf.core.tables import CLOSES, TASK
+from durable_wf.core.wording import count_of
 from durable_wf.errors import HistoryError
 
 _NO_WAITS: Mapping[str, WaitFor] = {}
@@ -98,7 +99,8 @@ class TaskFacts:
 @attrs.frozen
 class RunFacts:
     """One run. `alive`: whether the engine that owns it runs. `added` are its compensations, and
-    what they take back.
+    what they take back. `doubtful` are tasks that must not run twice and may have had their effect,
+    of a run that has ended.
     """
 
     row: RunRow
@@ -108,6 +110,7 @@ class RunFacts:
     paused: e.RunPaused | None = None
     released: e.RunReleased | None = None
     added: Added = ()
+    doubtful: tuple[str, ...] = ()
 
     @property
     def shown(self) -> RunShown:
@@ -307,26 +310,6 @@ def counted(counts: Counts, *, alive: bool) -> dict[TaskShown, int]:
     }
 
 
-def next_step(facts: RunFacts) -> str:
-    """What to type next, or "" when there is nothing to do."""
-    run_id = facts.row.run_id
-    match facts.shown:
-        case RunStatus.FAILED if not facts.row.imported:
-            return f"dwf retry {run_id}   (what has succeeded is taken over)"
-        case RunStatus.PAUSED:
-            return f"dwf resume {run_id}"
-        case RunStatus.RUNNING | RunStatus.PENDING | RunStatus.DRAINING:
-            return f"dwf watch {run_id}"
-        case x if x is WAITING and facts.alive:
-            return f"dwf watch {run_id}"
-        case x if x is WAITING and not facts.row.imported:
-            return f"dwf resume {run_id}   (to go on when it has been answered)"
-        case x if x is INTERRUPTED:
-            return "" if facts.row.imported else f"dwf resume {run_id}"
-        case _:
-            return ""
-
-
 def taken_back(facts: RunFacts) -> str:
     """What of its effects the run has taken back, or "" when nothing is to be taken back."""
     if not facts.added:
@@ -334,7 +317,7 @@ def taken_back(facts: RunFacts) -> str:
     states = [(of, facts.task_shown(facts.tasks[name])) for name, of in facts.added]
     left = [f"{of} ({state.value})" for of, state in states if state is not TaskStatus.SUCCEEDED]
     done = len(states) - len(left)
-    text = f"{done} of {len(states)} tasks"
+    text = f"{done} of {count_of(len(states), 'task')}"
     return f"{text}; not {', '.join(left[:_FEW])}{', ...' * (len(left) > _FEW)}" if left else text
 
 

@@ -63,7 +63,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
         "show": Lazy("commands.show:show", "Show one run: state, tasks, failures, what to do."),
         "why": Lazy("commands.why:why", "Say why a task does not start, or did not at some event."),
         "breakers": Lazy(
-            "commands.breakers:breakers", "List circuit breakers: what is open, and until when."
+            "commands.breakers:breakers", "List circuit breakers, or reset one that is open."
         ),
         "watch": Lazy("commands.watch:watch", "Watch a run until it ends."),
         "logs": Lazy("commands.logs:logs", "Print what the tasks of a run printed."),
@@ -72,7 +72,7 @@ SECTIONS: dict[str, dict[str, Lazy]] = {
     "People": {
         "inbox": Lazy("commands.inbox:inbox", "List what waits for whom, and how to answer."),
         "approve": Lazy("commands.answers:approve", "Say yes to a task that waits for approval."),
-        "reject": Lazy("commands.answers:reject", "Say no to it."),
+        "reject": Lazy("commands.answers:reject", "Say no to a task that waits for approval."),
         "resolve": Lazy("commands.answers:resolve", "Decide about a task that failed or waits."),
         "signal": Lazy("commands.answers:signal", "Send a run a signal."),
     },
@@ -199,7 +199,9 @@ def _take_store(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _take_store(inner)
-    elif not any(parameter.name == "store" for parameter in command.params):
+        if not command.invoke_without_command:
+            return
+    if not any(parameter.name == "store" for parameter in command.params):
         store_option(command)
 
 

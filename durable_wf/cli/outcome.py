@@ -9,20 +9,25 @@ Read next: `commands/run.py`.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import attrs
 
 from durable_wf.cli.asked import asked_lines, awaited_document
-from durable_wf.cli.context import Settings, note, say
+from durable_wf.cli.context import Settings, note, say, typed
 from durable_wf.cli.documents import Document, dumps, run_document
 from durable_wf.cli.exits import Exit, code_of_run
+from durable_wf.cli.onward import caution, in_doubt, next_step
 from durable_wf.cli.render import row_counts_text, state_text
-from durable_wf.cli.states import MARKS, WAITING, RunShown, shown_run
+from durable_wf.cli.states import MARKS, RunShown, shown_run
+from durable_wf.cli.stores import alive_in, open_for_reading
 from durable_wf.cli.terminal import Look, one_line, shorten
 from durable_wf.cli.times import span
 from durable_wf.core.definition import Workflow
 from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.core.summary import RunRow
+from durable_wf.core.wording import count_of
 from durable_wf.engine.result import RunResult
 
 _FAILURES = 3
@@ -67,9 +72,9 @@ def makespan_of(workflow: Workflow, row: RunRow) -> Makespan | None:
     )
 
 
-def outcome_document(result: RunResult) -> Document:
-    """What `--json` prints about a run that was just driven."""
-    document = run_document(result.row, alive=bool(result.waiting))
+def outcome_document(result: RunResult, row: RunRow, *, alive: bool) -> Document:
+    """What `--json` prints about a run that was just driven, and stands like this now."""
+    document = run_document(row, alive=alive)
     makespan = makespan_of(result.workflow, result.row)
     if makespan is not None:
         document["makespan"] = attrs.asdict(makespan)
@@ -84,38 +89,63 @@ def outcome_document(result: RunResult) -> Document:
     return document
 
 
-def tell_outcome(result: RunResult, look: Look, *, as_json: bool) -> Exit:
-    """Print the end of a run; returns the exit code."""
-    # One that waits is told as the engine left it, though nobody holds it any more.
-    shown = shown_run(result.row, alive=bool(result.waiting))
+def tell_outcomes(
+    results: Sequence[RunResult], place: Path, look: Look, *, as_json: bool
+) -> set[Exit]:
+    """Print how runs have ended, or stand now that the engine has let go of them, as every other
+    command shows them. `place` is their store. Returns the exit codes.
+    """
+    codes = set()
+    for result, (row, alive) in zip(results, _now([r.row for r in results], place), strict=True):
+        codes.add(_tell(result, row, look, alive=alive, as_json=as_json))
+    return codes
+
+
+def _now(rows: Sequence[RunRow], place: Path) -> list[tuple[RunRow, bool]]:
+    """How these runs stand, and whether an engine runs them. Those that have ended stay as they
+    are.
+    """
+    if all(row.ended_at is not None for row in rows):
+        return [(row, False) for row in rows]
+    store = open_for_reading(str(place))
+    try:
+        found = [row if row.ended_at else store.log.row(row.run_id) or row for row in rows]
+        return [(row, alive_in(store, row)) for row in found]
+    finally:
+        store.close()
+
+
+def _tell(result: RunResult, row: RunRow, look: Look, *, alive: bool, as_json: bool) -> Exit:
+    shown = shown_run(row, alive=alive)
+    # It has not ended, whatever it is that nobody runs it for now.
+    code = code_of_run(shown) if row.ended_at is not None else Exit.WAITING
     if as_json:
-        say(dumps(outcome_document(result)))
-        return code_of_run(shown)
-    row = result.row
-    for line in _lines(result, shown, look):
+        say(dumps(outcome_document(result, row, alive=alive)))
+        return code
+    for line in _lines(result, row, shown, look):
         say(line)
-    if shown is WAITING:
-        now, store = time.time_ns() // 1000, Settings.named_store()
-        for line in asked_lines(result.run_id, result.waiting, look, now, store):
-            say(line)
+    now = time.time_ns() // 1000
+    for line in asked_lines(result.run_id, result.waiting, look, now, Settings.named_store()):
+        say(line)
     if makespan := makespan_of(result.workflow, row):
         note(makespan_text(makespan))
-    if step := _next(row, shown):
+    over = shown in {RunStatus.FAILED, RunStatus.CANCELLED}
+    if over and (text := caution(in_doubt(result.workflow.tasks, result.failures()))):
+        note(text)
+    if step := _next(result, row, shown, now, alive=alive):
         note(f"next: {step}")
-    return code_of_run(shown)
+    return code
 
 
-def _lines(result: RunResult, shown: RunShown, look: Look) -> list[str]:
-    row = result.row
+def _lines(result: RunResult, row: RunRow, shown: RunShown, look: Look) -> list[str]:
     took = ""
     if row.started_at is not None and row.ended_at is not None:
         took = f" in {span(row.ended_at - row.started_at)}"
     state = look.paint(state_text(shown, look), MARKS[shown].colour, "bold")
     cause = f"  {one_line(row.cause)}" if row.cause and shown is not RunStatus.SUCCEEDED else ""
-    tasks = "1 task" if row.total == 1 else f"{row.total} tasks"
     lines = [
         f"{state}  {row.run_id}{cause}",
-        f"  {tasks}{took}: {row_counts_text(row.counts, look, alive=False)}",
+        f"  {count_of(row.total, 'task')}{took}: {row_counts_text(row.counts, look, alive=False)}",
     ]
     lines += _taken_back(result, look)
     if result.status is not RunStatus.FAILED:
@@ -166,15 +196,8 @@ def _seconds(seconds: float) -> str:
     return span(seconds * 1_000_000)
 
 
-def _next(row: RunRow, shown: RunShown) -> str:
-    match shown:
-        case RunStatus.SUCCEEDED:
-            return ""
-        case RunStatus.FAILED:
-            return f"dwf show {row.run_id}, then dwf retry {row.run_id}"
-        case RunStatus.CANCELLED:
-            return f"dwf show {row.run_id}"
-        case x if x is WAITING:
-            return f"dwf resume {row.run_id}   (to go on when it has been answered)"
-        case _:
-            return f"dwf resume {row.run_id}"
+def _next(result: RunResult, row: RunRow, shown: RunShown, now: int, *, alive: bool) -> str:
+    step = next_step(row, shown, result.waiting, now, alive=alive)
+    if shown in {RunStatus.FAILED, RunStatus.CANCELLED}:
+        return f"{typed('show', row.run_id)}{', then ' * bool(step)}{step}"
+    return step

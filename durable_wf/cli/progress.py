@@ -13,7 +13,8 @@ import sys
 import time
 from typing import IO, Any, Protocol, Self
 
-from durable_wf.cli.asked import what_words
+from durable_wf.cli.asked import asked_lines, what_words
+from durable_wf.cli.context import Settings, typed
 from durable_wf.cli.render import row_counts_text
 from durable_wf.cli.states import MARKS
 from durable_wf.cli.terminal import Look, look_at, one_line, shorten
@@ -23,6 +24,7 @@ from durable_wf.engine.progress import Progress
 
 _FIRST_S, _SLOWEST_S, _GROWTH = 1.0, 30.0, 1.5
 _NAMES = 3
+_SOON_US = 5_000_000
 
 
 class Teller(Protocol):
@@ -94,6 +96,40 @@ def waiting_text(progress: Progress) -> str:
     return one_line(f"waits for {', '.join(asked[:_NAMES])}{more}: dwf inbox") if asked else ""
 
 
+def timer_text(progress: Progress, now: int) -> str:
+    """Until when nothing happens, where all wait for a timer that is not due at once."""
+    at = progress.wake_at
+    if progress.counts.running or not progress.counts.waiting or at is None or at - now < _SOON_US:
+        return ""
+    return f"nothing to do until {clock(at)[:-4]}Z, for {span(at - now)}"
+
+
+class Questions:
+    """What runs ask of somebody, each told once, with the lines to type that answer it."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._store = Settings.named_store()
+        self._inbox = typed("inbox")
+        self._told: set[tuple[str, str, int]] = set()
+
+    def news(self, progress: Progress) -> list[str]:
+        """The lines about what is asked since the last time. None when the outcome comes next,
+        which has them too.
+        """
+        if progress.at_rest:
+            return []
+        fresh = {
+            place: one
+            for one in progress.waiting
+            if (place := (progress.run_id, one.task, one.since)) not in self._told
+        }
+        self._told.update(fresh)
+        shown, now = [*fresh.values()][:_NAMES], time.time_ns() // 1000
+        lines = [*asked_lines(progress.run_id, shown, self._look, now, self._store)]
+        return [*lines, f"  and more: {self._inbox}"] if len(fresh) > len(shown) else lines
+
+
 class Lines:
     """One line for each change of the state or of failures, else less and less often."""
 
@@ -104,21 +140,26 @@ class Lines:
         self._done = -1
         self._due = 0.0
         self._every = _FIRST_S
+        self._questions = Questions(look)
 
     def __call__(self, progress: Progress) -> None:
         """Say it, if it is time."""
         now = time.monotonic()
         waiting = tuple(one.task for one in progress.waiting)
-        key = (progress.status, progress.counts.failed, waiting)
-        if key == self._last and (now < self._due or done_of(progress) == self._done):
+        timer = timer_text(progress, time.time_ns() // 1000)
+        until = progress.wake_at if timer else None
+        key = (progress.status, progress.counts.failed, waiting, until)
+        asked = self._questions.news(progress)
+        known = key == self._last and not asked
+        if known and (now < self._due or done_of(progress) == self._done):
             return
-        if key == self._last:
+        if known:
             self._every = min(_SLOWEST_S, self._every * _GROWTH)
         self._last, self._done, self._due = key, done_of(progress), now + self._every
-        self._stream.write(self._line(progress) + "\n")
+        self._stream.writelines(f"{line}\n" for line in (self._line(progress, timer), *asked))
         self._stream.flush()
 
-    def _line(self, progress: Progress) -> str:
+    def _line(self, progress: Progress, timer: str) -> str:
         at = clock(time.time_ns() // 1000)[:-4]
         state = MARKS[progress.status].word
         parts = [
@@ -128,8 +169,7 @@ class Lines:
         ]
         if names := names_text(progress):
             parts.append(f"now {names}")
-        if waiting := waiting_text(progress):
-            parts.append(waiting)
+        parts += [waiting_text(progress), timer]
         return "; ".join(part for part in parts if part)
 
     def __enter__(self) -> Self:
@@ -147,9 +187,12 @@ class Bar:
         # rich is slow to import and only needed here.
         from rich.console import Console
         from rich.live import Live
+        from rich.text import Text
 
         self._look = look
         self._stream = stream
+        self._questions = Questions(look)
+        self._as_text = Text.from_ansi
         self._progress: Progress | None = None
         self._began = time.monotonic()
         self._console = Console(
@@ -169,8 +212,10 @@ class Bar:
         )
 
     def __call__(self, progress: Progress) -> None:
-        """Remember it; it is drawn a few times a second."""
+        """Remember it; it is drawn a few times a second. What it asks stays above the bar."""
         self._progress = progress
+        if lines := self._questions.news(progress):
+            self._console.print(self._as_text("\n".join(lines)), soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -182,14 +227,11 @@ class Bar:
             self._stream.close()
 
     def _draw(self) -> Any:
-        # Loaded already, by the constructor; rich stays out of start-up.
-        from rich.text import Text
-
         progress = self._progress
         if progress is None:
-            return Text("starting ...")
+            return self._as_text("starting ...")
         width = self._console.width
-        return Text.from_ansi("\n".join(bar_lines(progress, self._elapsed(), self._look, width)))
+        return self._as_text("\n".join(bar_lines(progress, self._elapsed(), self._look, width)))
 
     def _elapsed(self) -> float:
         return (time.monotonic() - self._began) * 1_000_000
@@ -216,6 +258,7 @@ def bar_lines(progress: Progress, elapsed_us: float, look: Look, width: int) -> 
     if names := names_text(progress):
         now = shorten(f"now {names}", width - 1, symbols=look.symbols)
         lines.append(look.paint(now, "dim"))
-    if waiting := waiting_text(progress):
-        lines.append(look.paint(shorten(waiting, width - 1, symbols=look.symbols), "yellow"))
+    for waits in (waiting_text(progress), timer_text(progress, time.time_ns() // 1000)):
+        if waits:
+            lines.append(look.paint(shorten(waits, width - 1, symbols=look.symbols), "yellow"))
     return lines

@@ -19,6 +19,7 @@ from durable_wf.cli.times import clock, iso, local, span
 from durable_wf.core.lacking import Lack
 from durable_wf.core.reason import Answer, Cause, Reason
 from durable_wf.core.status import TaskStatus
+from durable_wf.core.wording import stands
 
 _SHOWN = 5
 
@@ -110,7 +111,7 @@ def _of_upstream(reason: Reason, now: int | None) -> str:
     words = [_clause(one, now) for one in reason.because if one.cause is not Cause.UPSTREAM]
     if waits:
         words.append(f"it waits for {_few(waits)}")
-    return f"which is {state}" + (f": {'; '.join(words)}" if words else "")
+    return f"which {stands(state)}" + (f": {'; '.join(words)}" if words else "")
 
 
 def _when(reason: Reason) -> str:

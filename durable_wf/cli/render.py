@@ -18,6 +18,7 @@ from durable_wf.cli.tables import Cell, Column, table
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import local, span
 from durable_wf.core.circuit import Circuit, CircuitState, parts_of
+from durable_wf.core.status import WaitKind
 from durable_wf.core.summary import Counts
 
 MOST_TASKS = 40
@@ -77,7 +78,7 @@ def task_table(facts: RunFacts, look: Look, now: int, most: int = MOST_TASKS) ->
             name,
             state_cell(facts.task_shown(task), look),
             str(task.attempts) if task.attempts else "",
-            _took(task, now),
+            _took(task, now, alive=facts.alive),
             Cell(_why(task, now), "dim"),
         )
         for name, task in facts.tasks.items()
@@ -85,10 +86,10 @@ def task_table(facts: RunFacts, look: Look, now: int, most: int = MOST_TASKS) ->
     return table(_TASK_COLUMNS, rows, look)
 
 
-def _took(task: TaskFacts, now: int) -> str:
+def _took(task: TaskFacts, now: int, *, alive: bool) -> str:
     if task.wall_us:
         return span(task.wall_us)
-    if task.running is not None and task.started_at is not None:
+    if alive and task.running is not None and task.started_at is not None:
         return span(now - task.started_at)
     return ""
 
@@ -101,6 +102,8 @@ def _why(task: TaskFacts, now: int) -> str:
         return what_words(task.awaited) + f", {ends}" * bool(ends)
     if task.held is not None:
         return held_line(task.held, now)
+    if task.awaited is not None and task.awaited.what == WaitKind.SLEEP.value:
+        return f"sleeps {until_words(task.awaited, now)}"
     if task.fault is not None:
         return fault_line(task)
     return task.reason

@@ -82,8 +82,10 @@ def parse_since(text: str, now: int) -> int:
     try:
         moment = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
+        negative = text.startswith("-") and _DURATION.fullmatch(text[1:])
+        what = "is negative, which no time may be" if negative else "is no time"
         raise ValueError(
-            f"{text!r} is no time; say how long ago (30m, 2d, 1h30m) or when "
+            f"{text!r} {what}; say how long ago (30m, 2d, 1h30m) or when "
             "(2026-11-23, 2026-11-23T14:50)"
         ) from None
     return round((moment - _EPOCH) / timedelta(microseconds=1))

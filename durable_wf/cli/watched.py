@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import time
 
+import attrs
+
 from durable_wf.cli.beating import note_heartbeats
 from durable_wf.cli.breaking import note_held
 from durable_wf.cli.facts import RunFacts, Story
+from durable_wf.cli.onward import in_doubt
 from durable_wf.cli.stores import alive_in
 from durable_wf.core.definition import Workflow
-from durable_wf.core.status import RunStatus
+from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
@@ -27,6 +30,7 @@ class Watched:
     def __init__(self, store: Store, run_id: str, workflow: Workflow) -> None:
         self._store = store
         self._run_id = run_id
+        self._tasks = workflow.tasks
         waits = {task.name: task.wait for task in workflow.tasks if task.wait is not None}
         self._story = Story((task.name for task in workflow.tasks), waits)
 
@@ -43,7 +47,10 @@ class Watched:
             self._story.take(recorded)
         facts = self._story.facts(row, alive=alive)
         note_heartbeats(store, row.run, facts.tasks)
-        return facts
+        if row.status not in RUN_FINAL:
+            return facts
+        faults = {name: task.fault for name, task in facts.tasks.items() if task.fault is not None}
+        return attrs.evolve(facts, doubtful=tuple(in_doubt(self._tasks, faults)))
 
 
 def facts_of(store: Store, row: RunRow) -> RunFacts:

@@ -9,6 +9,7 @@ Closed: attempts go through. `failures` failures in a row, none longer than `wit
 last of them, open it; a success between them begins the count anew. Open: nothing goes through for
 `cooldown_s`. Then half-open: one attempt, the probe, goes through; its success closes the circuit,
 its failure opens it again. What began before the circuit opened says nothing about it any more.
+A person may reset it: it is closed, its count begins anew, and what began before counts no more.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from enum import Enum
 import attrs
 
 from durable_wf.core.breaker import Breaker
+from durable_wf.core.wording import count_of
 
 KEPT = 200
 """Rows that are kept of one key, and beside them the last of each kind of TURNS."""
@@ -40,16 +42,18 @@ class What(Enum):
     OPENED = "opened"
     PROBE = "probe"
     CLOSED = "closed"
+    RESET = "reset"
 
 
-TURNS = (What.OPENED, What.PROBE, What.CLOSED)
+TURNS = (What.OPENED, What.PROBE, What.CLOSED, What.RESET)
 """Rows that say how the circuit changed."""
 
 
 @attrs.frozen
 class Outcome:
-    """One row of a breaker key. `place` names the attempt behind it: "run id/task/attempt".
-    `began_at` is when an attempt was announced, if the row says how it ended. UTC microseconds.
+    """One row of a breaker key. `place` names the attempt behind it: "run id/task/attempt"; behind
+    a reset there is none. `began_at` is when an attempt was announced, if the row says how it
+    ended. UTC microseconds.
     """
 
     key: str
@@ -129,6 +133,7 @@ class Tally:
         self._place = ""  # of the last turn
         self._opened_at = 0  # of the last opening, which may be over
         self._closed_at = 0
+        self._reset_at = 0
         self._is_open = False
         self._probe = ""
         self._turns: set[tuple[What, str]] = set()
@@ -141,6 +146,8 @@ class Tally:
                 self._close(row)
             case What.FAILED if self._is_probe(row):
                 self._open(row, 1)
+            case What.OK | What.FAILED if row.began_at < self._reset_at:
+                self._turns.add((What.OPENED, row.place))  # whoever took it for one did not know
             case What.OK | What.FAILED if row.began_at < self._opened_at:
                 pass
             case What.OK if not self._is_open:
@@ -154,6 +161,8 @@ class Tally:
                 self._told_open(row)
             case What.CLOSED:
                 self._told_closed(row)
+            case What.RESET:
+                self._reset(row)
             case What.PROBE if self._is_open:
                 self._probe = row.place
             case _:
@@ -202,6 +211,11 @@ class Tally:
         self._streak.clear()
         self._turns.add((What.CLOSED, row.place))
 
+    def _reset(self, row: Outcome) -> None:
+        self._is_open, self._probe, self._untold = False, "", None
+        self._reset_at = row.at
+        self._streak.clear()
+
     def _told_open(self, row: Outcome) -> None:
         """Two engines may tell of one opening, and by rules of their own of another."""
         if not self._is_open and (What.OPENED, row.place) not in self._turns:
@@ -242,7 +256,7 @@ def sentence(circuit: Circuit) -> str:
 
 
 def _counted(failures: int) -> str:
-    return "1 failure" if failures == 1 else f"{failures} failures in a row"
+    return count_of(failures, "failure") + " in a row" * (failures != 1)
 
 
 def endings(rows: Iterable[Outcome]) -> tuple[Outcome, ...]:

@@ -12,9 +12,11 @@ from durable_wf.core import inputs as i
 from durable_wf.core import steps
 from durable_wf.core.decide_waits import conclude_answer, fail_late, reach, take_signals, wake_due
 from durable_wf.core.events import Recorded
+from durable_wf.core.judge import in_a_row
 from durable_wf.core.state import RunState
 from durable_wf.core.status import RunStatus
 from durable_wf.core.steps import Decided, emit, refused
+from durable_wf.core.wording import stands
 
 
 def create(state: RunState, given: i.Create, at: int) -> Decided:
@@ -39,7 +41,7 @@ def claim(state: RunState, given: i.Claim, at: int) -> Decided:
         emit(state, events, at, e.RunStarted())
     if 0 < given.crash_limit <= state.crashes and state.status is RunStatus.RUNNING:
         open_tasks = ", ".join(state.graph.names[index] for index in sorted(state.running)[:3])
-        cause = f"crash loop: {state.crashes} engines in a row have died while it ran"
+        cause = f"crash loop: {in_a_row(state.crashes)}"
         cause += f" (last: {open_tasks})" * bool(open_tasks)
         emit(state, events, at, e.RunPaused("recovery", cause))
     stop = fail_late(state, events, at)
@@ -153,4 +155,4 @@ def _ended(state: RunState) -> str:
 
 def _cannot(state: RunState, wish: str) -> str:
     status = state.status.value if state.status else "unknown"
-    return f"run {state.run_id} is {status} and cannot be {wish}"
+    return f"run {state.run_id} {stands(status)} and cannot be {wish}"

@@ -17,6 +17,7 @@ from durable_wf.core.resolver import nearest
 from durable_wf.core.state import RunState, Waiting
 from durable_wf.core.status import FaultKind, Otherwise, RunStatus, TaskStatus, Verdict, WaitKind
 from durable_wf.core.steps import Decided, emit, refused
+from durable_wf.core.wording import stands
 
 MOST_SIGNALS = 1_000
 """How many signals a run keeps for tasks that may come to wait for them: each stands in memory, and
@@ -217,7 +218,7 @@ def _not_asked(state: RunState, given: i.Answer, index: int) -> str:
     """Why the answer is none to what the task waits for; "" if it is one."""
     task = f"run {state.run_id}: task {given.task!r}"
     if state.tasks[index] is not TaskStatus.WAITING:
-        return f"{task} waits for nobody; it is {state.tasks[index].value}"
+        return f"{task} waits for nobody; it {stands(state.tasks[index].value)}"
     if given.attempt is not None and given.attempt != state.attempts[index]:
         return f"{task} has come to attempt {state.attempts[index]}; this is about {given.attempt}"
     waits = state.waits.get(index)
@@ -259,4 +260,4 @@ def _on_reject(waiting: Waiting, state: RunState, index: int) -> Otherwise:
 
 def _cannot(state: RunState, wish: str) -> str:
     status = state.status.value if state.status else "unknown"
-    return f"run {state.run_id} is {status} and cannot be {wish}"
+    return f"run {state.run_id} {stands(status)} and cannot be {wish}"

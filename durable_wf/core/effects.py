@@ -17,6 +17,7 @@ from durable_wf.core.events import Fault, Recorded
 from durable_wf.core.past import Past, PastAttempt
 from durable_wf.core.state import OpenAttempt, RunState, Waiting
 from durable_wf.core.status import FaultKind, WaitKind
+from durable_wf.core.wording import count_of, has
 from durable_wf.errors import HistoryError
 
 
@@ -35,8 +36,8 @@ def _attempt_started(state: RunState, index: int, event: e.AttemptStarted, at: R
     attempt = state.attempts[index] + 1
     if event.attempt != attempt:
         raise illegal(state, at, f"attempt {attempt} should come next")
-    if state.unmet[index]:
-        raise illegal(state, at, f"{state.unmet[index]} upstream task(s) have not ended")
+    if unmet := state.unmet[index]:
+        raise illegal(state, at, f"{count_of(unmet, 'upstream task')} {has(unmet)} not ended")
     state.attempts[index] = attempt
     state.running[index] = OpenAttempt(event, at.n, at.at)
     if event.detail and event.detail != state.given_details.get(index):

@@ -32,6 +32,7 @@ from durable_wf.core.run_events import TasksAdded as TasksAdded
 from durable_wf.core.run_events import TasksClosed as TasksClosed
 from durable_wf.core.store_events import BreakerClosed as BreakerClosed
 from durable_wf.core.store_events import BreakerOpened as BreakerOpened
+from durable_wf.core.store_events import BreakerReset as BreakerReset
 from durable_wf.core.store_events import EngineStarted as EngineStarted
 from durable_wf.core.store_events import EngineStopped as EngineStopped
 from durable_wf.core.store_events import ProbeTaken as ProbeTaken
@@ -105,6 +106,7 @@ StoreEvent = (
     | BreakerOpened
     | ProbeTaken
     | BreakerClosed
+    | BreakerReset
 )
 Event = RunEvent | TaskEvent | StoreEvent
 
@@ -121,7 +123,7 @@ TASK_KINDS: tuple[type, ...] = (
 )  # fmt: skip
 STORE_KINDS: tuple[type, ...] = (
     EngineStarted, EngineStopped, Pruned, Trusted, RunImported, BreakerOpened, ProbeTaken,
-    BreakerClosed,
+    BreakerClosed, BreakerReset,
 )  # fmt: skip
 
 KINDS: dict[str, type] = {kind.__name__: kind for kind in RUN_KINDS + TASK_KINDS + STORE_KINDS}

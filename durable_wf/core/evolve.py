@@ -20,6 +20,7 @@ from durable_wf.core.graph import Graph
 from durable_wf.core.state import RunState
 from durable_wf.core.status import RUN_FINAL, RunStatus, TaskStatus
 from durable_wf.core.tables import ADMITS, CLOSED_AS, CLOSES, COMPENSATES, RUN, TASK
+from durable_wf.core.wording import count_of, has
 
 
 def evolve(state: RunState, recorded: Recorded) -> None:
@@ -99,8 +100,8 @@ def _evolve_run(state: RunState, recorded: Recorded) -> None:
     after = RUN[state.status].get(type(event))
     if after is None:
         raise illegal(state, recorded, f"the run is {_name(state.status)}")
-    if after in RUN_FINAL and state.unfinished:
-        raise illegal(state, recorded, f"{state.unfinished} task(s) have not ended")
+    if after in RUN_FINAL and (left := state.unfinished):
+        raise illegal(state, recorded, f"{count_of(left, 'task')} {has(left)} not ended")
     state.status = after
     state.run_n = recorded.n
     if after is RunStatus.DRAINING or after in RUN_FINAL:
@@ -154,7 +155,7 @@ def _evolve_run(state: RunState, recorded: Recorded) -> None:
 
 def _created(state: RunState, event: e.RunCreated, recorded: Recorded) -> None:
     if event.total != len(state.graph):
-        raise illegal(state, recorded, f"its definition has {len(state.graph)} tasks")
+        raise illegal(state, recorded, f"its definition has {count_of(len(state.graph), 'task')}")
     state.created = event
     state.created_at = recorded.at
     state.deadline_at = event.deadline_at
@@ -168,7 +169,8 @@ def _close_tasks(state: RunState, event: e.TasksClosed, recorded: Recorded) -> N
     forward = state.tasks[: state.forward] if state.compensating else state.tasks
     closed = [i for i, status in enumerate(forward) if status in CLOSES]
     if len(closed) != event.count:
-        raise illegal(state, recorded, f"{len(closed)} tasks can be closed, not {event.count}")
+        can = count_of(len(closed), "task")
+        raise illegal(state, recorded, f"{can} can be closed, not {event.count}")
     for index in closed:
         state.counts[state.tasks[index]] -= 1
         state.tasks[index] = event.status

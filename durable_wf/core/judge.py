@@ -17,6 +17,7 @@ from durable_wf.core.inputs import Decision, Escalate, Fail, ProbeFirst, Retry
 from durable_wf.core.past import MACHINE
 from durable_wf.core.state import RunState
 from durable_wf.core.status import FaultKind, InDoubt
+from durable_wf.core.wording import count_of, has
 
 IN_DOUBT_BUDGET = 100
 """How often one task may be in doubt (its engine died under it) before it is given up."""
@@ -26,10 +27,18 @@ PROBES = 5
 
 FAIL, ASK, PROBE = "in doubt: fail", "in doubt: ask", "in doubt: probe"
 CRASH_LOOP = "crash loop"
+
+
 DECLARED = frozenset({FAIL, ASK, PROBE, CRASH_LOOP})
 """The names under which what a task declares is recorded, in place of a rule's; and that a
 compensation is given to people since engines die over it.
 """
+
+
+def in_a_row(crashes: int) -> str:
+    """How it is told that engines have died over a run."""
+    more = " in a row" * (crashes > 1)
+    return f"{count_of(crashes, 'engine')}{more} {has(crashes)} died while it ran"
 
 
 def declared(state: RunState, index: int) -> Decision | None:
@@ -73,6 +82,6 @@ def default(index: int, fault: Fault, times: int, budget: int | None = None) -> 
         return Fail(index, "default", fault.words)
     allowed = IN_DOUBT_BUDGET if budget is None else min(budget, IN_DOUBT_BUDGET)
     if times > allowed:
-        reason = f"in doubt {times} times, more than the {allowed} allowed"
+        reason = f"in doubt {count_of(times, 'time')}, more than the {allowed} allowed"
         return Fail(index, "in-doubt budget", reason)
     return Retry(index, "in doubt: run again", f"{fault.words} (time {times})")

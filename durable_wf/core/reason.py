@@ -7,6 +7,7 @@ Read next: `why.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 import attrs
@@ -83,12 +84,12 @@ class Barred:
 @attrs.frozen
 class Around:
     """What is known beside the events of the run. `alive`: whether the engine that owned it at
-    that event lived; None: nobody knows. `barred`: the breaker of the task, if it was open then.
+    that event lived; None: nobody knows. `barred`: tasks, by index, whose breaker was open then.
     `stock` is what that engine had to give, `others` what attempts of other runs held of it.
     """
 
     alive: bool | None = None
-    barred: Barred | None = None
+    barred: Mapping[int, Barred] = attrs.field(factory=dict)
     stock: Stock | None = None
     others: tuple[Held, ...] = ()
 
@@ -100,7 +101,8 @@ class Answer:
     `roots` are the tasks at the bottom of it, each with its own reasons: those that others wait
     for and that wait for no other, or the one whose failure ended this. `since` is the event since
     which it could start, `ahead` how many tasks that could start too come before it, `crashes` how
-    many engines in a row have died over the run: it may have to wait for its turn.
+    many engines in a row have died over the run: it may have to wait for its turn. `more` tasks
+    that it waits for, and `more_roots`, are not told.
     """
 
     task: str
@@ -110,3 +112,5 @@ class Answer:
     since: Recorded | None = None
     ahead: int = 0
     crashes: int = 0
+    more: int = 0
+    more_roots: int = 0

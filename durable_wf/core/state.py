@@ -233,8 +233,13 @@ def moved_of(state: RunState) -> Moved:
     )
     return Moved(
         state.n, pending, running + faulted, waiting, succeeded, failed, skipped, cancelled,
-        state.wake_at,
+        state.wake_at if state.engine else _due_at(state),
     )  # fmt: skip
+
+
+def _due_at(state: RunState) -> int | None:
+    """When a run that nobody owns could go on: at once where tasks could start. O(tasks)."""
+    return state.at if state.all_ready() else state.wake_at
 
 
 def row_since(state: RunState, n: int) -> RunRow | Moved:

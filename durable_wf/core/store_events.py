@@ -83,6 +83,15 @@ class ProbeTaken:
 
 
 @frozen
+class BreakerReset:
+    """A person has closed the breaker `key`: it lets everybody through, and counts anew."""
+
+    actor: str
+    key: str
+    reason: str = ""
+
+
+@frozen
 class BreakerClosed:
     """The probe, that attempt, has succeeded: the breaker `key` lets everybody through."""
 

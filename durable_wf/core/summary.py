@@ -37,7 +37,8 @@ class RunRow:
     A run made from another one names it as `origin`, forked off after its event `origin_n` (0: a
     retry). `root` is the first run of its chain of retries, "" for the first one itself.
     `run` is the integer surrogate that stands in `events` (0: not assigned yet), `n` the number of
-    the last event, `wake_at` when a timer is due. `imported` runs came from elsewhere and are
+    the last event, `wake_at` when a timer is due; for a run that nobody owns though tasks of it
+    could start, that is the time of its last event. `imported` runs came from elsewhere and are
     never claimed.
     """
 

@@ -35,16 +35,27 @@ _BYTES: Final = {
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)?B?", re.IGNORECASE)
 
 
+_DURATIONS = "give seconds, or text such as '90s' or '1h30m'"
+
+
 def parse_duration(value: object) -> float:
     """Seconds, more than 0. Raises DefinitionError for anything else."""
+    seconds = parse_delay(value)
+    if seconds == 0:
+        raise DefinitionError(f"{value!r:.80} is no time: it must be more than 0; {_DURATIONS}")
+    return seconds
+
+
+def parse_delay(value: object) -> float:
+    """Seconds, 0 or more. Raises DefinitionError for anything else."""
     try:
         seconds = _seconds(value)
     except OverflowError:  # a whole number of more digits than a float, or repr(), takes
         raise DefinitionError("a number of seconds with hundreds of digits is no time") from None
-    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
-        raise DefinitionError(
-            f"{value!r:.80} is not a duration: give seconds, a timedelta, or text such as '1h30m'"
-        )
+    if seconds is None or not math.isfinite(seconds):
+        raise DefinitionError(f"{value!r:.80} is not a duration: {_DURATIONS}")
+    if seconds < 0:
+        raise DefinitionError(f"{value!r:.80} is negative, which no time may be: {_DURATIONS}")
     return seconds
 
 
@@ -69,6 +80,9 @@ def _seconds(value: object) -> float | None:
             return value.total_seconds()
         case str():
             text = value.strip().lower().replace(" ", "")
+            if text.startswith("-"):
+                seconds = _seconds(text[1:]) if text[1:2].isdecimal() else None
+                return None if seconds is None else -seconds
             if re.fullmatch(r"\d+(\.\d+)?", text):
                 return float(text)
             if _DURATION.fullmatch(text):

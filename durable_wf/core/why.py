@@ -9,14 +9,14 @@ Read next: `reason.py`, for what an answer is made of; `witness.py`, which reads
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import attrs
 
 from durable_wf.core import events as e
 from durable_wf.core.events import Recorded
 from durable_wf.core.lacking import Held, lacks
-from durable_wf.core.reason import Answer, Around, Cause, Reason
+from durable_wf.core.reason import Answer, Around, Barred, Cause, Reason
 from durable_wf.core.state import RunState
 from durable_wf.core.status import (
     RUN_FINAL,
@@ -30,35 +30,47 @@ from durable_wf.core.witness import Witness
 _NOTHING = Around()
 
 
-def why(witness: Witness, index: int, around: Around = _NOTHING) -> Answer:
-    """Why task `index` may not start, or has ended or begun, at the event that was read last."""
+def why(
+    witness: Witness, index: int, around: Around = _NOTHING, *, most: int | None = None
+) -> Answer:
+    """Why task `index` may not start, or has ended or begun, at the event that was read last.
+
+    With `most`, of the tasks that it waits for so many are told, and so many of those behind them
+    at the bottom; the rest is counted.
+    """
     state = witness.state
     name, status = state.graph.names[index], state.tasks[index]
-    gone = around.alive is False or not state.engine
+    search = _Search(witness, around.alive is False or not state.engine, around.barred)
     reasons = [
-        *_own(witness, index, gone=gone),
+        *search.own(index),
         *_of_run(witness, index),
         *_of_engine(witness, index, around),
     ]
-    if status is TaskStatus.PENDING:
-        reasons += [_upstream(witness, one, gone=gone) for one in unmet(state, index)]
-    if not reasons and (barred := around.barred) is not None:
-        reasons.append(Reason(Cause.BREAKER, name=barred.key, until=barred.until, text=barred.text))
+    waited = unmet(state, index) if status is TaskStatus.PENDING else []
+    reasons += [search.upstream(one) for one in waited[:most]]
     if not reasons and around.stock is not None:
         taken = (*around.others, *held(state))
         reasons += [
             Reason(Cause.RESOURCE, lack=lack)
             for lack in lacks(state.task(index).resources, around.stock, taken)
         ]
-    roots = _roots(witness, index, gone=gone)
+    bottom = sorted(at_bottom(witness, index))
+    if most is not None:
+        known = frozenset(waited)
+        bottom = [one for one in bottom if one not in known]
+    roots = tuple(search.upstream(one) for one in bottom[:most])
     if reasons:
-        return Answer(name, status, tuple(reasons), roots)
+        told = sum(reason.cause is Cause.UPSTREAM for reason in reasons)
+        more, more_roots = len(waited) - told, len(bottom) - len(roots)
+        return Answer(name, status, tuple(reasons), roots, more=more, more_roots=more_roots)
     since, ahead = _since(witness, index), _ahead(state, index)
     return Answer(name, status, since=since, ahead=ahead, crashes=state.crashes)
 
 
 def unmet(state: RunState, index: int) -> list[int]:
     """The upstream tasks that a task still waits for."""
+    if not state.unmet[index]:
+        return []
     above = state.graph.upstream[index]
     if index >= state.forward:  # a compensation: what it takes back has ended, in whatever way
         above = tuple(one for one in above if one >= state.forward)
@@ -79,35 +91,84 @@ def _releases(state: RunState, index: int) -> bool:
 # --- the task itself, its upstream ---------------------------------------------------------------
 
 
-def _own(witness: Witness, index: int, *, gone: bool) -> Iterator[Reason]:
-    """What the task's own state says against its start. What is recorded as running does not run
-    when its engine is `gone`.
+@attrs.define
+class _Search:
+    """Looks for reasons. What is recorded as running does not run when its engine is `gone`; a
+    task that is `barred` has a breaker that lets it not begin. What was found of a task that others
+    wait for is `known`: many may.
     """
+
+    _witness: Witness
+    _gone: bool
+    _barred: Mapping[int, Barred]
+    _known: dict[int, Reason] = attrs.field(factory=dict)
+
+    def own(self, index: int) -> Iterator[Reason]:
+        """What the task's own state says against its start, and its breaker."""
+        state = self._witness.state
+        status = state.tasks[index]
+        match status:
+            case TaskStatus.PENDING:
+                if not state.unmet[index]:
+                    yield from self._breaker(index)
+                return
+            case TaskStatus.WAITING:
+                yield _waits(state, index, self._witness.of_task(index))
+                if index not in state.waits:
+                    yield from self._breaker(index)
+                return
+            case _:
+                yield _stands(self._witness, index, gone=self._gone)
+
+    def _breaker(self, index: int) -> Iterator[Reason]:
+        barred = self._barred.get(index)
+        if barred is not None:
+            yield Reason(Cause.BREAKER, name=barred.key, until=barred.until, text=barred.text)
+
+    def upstream(self, index: int) -> Reason:
+        """A task that is waited for, and why it has not ended: one level."""
+        found = self._known.get(index)
+        if found is None:
+            found = self._known[index] = self._upstream(index)
+        return found
+
+    def _upstream(self, index: int) -> Reason:
+        state = self._witness.state
+        names, tasks = state.graph.names, state.tasks
+        own = [*self.own(index)]
+        if tasks[index] is TaskStatus.PENDING:
+            own += [
+                Reason(Cause.UPSTREAM, task=names[one], status=tasks[one])
+                for one in unmet(state, index)
+            ]
+        found = self._witness.of_task(index)
+        return Reason(
+            Cause.UPSTREAM,
+            found.n if found else 0,
+            found.at if found else 0,
+            task=names[index],
+            status=tasks[index],
+            because=tuple(own),
+        )
+
+
+def _stands(witness: Witness, index: int, *, gone: bool) -> Reason:
+    """That the task has begun, failed or ended."""
     state = witness.state
-    status = state.tasks[index]
-    found = witness.of_task(index)
-    match status:
-        case TaskStatus.PENDING:
-            return
-        case TaskStatus.RUNNING:
-            open_attempt = state.running[index]
-            started = open_attempt.started
-            yield Reason(
-                Cause.IN_DOUBT if gone else Cause.BEGUN, open_attempt.n, open_attempt.at,
-                actor=started.worker, attempt=started.attempt,
-            )  # fmt: skip
-        case TaskStatus.FAULTED:
-            fault = state.faults[index]
-            yield attrs.evolve(
-                _said(Cause.FAULTED, found), attempt=state.attempts[index],
-                text=f"{fault.exception or fault.kind.value}: {fault.message}",
-            )  # fmt: skip
-        case TaskStatus.WAITING:
-            yield _waits(state, index, found)
-        case _:
-            yield attrs.evolve(
-                _said(Cause.ENDED, found), status=status, attempt=state.attempts[index]
-            )
+    status, found = state.tasks[index], witness.of_task(index)
+    if status is TaskStatus.RUNNING:
+        open_attempt = state.running[index]
+        started = open_attempt.started
+        return Reason(
+            Cause.IN_DOUBT if gone else Cause.BEGUN, open_attempt.n, open_attempt.at,
+            actor=started.worker, attempt=started.attempt,
+        )  # fmt: skip
+    attempt = state.attempts[index]
+    if status is TaskStatus.FAULTED:
+        fault = state.faults[index]
+        text = f"{fault.exception or fault.kind.value}: {fault.message}"
+        return attrs.evolve(_said(Cause.FAULTED, found), attempt=attempt, text=text)
+    return attrs.evolve(_said(Cause.ENDED, found), status=status, attempt=attempt)
 
 
 _WAITS = {
@@ -150,40 +211,21 @@ def _said(cause: Cause, found: Recorded | None) -> Reason:
     )  # fmt: skip
 
 
-def _upstream(witness: Witness, index: int, *, gone: bool) -> Reason:
-    """A task that is waited for, and why it has not ended: one level."""
-    state = witness.state
-    own = [*_own(witness, index, gone=gone)]
-    if state.tasks[index] is TaskStatus.PENDING:
-        own += [
-            Reason(Cause.UPSTREAM, task=state.graph.names[one], status=state.tasks[one])
-            for one in unmet(state, index)
-        ]
-    found = witness.of_task(index)
-    return Reason(
-        Cause.UPSTREAM,
-        found.n if found else 0,
-        found.at if found else 0,
-        task=state.graph.names[index],
-        status=state.tasks[index],
-        because=tuple(own),
-    )
-
-
-def _roots(witness: Witness, index: int, *, gone: bool) -> tuple[Reason, ...]:
-    """The tasks at the bottom of it, in the order of the definition."""
+def at_bottom(witness: Witness, index: int) -> Collection[int]:
+    """The tasks at the bottom of it: those above this one that have not ended and wait for no other
+    themselves; of one that has ended, those that ended it.
+    """
     state = witness.state
     if state.tasks[index] is TaskStatus.PENDING:
-        return tuple(_upstream(witness, one, gone=gone) for one in sorted(_bottom(state, index)))
+        return _bottom(state, index)
     if state.tasks[index] in TASK_FINAL:
-        found = (*_own(witness, index, gone=gone), *_of_run(witness, index))
-        causes = {reason.task for reason in found}
-        known = sorted(state.graph.index[task] for task in causes if task in state.graph.index)
-        return tuple(_upstream(witness, one, gone=gone) for one in known if one != index)
+        found = (_said(Cause.ENDED, witness.of_task(index)), *_of_run(witness, index))
+        known = (state.graph.index.get(reason.task) for reason in found)
+        return {one for one in known if one is not None and one != index}
     return ()
 
 
-def _bottom(state: RunState, index: int) -> Iterable[int]:
+def _bottom(state: RunState, index: int) -> Collection[int]:
     """Unmet tasks above this one that wait for no other themselves. Each is visited once."""
     stack, seen, found = unmet(state, index), set[int](), set[int]()
     while stack:

@@ -94,6 +94,8 @@ def _what_next(state: RunState) -> str:
     """What becomes of the run after an answer."""
     if state.status is not None and state.final:
         return f"the run has ended: {state.status.value}"
+    if state.wake_at is None and not state.all_ready():
+        return f"it still waits for somebody: dwf show {state.run_id}"
     return f"no engine runs it; to go on: dwf resume {state.run_id}"
 
 

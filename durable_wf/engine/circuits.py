@@ -15,6 +15,7 @@ from durable_wf.core.breaker import Breaker
 from durable_wf.core.circuit import (
     KEPT,
     Circuit,
+    CircuitState,
     Outcome,
     Tally,
     What,
@@ -151,6 +152,9 @@ class Circuits:
                 if key in self._said:
                     self._said.discard(key)
                     log.warning("breaker %r is closed again", key)
+            case _ if circuit.state is CircuitState.CLOSED and key in self._said:
+                self._said.discard(key)  # another engine has told it, or a person has reset it
+                log.warning("breaker %r is closed again", key)
             case _:
                 pass
 

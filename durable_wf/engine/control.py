@@ -20,6 +20,7 @@ import attrs
 from durable_wf.core import inputs as i
 from durable_wf.core.state import row_of
 from durable_wf.core.summary import RunRow
+from durable_wf.core.wording import are, count_of
 from durable_wf.engine import answering
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.clock import SystemClock
@@ -178,6 +179,8 @@ def _post_if_owned(store: Store, row: RunRow, command: Command) -> int | None:
     except OwnedElsewhere:
         return _post(store, command)
     except WrongState as error:
+        if command.verb is not Verb.RESUME:  # a retry is no way to what was wanted
+            error = WrongState(error.message, hint=f"dwf show {row.run_id}")
         raise answering.with_who_came_first(store.log, row, command, error) from None
     return None
 
@@ -314,7 +317,6 @@ def _decide_alone(store: Store, row: RunRow, command: Command) -> Answer | None:
         lock.path.unlink(missing_ok=True)
     if state.compensating:
         left = len(state.tasks) - state.forward
-        text += (
-            f"; {left} tasks are to be taken back, which an engine does: dwf resume {row.run_id}"
-        )
+        text += f"; {count_of(left, 'task')} {are(left)} to be taken back, which an engine does"
+        text += f": dwf resume {row.run_id}"
     return Answer(0, row.run_id, True, text)

@@ -355,7 +355,7 @@ class Loop:
             self._timers.plan(live.key, live.wake_at)
             at_rest = live.settled or self._rests(live)
             if live.on_progress is not None:
-                self._onlookers.tell(live, at_once=at_rest)
+                self._onlookers.tell(live, at_rest=at_rest)
             if at_rest:
                 self._settle(live)
             if live.state.final or live.let_go:

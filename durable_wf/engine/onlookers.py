@@ -28,19 +28,19 @@ class Onlookers:
         self._benches = benches
         self.late: dict[int, LiveRun] = {}
 
-    def tell(self, live: LiveRun, *, at_once: bool) -> None:
-        """A run has changed: tell its onlooker, now or when it is time."""
+    def tell(self, live: LiveRun, *, at_rest: bool) -> None:
+        """A run has changed: tell its onlooker when it is time, or at once if it comes to rest."""
         if live.on_progress is None:
             return
         now = self._clock.monotonic_s()
-        if now < live.told_at + INTERVAL_S and not at_once:
+        if now < live.told_at + INTERVAL_S and not at_rest:
             self.late[live.key] = live
             return
         self.late.pop(live.key, None)
         live.told_at = now
         seats = sum(bench.executor.max_seats for bench in self._benches.values())
         try:
-            live.on_progress(progress_of(live.state, live.eta_s(seats)))
+            live.on_progress(progress_of(live.state, live.eta_s(seats), at_rest=at_rest))
         except Exception:
             log.exception("the progress callback of run %s raised; it is dropped", live.run_id)
             live.on_progress = None
@@ -48,7 +48,7 @@ class Onlookers:
     def tell_late(self) -> None:
         """Tell those for whom it is time by now."""
         for live in [*self.late.values()]:
-            self.tell(live, at_once=False)
+            self.tell(live, at_rest=False)
 
     def forget(self, live: LiveRun) -> None:
         """The run is held no more."""

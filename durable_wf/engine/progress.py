@@ -27,7 +27,9 @@ _NAMES = 8
 class Progress:
     """A run at one moment. `running` names up to eight running tasks, longest first; `eta_s` is
     what is left by the durations of an earlier run, None where there was none. `waiting` has up to
-    eight tasks that wait for an answer or a signal.
+    eight tasks that wait for an answer or a signal, `wake_at` is when the next timer is due (UTC
+    microseconds), a deadline of the run among them. `at_rest`: nothing happens to it for longer
+    than its caller waits, who is told its outcome next.
     """
 
     run_id: str
@@ -38,12 +40,14 @@ class Progress:
     running: tuple[str, ...]
     eta_s: float | None = None
     waiting: tuple[Awaited, ...] = ()
+    wake_at: int | None = None
+    at_rest: bool = False
 
 
 OnProgress = Callable[[Progress], None]
 
 
-def progress_of(state: RunState, eta_s: float | None) -> Progress:
+def progress_of(state: RunState, eta_s: float | None, *, at_rest: bool = False) -> Progress:
     """The progress of a run, from its state."""
     row = row_of(state)
     oldest = sorted(state.running.values(), key=lambda attempt: attempt.at)[:_NAMES]
@@ -56,4 +60,6 @@ def progress_of(state: RunState, eta_s: float | None) -> Progress:
         running=tuple(attempt.started.task for attempt in oldest),
         eta_s=eta_s,
         waiting=tuple(islice(asked(state), _NAMES)),
+        wake_at=row.wake_at,
+        at_rest=at_rest,
     )

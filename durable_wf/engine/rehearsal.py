@@ -23,6 +23,7 @@ from durable_wf.core.judge import declared
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import InDoubt, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import RunRow
+from durable_wf.core.wording import count_of
 from durable_wf.engine import code
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.companions import companions_of, refuse_lost
@@ -140,7 +141,7 @@ def rehearse(
         refused.append(f"its code is not at hand: {no_code}")
     changed = code.changed_tasks(state, recorded, workflow)
     if changed and not accept_changes:
-        refused.append(f"the code of {len(changed)} unfinished tasks has changed")
+        refused.append(f"the code of {count_of(len(changed), 'unfinished task')} has changed")
     state.workflow = with_added(workflow, added_to(state))
     chain = Rules.of(workflow.recovery, rules)
     if not no_code:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 import attrs
 
 from durable_wf.core import inputs as i
-from durable_wf.core.judge import CRASH_LOOP
+from durable_wf.core.judge import CRASH_LOOP, in_a_row
 from durable_wf.core.state import RunState
 from durable_wf.core.status import FaultKind
 from durable_wf.engine.live import LiveRun
@@ -95,8 +95,8 @@ class Suspects:
         for key in self.held - before:
             live = self._runs[key]
             log.warning(
-                "run %s waits for its turn: %d engines in a row have died while it ran, and it "
-                "runs beside no other such run", live.run_id, live.state.crashes,
+                "run %s waits for its turn: %s, and it runs beside no other such run",
+                live.run_id, in_a_row(live.state.crashes),
             )  # fmt: skip
         return [self._runs[key] for key in sorted(before - self.held) if key in self._runs]
 
@@ -134,7 +134,7 @@ def ask_a_person(
         if index < state.forward or not in_doubt or not in_crash_loop(state, limit):
             return judge(state, index)
         task = state.graph.names[index]
-        reason = f"{state.crashes} engines in a row have died while it ran"
+        reason = in_a_row(state.crashes)
         return i.Escalate(index, CRASH_LOOP, reason, f"{task}: {reason}; what now?")
 
     return decide

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from durable_wf.core.status import Otherwise
-from durable_wf.core.units import LONGEST_S, Duration, parse_duration
+from durable_wf.core.units import LONGEST_S, Duration, parse_delay
 from durable_wf.errors import DefinitionError
 
 _NO_FACTS: Mapping[str, int] = {}
@@ -26,7 +26,7 @@ def seconds(value: object, what: str) -> float:
         found = float(value) if abs(value) <= LONGEST_S else math.inf
     else:
         try:
-            found = parse_duration(value)
+            found = parse_delay(value)
         except DefinitionError as error:
             raise DefinitionError(f"{what}: {error.message}") from None
     if not 0 <= found <= LONGEST_S:

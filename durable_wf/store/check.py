@@ -194,7 +194,7 @@ def _check_run(log: Log, row: RunRow, payloads: _Payloads, origins: _Origins) ->
             maker = maker or state.engine
             for need in needs_of(recorded.event):
                 _note_missing(payloads, need, note_to=findings, row=row)
-        right = attrs.evolve(row_of(state), imported=origins.came_from_elsewhere(row, maker))
+        right = attrs.evolve(_as_of(state, row), imported=origins.came_from_elsewhere(row, maker))
         for text in _differences(right, row):
             note(Area.READ_MODEL, text)
     except PayloadMissing as error:
@@ -217,6 +217,15 @@ def _up_to(log: Log, row: RunRow) -> Iterator[Recorded]:
         if recorded.n > row.n:
             return
         yield recorded
+
+
+def _as_of(state: RunState, found: RunRow) -> RunRow:
+    """The read model that the state gives. Stores may have been left by a durable_wf that wrote
+    when the next timer is due of all runs; that holds, too.
+    """
+    replayed = row_of(state)
+    is_timer = found.wake_at == state.wake_at
+    return attrs.evolve(replayed, wake_at=state.wake_at) if is_timer else replayed
 
 
 def _differences(replayed: RunRow, found: RunRow) -> Iterator[str]:

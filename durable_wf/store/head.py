@@ -19,6 +19,7 @@ from pathlib import Path
 
 import attrs
 
+from durable_wf.core.wording import are, count_of
 from durable_wf.errors import LostTail
 from durable_wf.store.chain import BLOCK, GENESIS, LogHash
 
@@ -107,10 +108,11 @@ def follow(connection: sqlite3.Connection, known: Witness) -> LogHash:
             agreed = whole.digest() == known.digest
             hashes = hashes[ahead:]  # noqa: PLW2901  the rest of the page
         whole.add(hashes)
-    if whole.seq < known.seq:
+    if (gone := known.seq - whole.seq) > 0:
         raise LostTail(
-            f"the log ends at event {whole.seq}, but {known.seq} events were once committed: "
-            f"{known.seq - whole.seq} are gone (a deleted log.db-wal, a cut file or an older copy)",
+            f"the log ends at event {whole.seq}, but {known.seq} were committed once: "
+            f"{count_of(gone, 'event')} {are(gone)} gone "
+            "(a deleted log.db-wal, a cut file or an older copy)",
             hint=_ACCEPT,
         )
     if not agreed:

@@ -18,6 +18,7 @@ from pathlib import Path
 import attrs
 
 from durable_wf.core.events import Trusted
+from durable_wf.core.wording import count_of
 from durable_wf.errors import (
     CallerError,
     DiskFull,
@@ -217,7 +218,7 @@ def _fill(connection: sqlite3.Connection, folder: Folder) -> None:
     born = folder.head.exists() and folder.head.stat().st_size > 0
     if born and (seq := head.read(folder.head).seq):
         raise LostTail(
-            f"{folder.db} is empty, but {seq} events were once committed to it",
+            f"{folder.db} is empty, but {count_of(seq, 'event')} once went into it",
             hint="restore a backup, or make a new store elsewhere",
         )
     store_id = os.urandom(16).hex()

@@ -62,8 +62,9 @@ def wrong(connection: sqlite3.Connection) -> list[str]:
         f"outcome {seq} of breaker {key!r:.80} says {what!r:.40}" for key, seq, what in strange
     ]
     homeless = connection.execute(
-        "SELECT key, seq, place FROM outcomes WHERE NOT EXISTS (SELECT 1 FROM runs"
-        " WHERE run_id = substr(place, 1, instr(place, '/') - 1)) LIMIT 20"
+        "SELECT key, seq, place FROM outcomes WHERE what <> ? AND NOT EXISTS (SELECT 1 FROM runs"
+        " WHERE run_id = substr(place, 1, instr(place, '/') - 1)) LIMIT 20",
+        (What.RESET.value,),
     )
     found += [
         f"outcome {seq} of breaker {key!r:.80} is of {place!r:.80}, a run that is not there"

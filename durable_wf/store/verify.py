@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from durable_wf.core.wording import are, count_of
 from durable_wf.errors import NotFound, StoreError, VerificationFailed
 from durable_wf.store import connection as connections
 from durable_wf.store import head
@@ -277,8 +278,10 @@ class _Whole:
 
 
 def _cut(name: str, seq: int, last: int) -> str:
+    gone = seq - last
     return (
-        f"the log ends at seq {last}, but {name} has seen seq {seq}: {seq - last} events are gone "
+        f"the log ends at seq {last}, but {name} has seen seq {seq}: "
+        f"{count_of(gone, 'event')} {are(gone)} gone "
         "(a deleted log.db-wal, a cut file or an older copy)"
     )
 

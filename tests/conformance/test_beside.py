@@ -12,6 +12,7 @@ from durable_wf.core import events as e
 from durable_wf.core.circuit import KEPT, TURNS, Outcome, What, kept, place_of
 from durable_wf.core.events import Recorded
 from durable_wf.core.status import FaultKind, RunStatus
+from durable_wf.engine.resetting import reset_at
 from durable_wf.errors import CallerError
 from durable_wf.store.port import Batch, Beat
 
@@ -70,6 +71,20 @@ def test_outcomes_alone_are_a_change_that_others_see(world):
     assert other.outcomes("k") == [outcome(1)]
 
 
+def test_a_reset_is_a_row_of_no_run_beside_its_event(world):
+    """Both come with one transaction, which other processes see."""
+    other = world.another()
+    before = other.version()
+    world.log.append(batch(create("r1"), outcomes=[outcome(1, What.FAILED)]))
+    world.log.append(reset_at(5, "k", "ann", "it is back"))
+    assert other.version() != before
+    assert other.outcomes("k")[1:] == [Outcome("k", 5, What.RESET, "")]
+    (told,) = other.history(0)
+    assert (told.at, told.event) == (5, e.BreakerReset("ann", "k", "it is back"))
+    world.log.append(Batch(outcomes=[outcome(10 + k) for k in range(KEPT + 1)]))
+    assert other.outcomes("k")[0] == Outcome("k", 5, What.RESET, ""), "the last one is kept"
+
+
 def test_the_newest_are_kept_and_the_last_of_each_turn(world):
     turns = [outcome(k, what) for k, what in enumerate([*TURNS, *TURNS])]
     plain = [outcome(100 + k) for k in range(KEPT + 20)]
@@ -77,7 +92,7 @@ def test_the_newest_are_kept_and_the_last_of_each_turn(world):
     world.log.append(Batch(outcomes=turns))
     for one in plain:
         world.log.append(Batch(outcomes=[one]))
-    assert world.log.outcomes("k") == turns[3:] + plain[20:]
+    assert world.log.outcomes("k") == turns[len(TURNS) :] + plain[20:]
     assert world.log.outcomes("other") == [outcome(50, key="other")]
 
 

@@ -130,8 +130,28 @@ def test_show_says_what_failed_and_what_to_do(past):
     assert "no \\x1b[2J" not in screen
     task = past("show", "bad-1", "--task", "boom").out
     assert "Traceback" in task
-    assert past("show", "bad-1", "--task", "bom").code == 2
+    assert past("show", "bad-1", "--task", "bom").code == 3
     assert "did you mean 'boom'" in past("show", "bad-1", "--task", "bom").err
+
+
+def test_names_that_are_not_there_are_told_with_the_nearest_that_are(past):
+    for command in ("logs", "events", "show"):
+        ended = past(command, "etl-1", "--task", "doubel")
+        assert (ended.code, ended.out) == (3, "")
+        assert "run etl-1 has no task 'doubel'\n  hint: did you mean 'double'?" in ended.err
+    ended = past("events", "etl-1", "--kind", "TaskFail")
+    assert ended.code == 2
+    assert "there are no events of kind 'TaskFail'; did you mean TaskFailed?" in ended.err
+    ended = past("list", "--workflow", "elt")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == "no runs of workflow 'elt' at all; did you mean 'etl'?\n"
+    assert past("list", "--workflow", "etl", "--status", "failed").err == "no such runs\n"
+
+
+def test_no_help_names_a_limit_that_nobody_comes_to(past):
+    for command in ("list", "events", "why", "inbox", "cancel", "retry", "fork", "resolve"):
+        assert "2147483648" not in past.look(command, "--help").out
+    assert "is not in the range" in past("list", "-n", "-1").err
 
 
 def test_events_are_json_lines_with_the_fields_of_the_log(past):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from cli_rig import Rig, end, kill, wait_for
 from crash.dying import check_log
 
 FLOW = """
+import time
+from pathlib import Path
 import durable_wf as wf
 
 def build():
@@ -38,6 +41,25 @@ both = (
     .add_task("load", load, on_fault=wf.escalate("what now?", whom="ops"))
     .add_task("paid", wf.wait_for_signal("payment"))
     .add_task("use", use).depends_on("load", "paid")
+    .build()
+)
+def one():
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return 1
+
+ready = (
+    wf.WorkflowBuilder("ready")
+    .add_task("review", wf.approval("go on?"))
+    .add_task("check", wf.approval("really?"))
+    .add_task("one", one)
+    .add_task("two", lambda one: one).depends_on("one")
+    .add_task("three", lambda check: check).depends_on("check")
+    .build()
+)
+tired = (
+    wf.WorkflowBuilder("tired")
+    .add_task("load", load, retry=wf.retry(2, wait="2h"))
     .build()
 )
 timed = (
@@ -68,11 +90,23 @@ def test_a_run_that_waits_for_people_says_how_to_answer_and_exits_7(rig: Rig) ->
     assert "    publish?\n    dwf approve r review\n    dwf reject r review\n" in ended.out
     assert "next: dwf resume r" in ended.err
     assert "waits for an approval (review)" in ended.err
+    assert "dwf approve" not in ended.err
     shown = rig("show", "r")
     assert "waiting: review for an approval" in shown.out
     assert "dwf approve r review" in shown.out
     assert rig("list").out.splitlines()[1].split()[2:4] == ["◷", "waiting"]
     assert rig("watch", "r").code == 7
+
+
+def test_a_run_that_waits_for_a_time_says_meanwhile_how_to_answer(rig: Rig) -> None:
+    """It does not end before that time, so its outcome would tell too late."""
+    process = rig.start("run", "flow.py:timed", "--id", "t", "-e", "sequential")
+    wait_for(lambda: rig("inbox", "--json").out)
+    assert rig("approve", "t", "review").code == 0
+    ended = end(process)
+    assert ended.code == 0, ended.err
+    assert ended.err.count("    now?\n    dwf approve t review\n    dwf reject t review\n") == 1
+    assert "then it is skipped" in ended.err
 
 
 def test_the_lines_that_are_shown_do_what_they_say(rig: Rig) -> None:
@@ -91,6 +125,16 @@ def test_the_lines_that_are_shown_do_what_they_say(rig: Rig) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "approve accepted" in done.stderr
+
+
+def test_a_store_that_was_named_is_named_in_all_lines_to_type(rig: Rig) -> None:
+    more = ("--store", str(rig.folder / "far away"))
+    ended = rig("run", "flow.py:both", "--id", "r", "-e", "sequential", "-q", *more)
+    shown = [ended, rig("show", "r", *more), rig("inbox", *more), rig("why", "r", "use", *more)]
+    shown.append(rig("show", "r", "--task", "load", *more))
+    lines = [line for one in shown for line in (one.out + one.err).splitlines() if "dwf " in line]
+    assert len(lines) > 15
+    assert [line for line in lines if "--store" not in line] == []
 
 
 def test_an_approval_is_kept_and_the_run_goes_on_with_it(rig: Rig) -> None:
@@ -177,7 +221,7 @@ def test_a_failed_task_is_resolved(rig: Rig, option: str) -> None:
     [
         ("approve r reviw", 3, "did you mean 'review'?"),
         ("approve s review", 3, "there is no run 's'"),
-        ("approve r build", 4, "waits for nobody; it is succeeded"),
+        ("approve r build", 4, "waits for nobody; it has succeeded"),
         ("approve r publish", 4, "waits for nobody; it is pending"),
         ("approve r review --attempt 3", 4, "has come to attempt 0; this is about 3"),
         ("approve r review --attempt -1", 2, "--attempt"),
@@ -246,15 +290,82 @@ def test_a_living_engine_is_answered_and_goes_on_at_once(rig: Rig) -> None:
     assert "succeeded" in ended.out
 
 
+def states(rig: Rig, run_id: str = "r") -> set[str]:
+    """What commands call the run's state."""
+    (listed,) = [one["status"] for one in rig("list", "--json").lines if one["run_id"] == run_id]
+    (counted,) = rig("db", "info", "--json").document["runs"]
+    return {listed, counted, rig("show", run_id, "--json").document["status"]}
+
+
+def test_a_run_that_was_stopped_with_tasks_to_start_is_interrupted_for_all_commands(
+    rig: Rig,
+) -> None:
+    """Though it asks something, too: it is not people alone who can bring it on."""
+    process = rig.start("run", "flow.py:ready", "--id", "r")
+    wait_for(lambda: "running" in rig("show", "r").out if rig("list", "--json").out else False)
+    process.send_signal(signal.SIGINT)
+    (rig.folder / "go").touch()
+    stopped = end(process)
+    assert stopped.code == 130
+    shown = rig("show", "r")
+    assert "1 succeeded" in shown.out
+    assert "next    dwf resume r\n" in shown.out
+    assert states(rig) == {"interrupted"}
+    ended = rig("resume", "r", "-q")
+    assert ended.code == 7
+    assert "waiting  r" in ended.out
+    assert "next: dwf resume r   (once somebody has answered)" in ended.err
+    assert states(rig) == {"waiting"}
+
+
+def test_an_answer_with_no_engine_alive_lets_the_run_go_on_though_another_is_open(rig: Rig) -> None:
+    (rig.folder / "go").touch()
+    run(rig, "ready")
+    assert states(rig) == {"waiting"}
+    said = rig("approve", "r", "review").err
+    assert said == "r: approve accepted; it still waits for somebody: dwf show r\n"
+    assert states(rig) == {"waiting"}, "nothing comes after it"
+    said = rig("approve", "r", "check").err
+    assert said == "r: approve accepted; no engine runs it; to go on: dwf resume r\n"
+    assert states(rig) == {"interrupted"}
+    assert rig("resume", "r", "-q").code == 0
+
+
+def test_an_answer_comes_before_the_line_that_goes_on_with_it(rig: Rig) -> None:
+    run(rig)
+    steps = [line for line in rig("why", "r", "publish").out.splitlines() if "next" in line]
+    assert steps == [
+        "next  dwf approve r review",
+        "next  dwf reject r review",
+        "next  dwf resume r",
+    ]
+
+
+def test_a_run_that_waits_for_its_retry_says_so(rig: Rig) -> None:
+    """Nobody is asked anything, and everybody else calls its state the same."""
+    ended = rig("run", "flow.py:tired", "--id", "r", "-e", "sequential", "-q", "--wait", "0")
+    assert ended.code == 7
+    assert "interrupted  r" in ended.out
+    assert "load waits for a retry" in ended.out
+    assert "next: dwf resume r   (load is tried again at" in ended.err
+    assert "answered" not in ended.err
+    again = rig("resume", "r", "-e", "sequential", "-q", "--wait", "0", "--json")
+    assert (again.code, again.document["status"]) == (7, "interrupted")
+    assert states(rig) == {"interrupted"}
+
+
 def test_wait_0_leaves_a_run_that_sleeps(rig: Rig) -> None:
     """Only an engine brings what a timer brings, so it is interrupted once it has none."""
     run(rig, "timed", "--wait", "0")
+    assert "(the time limit of review is at" in rig("show", "r").out
     document = rig("show", "r", "--json").document
     assert (document["status"], document["recorded_status"]) == ("interrupted", "running")
     assert document["task_states"]["review"]["waits_for"]["on_timeout"] == "skip"
     assert rig("resume", "r", "-e", "sequential", "-q", "--wait", "0").code == 7
     assert rig("recover", "-e", "sequential", "-q", "--wait", "0").code == 7
     assert rig("run", "flow.py:timed", "--id", "r", "--wait", "soon").code == 2
+    negative = rig("run", "flow.py:timed", "--id", "r", "--wait", "-5m")
+    assert "'-5m' is negative, which no time may be" in negative.err
 
 
 def test_recover_takes_runs_that_wait_and_says_what_for(rig: Rig) -> None:

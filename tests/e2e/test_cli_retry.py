@@ -254,7 +254,10 @@ def test_of_many_runs_only_the_newest_of_each_chain_is_retried(dwf):
     told = dwf("retry", "--tag", "nightly", "--yes", "--json")
     assert told.code == 0, told.err
     assert {line["run_id"] for line in told.lines} == {"s.2", "t.2"}
-    assert dwf("retry", "--status", "failed", "--yes").err.strip() == "no such runs"
+    nothing = dwf("retry", "--status", "failed", "--yes")
+    assert nothing.code == 0
+    assert nothing.err == "nothing to retry; left out: 3 retried already\n"
+    assert dwf("retry", "--status", "paused", "--yes").err == "no such runs\n"
 
 
 def test_one_of_many_that_cannot_be_retried_is_told_and_the_others_are(dwf):
@@ -264,7 +267,7 @@ def test_one_of_many_that_cannot_be_retried_is_told_and_the_others_are(dwf):
     (dwf.folder / "broken").unlink()
     told = dwf("retry", "r", "s", "--yes")
     assert told.code == 4
-    assert "r: run r.2 succeeded: nothing of it would run again" in told.err
+    assert "r.2: left out: it has ended: succeeded\n" in told.err
     assert "s.2: retry of s: 1 result is taken over" in told.err
     rehearsed = dwf("retry", "r", "s", "--dry-run")
     assert rehearsed.code == 4
@@ -359,3 +362,54 @@ engine.run(etl, run_id="r", check=False)
         if one["kind"] == "RunCreated"
     ]
     assert bodies[0]["definition"] == bodies[1]["definition"]
+
+
+# --- what may have had its effect -----------------------------------------------------------------
+
+DOUBT = """
+import os
+import durable_wf as wf
+
+def charge(amount):
+    os.kill(os.getpid(), 9)
+
+def fetch():
+    os.kill(os.getpid(), 9)
+
+once = (
+    wf.WorkflowBuilder("once")
+    .add_task("charge", charge, parameters={"amount": 5}, in_doubt="fail")
+    .build()
+)
+often = (
+    wf.WorkflowBuilder("often", rules=[wf.retry(1, losses=0)])
+    .add_task("fetch", fetch)
+    .build()
+)
+"""
+
+
+def test_a_retry_is_not_suggested_without_caution_where_a_task_may_have_had_its_effect(tmp_path):
+    rig = Rig(tmp_path)
+    (tmp_path / "flow.py").write_text(DOUBT)
+    caution = (
+        "caution: charge may have had its effect already; find out first, a retry runs it again\n"
+    )
+    ended = rig("run", "flow.py:once", "--id", "c", "--quiet")
+    assert ended.code == 1
+    assert f"{caution}next: dwf show c, then dwf retry c" in ended.err
+    assert f"\n{caution}next    dwf retry c" in rig("show", "c").out
+    assert caution in rig("watch", "c").err
+    rehearsed = rig("retry", "c", "--dry-run").out
+    may = "may have had its effect already: charge (it runs again, under "
+    assert f"{may}the same idempotency key)" in rehearsed
+    assert f"{may}a new idempotency key)" in rig("fork", "c", "--dry-run").out
+
+
+def test_a_task_that_may_run_twice_needs_no_caution(tmp_path):
+    rig = Rig(tmp_path)
+    (tmp_path / "flow.py").write_text(DOUBT)
+    ended = rig("run", "flow.py:often", "--id", "o", "--quiet")
+    assert ended.code == 1, ended.err
+    assert "caution" not in ended.err + rig("show", "o").out
+    assert "may have had" not in rig("retry", "o", "--dry-run").out

@@ -47,8 +47,8 @@ def test_plans_and_rules_tell_of_what_may_be_taken_back(tmp_path):
     )
     target = f"{tmp_path / 'trip.py'}:workflow"
     plan = dwf(tmp_path / "store", "plan", target).stdout
-    assert "trip, 1 tasks" in plan
-    assert "1 tasks, if the run fails or is cancelled" in plan
+    assert "trip, 1 task\n" in plan
+    assert "1 task, if the run fails or is cancelled" in plan
     rules = dwf(tmp_path / "store", "rules", "show", target)
     assert "task hotel\n  in doubt: ask\ntask hotel~undo" in rules.stdout, rules.stderr
     assert "retry up to 3 attempts (version 1)\n  the default: a person is asked" in rules.stdout

@@ -280,7 +280,7 @@ def test_cores_are_counted_by_what_the_run_declared(tmp_path):
         store = open_store(path, readonly=True)
         row = store.log.row("r")
         witness = Witness.of("r", load_definition(store.log, row), store.log.history(row.run))
-        known = around(store, row, witness, 1, alive=lived(store, row, row.n))
+        known = around(store, row, witness, alive=lived(store, row, row.n))
         store.close()
         shown = CliRunner().invoke(dwf, ["--store", str(path), "why", "r", "next"])
         gate.open()

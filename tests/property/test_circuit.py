@@ -30,27 +30,43 @@ def oracle(breaker, rows, now):
         since = turns[-1][0]
         return next((rows[p].place for p in range(here - 1, since, -1) if said[p] == "probe"), None)
 
+    def probes(p):
+        return is_open() and rows[p].place == probe()
+
     def happened(turn, place):
         """Whether that turn was made or told before, by this attempt."""
         word = {"open": "opened", "close": "closed"}[turn]
         told = any(said[p] == word and rows[p].place == place for p in range(here))
+        told = told or (turn == "open" and place in passed)
         return told or any(t == turn and rows[p].place == place for p, t in turns)
 
     def told():
         """Whether somebody has told of the last turn since, or as, it was made."""
         position, turn = turns[-1]
+        if turn == "reset":
+            return True
         word = {"open": "opened", "close": "closed"}[turn]
         return word in said[position:here] or position in silent
 
     def counts(p):
-        began = -1 if opening() is None else rows[opening()].at
+        began = [-1, *(rows[q].at for q, turn in turns if turn == "reset")][-1]
+        began = max(began, -1 if opening() is None else rows[opening()].at)
         return said[p] in {"ok", "failed"} and rows[p].began_at >= began
 
+    def began_before_a_reset(p):
+        resets = [rows[q].at for q in range(here) if said[q] == "reset"]
+        return said[p] in {"ok", "failed"} and bool(resets) and rows[p].began_at < resets[-1]
+
     silent = set()  # closings that nobody needs to tell of
+    passed = set()  # attempts that a reset has made to say nothing
     here = 0
     for here, row in enumerate(rows):
         word = said[here]
-        if is_open():
+        if word == "reset":
+            turns.append((here, "reset"))
+        elif word in {"ok", "failed"} and began_before_a_reset(here) and not probes(here):
+            passed.add(row.place)
+        elif is_open():
             if word in {"ok", "failed"} and row.place == probe():
                 turns.append((here, "close" if word == "ok" else "open"))
             elif word == "ok" and counts(here) and not told() and probe() is None:
@@ -107,6 +123,8 @@ def as_engines_write(breaker, draws):
             running.append((f"r/t/{number}", now))
             if circuit.state.value == "half_open":
                 rows.append(Outcome("k", now, What.PROBE, f"r/t/{number}"))
+        elif word == "reset":
+            rows.append(Outcome("k", now, What.RESET, ""))
         elif running:
             place, began = running.pop(0 if step == 3 else -1)
             what = What.OK if word.startswith("ok") else What.FAILED
@@ -120,7 +138,9 @@ def as_engines_write(breaker, draws):
 
 draws_of_a_key = st.lists(
     st.tuples(
-        st.sampled_from(["begin"] * 3 + ["failed"] * 2 + ["ok", "ok untold", "failed untold"]),
+        st.sampled_from(
+            ["begin"] * 6 + ["failed"] * 4 + ["ok", "ok untold", "failed untold"] * 2 + ["reset"]
+        ),
         st.integers(0, 4),
     ),
     min_size=8,

@@ -212,7 +212,7 @@ def _engine_is_ignored(patch):
 
 def _own_state_is_ignored(patch):
     """A task that waits for a timer could start."""
-    patch.setattr(explaining, "_own", lambda *_: iter(()))
+    patch.setattr(explaining._Search, "own", lambda *_: iter(()))
 
 
 def _direct_upstream_is_the_root(patch):

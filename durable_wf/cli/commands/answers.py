@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from durable_wf.cli.context import (
-    MOST,
+    Number,
     Settings,
     examples,
     json_option,
@@ -48,7 +48,7 @@ def _options(command: F) -> F:
         ),
         click.option(
             "--attempt",
-            type=click.IntRange(0, MOST),
+            type=Number(0),
             metavar="N",
             help="Answer only if the task has come to this attempt.",
         ),

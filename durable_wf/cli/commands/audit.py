@@ -15,6 +15,7 @@ from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.picking import pick
 from durable_wf.cli.stores import open_for_reading, place_of
+from durable_wf.core.wording import count_of
 from durable_wf.errors import StoreError
 from durable_wf.store.folder import check_folder
 from durable_wf.store.verify import Hash, Verdict, head_hash, verify_folder
@@ -59,9 +60,9 @@ def verify(settings: Settings, *, run: str | None, kept: str | None, as_json: bo
         say(dumps(_document(verdict)))
         return Exit.OK if verdict.sound else Exit.VERIFICATION
     verdict.raise_if_bad()
-    runs = f"{verdict.runs} run{'' if verdict.runs == 1 else 's'}"
+    runs, events = count_of(verdict.runs, "run"), count_of(verdict.events, "event")
     head = f"; head {verdict.head}" if verdict.head else ""
-    say(f"ok: {runs}, {verdict.events} events, as they were written{head}")
+    say(f"ok: {runs}, {events}, as they were written{head}")
     return Exit.OK
 
 

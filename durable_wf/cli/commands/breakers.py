@@ -1,7 +1,7 @@
 """`dwf breakers`: the circuit breakers of a store, and how the last attempts behind them ended.
 
-Owns: the table and the documents of breakers.
-Must never: change a circuit.
+Owns: the table and the documents of breakers, and the question before one is reset.
+Must never: change a circuit itself; `engine/resetting.py` does.
 Read next: `../breaking.py`.
 """
 
@@ -15,13 +15,24 @@ import attrs
 import click
 
 from durable_wf.cli.breaking import breaker_of, prober
-from durable_wf.cli.context import Settings, examples, json_option, note, out, pass_settings, say
+from durable_wf.cli.bulk import confirmed
+from durable_wf.cli.context import (
+    Settings,
+    examples,
+    json_option,
+    note,
+    out,
+    pass_settings,
+    say,
+    trust_option,
+)
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.tables import Cell, Column, table
-from durable_wf.cli.terminal import Look
+from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import ago, iso, local, span
 from durable_wf.core.breaker import Breaker
 from durable_wf.core.circuit import (
+    TURNS,
     Circuit,
     CircuitState,
     Outcome,
@@ -31,7 +42,11 @@ from durable_wf.core.circuit import (
     parts_of,
     sentence,
 )
-from durable_wf.store.opening import Store
+from durable_wf.core.wording import count_of
+from durable_wf.engine import resetting
+from durable_wf.engine.origin import person
+from durable_wf.engine.resetting import known_key
+from durable_wf.store.opening import Store, open_store
 
 _SHOWN = 20
 """Outcomes told of each."""
@@ -61,17 +76,20 @@ class _Shown:
     prober: str
 
 
-@click.command(
+@click.group(
     "breakers",
+    invoke_without_command=True,
     epilog=examples(
         ("dwf breakers", "what is open now"),
         ("dwf breakers --json", "with the last outcomes of each, for a program"),
+        ("dwf breakers reset payments", "close it by hand, when the service is back"),
         ("dwf show @last", "which tasks of a run wait for one"),
     ),
 )
 @json_option("Print JSON Lines, one breaker a line.")
 @pass_settings
-def breakers(settings: Settings, *, as_json: bool) -> None:
+@click.pass_context
+def breakers(ctx: click.Context, settings: Settings, *, as_json: bool) -> None:
     """List circuit breakers: closed, open until when, or half-open, and the last outcomes.
 
     A breaker is listed once an attempt behind it has ended. Its settings are those of the newest
@@ -79,6 +97,51 @@ def breakers(settings: Settings, *, as_json: bool) -> None:
     within_s, cooldown_s}, probe {run_id, task, attempt, engine}, why, outcomes [{at, what, run_id,
     task, attempt}]; times are ISO-8601 in UTC.
     """
+    if ctx.invoked_subcommand is None:
+        _list(settings, as_json=as_json)
+
+
+@breakers.command(
+    "reset",
+    short_help="Close one by hand.",
+    epilog=examples(
+        ("dwf breakers reset payments", "after a question"),
+        ("dwf breakers reset payments --yes -m 'new password'", "with a reason that is kept"),
+    ),
+)
+@click.argument("key", metavar="KEY")
+@click.option("-m", "--reason", default="", metavar="TEXT", help="Why; the log keeps it.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@trust_option
+@json_option()
+@pass_settings
+def reset(
+    settings: Settings, *, key: str, reason: str, yes: bool, trust: bool, as_json: bool
+) -> None:
+    """Close a circuit breaker by hand, and begin its count of failures anew.
+
+    Tasks that wait for it start, at once where an engine runs them, and without a probe. How
+    attempts end that had begun before says nothing about it any more. Who did it, when and why is
+    recorded (dwf events @store).
+
+    Exit code: 0 it is closed now, or you have said no; 3 no attempt behind it has ended here.
+    """
+    store = open_store(settings.store, trust=trust)
+    try:
+        before = _look_at(store, known_key(store.log, key), time.time_ns() // 1000).circuit
+        if not confirmed(f"reset {_stands(before)}", yes=yes):
+            return
+        resetting.reset(store, key, person(), reason)
+    finally:
+        store.close()
+    if as_json:
+        closed = CircuitState.CLOSED.value
+        say(dumps({"key": key, "before": before.state.value, "state": closed}))
+    else:
+        note(f"breaker {key!r} is closed; it was {_word(before.state)}")
+
+
+def _list(settings: Settings, *, as_json: bool) -> None:
     now = time.time_ns() // 1000
     with settings.reading() as store:
         shown = [_look_at(store, key, now) for key in store.log.breakers()]
@@ -98,7 +161,7 @@ def _look_at(store: Store, key: str, now: int) -> _Shown:
     breaker = breaker_of(store, key, rows)
     known = breaker is not None
     breaker = breaker or Breaker(key)
-    turned = [row.at for row in rows if row.what in {What.OPENED, What.PROBE, What.CLOSED}]
+    turned = [row.at for row in rows if row.what in TURNS]
     circuit = fold(breaker, rows, now)
     return _Shown(
         breaker, known, circuit, endings(rows), turned[-1] if turned else None, prober(store, key)
@@ -116,12 +179,24 @@ def _row(shown: _Shown, now: int, look: Look) -> tuple[str | Cell, ...]:
         until = "its probe ends" if shown.prober else "a task probes"
     return (
         shown.breaker.key,
-        Cell(circuit.state.value.replace("_", "-"), _COLOURS[circuit.state]),
+        Cell(_word(circuit.state), _COLOURS[circuit.state]),
         since,
         until,
         ", ".join(_runs(shown.rows[-_SHOWN:])),
         f"{failed[-1].place}, {_when(failed[-1].at, now, look)}" if failed else "",
     )
+
+
+def _stands(circuit: Circuit) -> str:
+    """`breaker 'pay', which is open until ...`."""
+    name = f"breaker {circuit.key!r}"
+    counted = f" ({count_of(circuit.failures, 'failure')})" * bool(circuit.failures)
+    words = sentence(circuit).removeprefix(f"{name} is ") or f"closed{counted}"
+    return one_line(f"{name}, which is {words}")
+
+
+def _word(state: CircuitState) -> str:
+    return state.value.replace("_", "-")
 
 
 def _when(at: int, now: int, look: Look) -> str:

@@ -8,11 +8,22 @@ Read next: `../bulk.py`, `resume.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Unpack
 
+import attrs
 import click
 
-from durable_wf.cli.bulk import Asked, Told, Wanted, chosen_runs, report, wanted_of, wanted_options
+from durable_wf.cli.bulk import (
+    Applies,
+    Asked,
+    Told,
+    Wanted,
+    chosen_runs,
+    report,
+    wanted_of,
+    wanted_options,
+)
 from durable_wf.cli.context import (
     Settings,
     examples,
@@ -25,7 +36,7 @@ from durable_wf.cli.context import (
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.picking import pick
-from durable_wf.cli.states import INTERRUPTED, OnlyShown, RunShown
+from durable_wf.cli.states import OnlyShown
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.engine.commands import NOTHING_MORE, Body, cancel_body, check_reason
 from durable_wf.engine.control import send, send_all
@@ -38,12 +49,11 @@ reason_option = click.option(
     "-m", "--reason", default="", metavar="TEXT", help="Why; it is kept with the run."
 )
 
-CHANGES: dict[Verb, frozenset[RunShown]] = {
-    Verb.CANCEL: (frozenset(RunStatus) - RUN_FINAL) | set(OnlyShown),
-    Verb.PAUSE: frozenset({RunStatus.PENDING, RunStatus.RUNNING, *OnlyShown}),
-    Verb.RESUME: frozenset({RunStatus.PAUSED, INTERRUPTED}),
+APPLIES: dict[Verb, Applies] = {
+    Verb.CANCEL: Applies.to(*(frozenset(RunStatus) - RUN_FINAL), *OnlyShown),
+    Verb.PAUSE: Applies.to(RunStatus.PENDING, RunStatus.RUNNING, *OnlyShown),
 }
-"""The states of runs in which a verb changes something."""
+"""To which runs each of the verbs applies."""
 
 
 @click.command(
@@ -76,9 +86,11 @@ def cancel(
 
     Tasks that run get an exception first and are killed when they do not end. What has succeeded
     is taken back, the last first, where tasks say how (compensate=). A cancelled run cannot be
-    resumed. More than one run, or a filter, is asked about first.
+    resumed. More than one run, or a filter, is asked about first; those that have ended are left
+    out, and counted.
 
-    Exit code: 0 all were cancelled, 4 one was refused, 7 one has not been answered yet.
+    Exit code: 0 all were cancelled, or no run is like that; 4 one was refused, or was named and has
+    ended; 7 one has not been answered yet.
     """
     return _tell_all(
         settings, Verb.CANCEL, reason, wanted_of(asked), cancel_body(compensate=not leave),
@@ -104,9 +116,11 @@ def pause(
 ) -> int:
     """Start nothing more in runs until they are resumed. Tasks that run may finish.
 
-    More than one run, or a filter, is asked about first.
+    More than one run, or a filter, is asked about first; those that have ended, or are paused
+    already, are left out, and counted.
 
-    Exit code: 0 all were paused, 4 one was refused, 7 one has not been answered yet.
+    Exit code: 0 all were paused, or no run is like that; 4 one was refused, or was named and cannot
+    be paused; 7 one has not been answered yet.
     """
     return _tell_all(settings, Verb.PAUSE, reason, wanted_of(asked), trust=trust, as_json=as_json)
 
@@ -126,9 +140,13 @@ def _tell_all(
         return tell(settings, wanted.names[0], verb, reason, more, trust=trust, as_json=as_json)
     store = open_store(settings.store, trust=trust)
     try:
-        found = chosen_runs(store, wanted, verb.value, CHANGES[verb])
-        run_ids = [row.run_id for row, _ in found]
-        return report(verb.value, sent(store, run_ids, verb, reason, more), as_json=as_json)
+        applies = APPLIES[verb]
+        if wanted.names and verb is Verb.PAUSE:  # as of one run: it is paused already, and stays so
+            applies = attrs.evolve(applies, can=applies.can | {RunStatus.PAUSED})
+        chosen = chosen_runs(store, wanted, verb.value, applies)
+        run_ids = [row.run_id for row, _ in chosen.rows]
+        told = chain(chosen.refused, sent(store, run_ids, verb, reason, more))
+        return report(verb.value, told, as_json=as_json)
     finally:
         store.close()
 

@@ -35,6 +35,7 @@ from durable_wf.cli.states import shown_run
 from durable_wf.cli.stores import alive_in, open_for_reading, place_of
 from durable_wf.cli.times import parse_since
 from durable_wf.core.status import RUN_FINAL
+from durable_wf.core.wording import count_of
 from durable_wf.engine.origin import person
 from durable_wf.errors import StoreError, VerificationFailed
 from durable_wf.store import archive
@@ -186,7 +187,8 @@ def backup(settings: Settings, *, file: Path, as_json: bool) -> int:
         }
         say(dumps(document))
     else:
-        note(f"{done.path}: {done.size:,} bytes, up to event {done.seq}, {done.files} files")
+        files = count_of(done.files, "file")
+        note(f"{done.path}: {done.size:,} bytes, up to event {done.seq}, {files}")
         unpack = shlex.join(["tar", "-xf", str(done.path)])
         note(f"to use it: {unpack}   then   dwf list --store {done.folder}")
         for digest in done.damaged:
@@ -229,7 +231,8 @@ def prune(settings: Settings, *, older_than: str, trust: bool, as_json: bool) ->
     if as_json:
         say(dumps({"files": done.files, "rows": done.rows, "size": done.size}))
     else:
-        note(f"deleted {done.files} files and {done.rows} rows, {done.size:,} bytes")
+        files, rows = count_of(done.files, "file"), count_of(done.rows, "row")
+        note(f"deleted {files} and {rows}, {done.size:,} bytes")
 
 
 @db.command(

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import click
 
 from durable_wf.cli.context import (
-    MOST,
+    Number,
     Settings,
     examples,
     json_option,
@@ -25,15 +25,21 @@ from durable_wf.cli.context import (
     pass_settings,
     run_argument,
     say,
+    typed,
 )
 from durable_wf.cli.documents import dumps, event_document
 from durable_wf.cli.kin import note_newer
+from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
 from durable_wf.cli.stores import alive_in
 from durable_wf.cli.terminal import Look, cells, one_line, pad, shorten
 from durable_wf.cli.times import clock, local
+from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.events import KINDS
+from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RUN_FINAL
+from durable_wf.core.summary import RunRow
+from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
 from durable_wf.store.port import Stored
 
@@ -45,6 +51,18 @@ _GOOD = frozenset({"AttemptSucceeded", "TaskCompleted", "TaskFellBack", "RunSucc
 _TIMES = frozenset({"until", "deadline_at"})
 
 
+def _kinds(
+    _ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> frozenset[str]:
+    known = {kind.lower(): kind for kind in KINDS}
+    for value in values:
+        if value.lower() not in known:
+            guess = nearest(value, KINDS)
+            hint = f"; did you mean {guess}?" if guess else "; dwf events --help lists them"
+            raise click.BadParameter(f"there are no events of kind {value!r:.80}{hint}")
+    return frozenset(known[value.lower()] for value in values)
+
+
 @click.command(
     "events",
     epilog=examples(
@@ -52,7 +70,7 @@ _TIMES = frozenset({"until", "deadline_at"})
         ("dwf events @last --json", "JSON Lines, for programs"),
         ("dwf events @last --follow", "until the run ends"),
         ("dwf events @last --kind AttemptFailed", ""),
-        ("dwf events @store", "what belongs to no run: engines, trust, prunes"),
+        ("dwf events @store", "what belongs to no run: engines, breakers, trust"),
     ),
 )
 @run_argument
@@ -62,13 +80,11 @@ _TIMES = frozenset({"until", "deadline_at"})
     "-k",
     "--kind",
     multiple=True,
-    type=click.Choice(list(KINDS), case_sensitive=False),
+    callback=_kinds,
     metavar="KIND",
     help=f"Only events of this kind: {', '.join(KINDS)}.",
 )
-@click.option(
-    "-n", "--last", type=click.IntRange(1, MOST), metavar="N", help="Only the last N of them."
-)
+@click.option("-n", "--last", type=Number(1), metavar="N", help="Only the last N of them.")
 @json_option("Print JSON Lines: seq, run, n, at, kind, task, attempt, body, hash.")
 @pass_settings
 def events(
@@ -77,7 +93,7 @@ def events(
     run: str,
     follow: bool,
     task: tuple[str, ...],
-    kind: tuple[str, ...],
+    kind: frozenset[str],
     last: int | None,
     as_json: bool,
 ) -> None:
@@ -92,7 +108,8 @@ def events(
             row = pick(store.log, run)
             note_newer(store.log, row)
             number, run_id = row.run, row.run_id
-        chosen = _Chosen(frozenset(task), frozenset(kind))
+            _refuse_unknown(store, row, task)
+        chosen = _Chosen(frozenset(task), kind)
         past = (event for event in store.log.stored(number) if chosen(event))
         seen = 0
         for event in deque(past, last) if last else past:
@@ -104,6 +121,14 @@ def events(
                 if chosen(event):
                     _print(event, run_id, look, as_json=as_json)
                     sys.stdout.flush()
+
+
+def _refuse_unknown(store: Store, row: RunRow, tasks: tuple[str, ...]) -> None:
+    """Raise NotFound for a task that the run does not have."""
+    if tasks:
+        names = [task.name for task in load_definition(store.log, row).tasks]
+        for name in tasks:
+            task_or_raise(row.run_id, name.removesuffix(SUFFIX), names)
 
 
 class _Chosen:
@@ -133,7 +158,7 @@ def _following(store: Store, run_id: str, number: int, after: int) -> Iterator[S
             return
         if row is not None and not told and not alive_in(store, row):
             told = True
-            note(f"no engine runs this now; waiting. To go on: dwf resume {run_id}")
+            note(f"no engine runs this now; waiting. To go on: {typed('resume', run_id)}")
         time.sleep(_POLL_S)
 
 

@@ -21,6 +21,7 @@ from durable_wf.cli.context import (
     run_argument,
     say,
     trust_option,
+    typed,
 )
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.picking import pick
@@ -81,4 +82,4 @@ def import_run(settings: Settings, *, file: Path, trust: bool, as_json: bool) ->
         say(dumps({"run_id": run_id, "file": str(file.absolute())}))
     else:
         note(f"{run_id} was imported")
-        note(f"to look at it: dwf show {run_id}")
+        note(f"to look at it: {typed('show', run_id)}")

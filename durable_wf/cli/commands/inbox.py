@@ -14,7 +14,7 @@ import click
 
 from durable_wf.cli.asked import awaited_document, command_lines, until_words, what_words
 from durable_wf.cli.context import (
-    MOST,
+    Number,
     Settings,
     examples,
     json_option,
@@ -22,6 +22,7 @@ from durable_wf.cli.context import (
     out,
     pass_settings,
     say,
+    typed,
 )
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.stores import alive_in
@@ -45,7 +46,7 @@ DEFAULT_LIMIT = 50
 @click.option(
     "-n",
     "--limit",
-    type=click.IntRange(0, MOST),
+    type=Number(0),
     default=DEFAULT_LIMIT,
     show_default=True,
     help="At most this many; 0 for all.",
@@ -91,7 +92,7 @@ def _screen(one: Open, store: str | None, now: int, look: Look, *, alive: bool) 
     for line in command_lines(row.run_id, awaited, store):
         yield f"    {line}"
     if not alive:
-        yield look.paint(f"  no engine runs it; then: dwf resume {one_line(row.run_id)}", "dim")
+        yield look.paint(f"  no engine runs it; then: {typed('resume', row.run_id)}", "dim")
 
 
 def _document(one: Open, store: str | None, *, alive: bool) -> Document:

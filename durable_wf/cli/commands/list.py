@@ -12,9 +12,9 @@ from itertools import islice
 
 import click
 
-from durable_wf.cli.choosing import Filter, filter_options, select
+from durable_wf.cli.choosing import Filter, filter_options, none_like, select
 from durable_wf.cli.context import (
-    MOST,
+    Number,
     Settings,
     examples,
     json_option,
@@ -58,7 +58,7 @@ _WHERE_GIVEN = (Column("ORIGIN", flexible=True), Column("PAUSED FOR", flexible=T
 @click.option(
     "-n",
     "--limit",
-    type=click.IntRange(0, MOST),
+    type=Number(0),
     default=DEFAULT_LIMIT,
     show_default=True,
     help="At most this many; 0 for all.",
@@ -78,7 +78,8 @@ def list_runs(
     """List runs, newest first.
 
     A run that was running when its engine died is shown as interrupted: nothing of it runs now,
-    and dwf resume continues it.
+    and dwf resume continues it. One that waits, and that without an engine only people or signals
+    can bring on, is shown as waiting.
     """
     now = time.time_ns() // 1000
     wanted = Filter(status, workflow, frozenset(tag), since)
@@ -90,7 +91,7 @@ def list_runs(
                 say(dumps(run_document(row, alive=alive)))
             return
         if not shown:
-            note("no such runs" if wanted.chooses else "no runs yet: dwf run TARGET")
+            note(none_like(store, wanted) if wanted.chooses else "no runs yet: dwf run TARGET")
             return
         for line in _lines(shown, now):
             say(line)

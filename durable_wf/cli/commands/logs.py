@@ -26,17 +26,18 @@ from durable_wf.cli.context import (
     pass_settings,
     run_argument,
     say,
+    typed,
 )
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.facts import RunFacts, TaskFacts
 from durable_wf.cli.kin import note_newer
+from durable_wf.cli.names import task_or_raise
 from durable_wf.cli.picking import pick
 from durable_wf.cli.terminal import Look
 from durable_wf.cli.watched import Watched
 from durable_wf.core.fault import OutputRef
 from durable_wf.core.status import RUN_FINAL
 from durable_wf.engine.view import load_definition
-from durable_wf.errors import NotFound
 from durable_wf.execute.mark import BegunMark, path_of
 from durable_wf.execute.port import output_name
 from durable_wf.store.opening import Store
@@ -81,13 +82,9 @@ def logs(
         row = pick(store.log, run)
         note_newer(store.log, row)
         workflow = load_definition(store.log, row)
-        names = tuple(one.name for one in workflow.tasks)
-        for name in task:
-            if name not in names:
-                raise NotFound(
-                    f"run {row.run_id} has no task {name!r}", hint=f"dwf show {row.run_id}"
-                )
         watched = Watched(store, row.run_id, workflow)
+        for name in task:
+            task_or_raise(row.run_id, name, watched.look().tasks)
         printer = _Printer(store, out(), as_json=as_json, single=len(task) == 1)
         wanted = frozenset(task)
         while True:
@@ -106,7 +103,8 @@ def logs(
                 step = f"dwf show {row.run_id} --task {shlex.quote(name)}"
                 note(f"task {name!r}: what it returned could not be stored, and is kept: {step}")
         for origin in _origins(facts, wanted):
-            note(f"what its tasks printed in run {origin}, whose results it has: dwf logs {origin}")
+            line = typed("logs", origin)
+            note(f"what its tasks printed in run {origin}, whose results it has: {line}")
 
 
 def _origins(facts: RunFacts, wanted: frozenset[str]) -> list[str]:

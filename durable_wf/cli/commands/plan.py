@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from durable_wf.cli.commands.run import load_target
-from durable_wf.cli.context import MOST, Settings, examples, json_option, out, pass_settings, say
+from durable_wf.cli.context import Number, Settings, examples, json_option, out, pass_settings, say
 from durable_wf.cli.documents import Document, dumps
 from durable_wf.cli.names import stem
 from durable_wf.cli.terminal import Look, shorten
@@ -22,6 +22,7 @@ from durable_wf.core.definition import Workflow
 from durable_wf.core.plan import ExecutionPlan
 from durable_wf.core.plan import plan as plan_of
 from durable_wf.core.resources import Capacity
+from durable_wf.core.wording import count_of
 from durable_wf.engine.settings import usable_cpus
 
 _LEVELS = 30
@@ -38,7 +39,7 @@ _PATH = 12
 @click.argument("target", metavar="TARGET")
 @click.option(
     "--cpus",
-    type=click.IntRange(1, MOST),
+    type=Number(1),
     metavar="N",
     help="Cores to plan for. Default: those of this machine.",
 )
@@ -91,10 +92,11 @@ def _document(workflow: Workflow, made: ExecutionPlan, cores: int) -> Document:
 
 def _screen(workflow: Workflow, made: ExecutionPlan, cores: int, look: Look) -> list[str]:
     width = look.width or 200
+    path, tasks = list(made.critical_path), count_of(len(workflow.tasks), "task")
     head = (
-        ("workflow", f"{workflow.name}, {len(workflow.tasks)} tasks"),
-        ("makespan", f"{_seconds(made.makespan_s)} on {cores} cores"),
-        ("critical path", f"{_seconds(made.critical_s)}, {len(made.critical_path)} tasks"),
+        ("workflow", f"{workflow.name}, {tasks}"),
+        ("makespan", f"{_seconds(made.makespan_s)} on {count_of(cores, 'core')}"),
+        ("critical path", f"{_seconds(made.critical_s)}, {count_of(len(path), 'task')}"),
         ("sum of work", _seconds(made.work_s)),
         *_taken_back(workflow),
     )
@@ -105,7 +107,6 @@ def _screen(workflow: Workflow, made: ExecutionPlan, cores: int, look: Look) -> 
     if len(made.batches) > _LEVELS:
         lines.append(f"       and {len(made.batches) - _LEVELS} more")
     arrow = " → " if look.symbols else " -> "
-    path = list(made.critical_path)
     if len(path) > _PATH:
         path = [*path[: _PATH - 2], f"({len(path) - _PATH + 1} more)", path[-1]]
     return [*lines, "", look.paint("critical path", "bold"), "  " + arrow.join(path)]
@@ -114,7 +115,8 @@ def _screen(workflow: Workflow, made: ExecutionPlan, cores: int, look: Look) -> 
 def _taken_back(workflow: Workflow) -> list[tuple[str, str]]:
     """How many tasks more a run may come to have. They are no part of the plan."""
     count = sum(task.undo is not None for task in workflow.tasks)
-    return [("taken back", f"{count} tasks, if the run fails or is cancelled")] if count else []
+    tasks = count_of(count, "task")
+    return [("taken back", f"{tasks}, if the run fails or is cancelled")] if count else []
 
 
 def batch_text(batch: Sequence[str]) -> str:

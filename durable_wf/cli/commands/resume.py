@@ -13,8 +13,17 @@ from typing import Unpack
 import attrs
 import click
 
-from durable_wf.cli.bulk import Asked, Told, chosen_runs, report, wanted_of, wanted_options
-from durable_wf.cli.commands.control import CHANGES, sent, tell
+from durable_wf.cli.bulk import (
+    Applies,
+    Asked,
+    Chosen,
+    Told,
+    chosen_runs,
+    report,
+    wanted_of,
+    wanted_options,
+)
+from durable_wf.cli.commands.control import sent, tell
 from durable_wf.cli.commands.run import engine_options
 from durable_wf.cli.context import (
     Settings,
@@ -22,14 +31,15 @@ from durable_wf.cli.context import (
     note,
     out,
     pass_settings,
+    typed,
 )
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.kin import newest_of
 from durable_wf.cli.limits import Capacity, Limits, capacity, recorded_limits
-from durable_wf.cli.outcome import tell_outcome
+from durable_wf.cli.outcome import tell_outcomes
 from durable_wf.cli.picking import pick
 from durable_wf.cli.progress import teller
-from durable_wf.cli.states import INTERRUPTED, shown_run
+from durable_wf.cli.states import INTERRUPTED, WAITING, shown_run
 from durable_wf.cli.stores import alive_in, open_for_reading
 from durable_wf.core.status import RUN_FINAL, RunStatus
 from durable_wf.core.summary import RunRow
@@ -87,35 +97,38 @@ def resume(
     the run; if the code of unfinished tasks has changed since, this says which, and asks for
     --accept-changes. A paused run whose engine is alive goes on there. Cores, memory, devices and
     pools are those that the run was given at first, unless they are given here. More than one run,
-    or a filter, is asked about first.
+    or a filter, is asked about first; those that cannot go on are left out, and counted.
 
     Exit code: 0 succeeded, 1 failed, 4 cannot be resumed, 7 waiting or paused, 8 cancelled, 130
     interrupted.
-    Of many runs: 4 if one cannot be resumed, else that of the worst outcome.
+    Of many runs: 4 if one cannot be resumed, else that of the worst outcome; 0 if no run is like
+    that.
     """
     wanted = wanted_of(options)
     with settings.reading(before_writing=True) as store:
         if wanted.is_one:
             row = newest_of(store.log, pick(store.log, wanted.names[0]))
-            chosen = [(row, alive_in(store, row))]
+            chosen = Chosen(((row, alive_in(store, row)),))
         else:
             asked = attrs.evolve(wanted, yes=wanted.yes or rehearse)
-            chosen = chosen_runs(store, asked, "resume", CHANGES[Verb.RESUME])
+            chosen = chosen_runs(store, asked, "resume", _RESUMED)
         path = store.folder.place
-        use = capacity(options, [recorded_limits(store.log, row) for row, _ in chosen])
+        use = capacity(options, [recorded_limits(store.log, row) for row, _ in chosen.rows])
         if rehearse:
             like = _engine_like(executor, workers, use, trust=trust)
-            rows = [row for row, _ in chosen]
+            rows = [row for row, _ in chosen.rows]
             given = {"accept_changes": accept_changes, "as_json": as_json}
-            return _rehearse(store, rows, "resume", like, **given)
-    there = [row.run_id for row, alive in chosen if alive and row.status is RunStatus.PAUSED]
-    here = [row.run_id for row, _ in chosen if row.run_id not in there]
+            code = report("resume", chosen.refused, as_json=as_json)
+            return max(code, _rehearse(store, rows, "resume", like, **given))
+    there = [row.run_id for row, alive in chosen.rows if alive and row.status is RunStatus.PAUSED]
+    here = [row.run_id for row, _ in chosen.rows if row.run_id not in there]
     if wanted.is_one and there:
         return tell(settings, there[0], Verb.RESUME, "", trust=trust, as_json=as_json)
     codes = {_sent(path, there, trust=trust, as_json=as_json)} if there else {Exit.OK}
+    refused = [*chosen.refused]
     if not here:
-        return max(codes)
-    refused: list[Told] = []
+        codes.add(report("resume", refused, as_json=as_json))
+        return _worst(codes)
 
     def on_refused(run_id: str, error: DurableWorkflowError) -> None:
         if wanted.is_one:
@@ -130,8 +143,12 @@ def resume(
             here, accept_changes=accept_changes, wait=wait, on_progress=on_progress,
             on_refused=on_refused,
         )  # fmt: skip
-    codes |= {tell_outcome(result, out(), as_json=as_json) for result in results}
+    codes |= tell_outcomes(results, path, out(), as_json=as_json)
     codes.add(report("resume", refused, as_json=as_json))
+    return _worst(codes)
+
+
+def _worst(codes: set[Exit]) -> Exit:
     return next((code for code in _REFUSED_FIRST if code in codes), Exit.OK)
 
 
@@ -154,6 +171,16 @@ def _sent(path: Path, run_ids: list[str], *, trust: bool, as_json: bool) -> Exit
         store.close()
 
 
+def _objection(row: RunRow, alive: bool) -> str:
+    """Why a run that waits is not continued: its engine goes on with it."""
+    return "waiting in an engine" if alive and row.status is not RunStatus.PAUSED else ""
+
+
+_RESUMED = Applies(
+    meant=frozenset({RunStatus.PAUSED, INTERRUPTED}),
+    can=frozenset({RunStatus.PAUSED, INTERRUPTED, WAITING}),
+    but=_objection,
+)
 _REFUSED_FIRST = (Exit.WRONG_STATE, Exit.RUN_FAILED, Exit.CANCELLED, Exit.WAITING)
 
 
@@ -206,12 +233,12 @@ def recover(
         WorkflowEngine(path, executor_type=executor, workers=workers, trust=trust, **use) as engine,
     ):
         results = engine.recover(accept_changes=accept_changes, wait=wait, on_progress=on_progress)
-    codes = {tell_outcome(result, out(), as_json=as_json) for result in results}
+    codes = tell_outcomes(results, path, out(), as_json=as_json)
     waiting = {result.run_id for result in results}
     left = [run_id for run_id in _interrupted(path) if run_id not in waiting]
     if left:
         codes.add(Exit.WRONG_STATE)
-        note(f"not continued: {', '.join(left)}\nto see why: dwf resume {left[0]}")
+        note(f"not continued: {', '.join(left)}\nto see why: {typed('resume', left[0])}")
     elif not results:
         note("no run was interrupted")
     worst_first = (Exit.RUN_FAILED, Exit.WRONG_STATE, Exit.CANCELLED, Exit.WAITING)

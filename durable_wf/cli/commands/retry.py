@@ -18,6 +18,7 @@ import click
 
 from durable_wf.authoring.targets import lasting
 from durable_wf.cli.bulk import (
+    Applies,
     Asked,
     Told,
     Wanted,
@@ -27,13 +28,22 @@ from durable_wf.cli.bulk import (
     wanted_options,
 )
 from durable_wf.cli.commands.run import engine_options, load_target
-from durable_wf.cli.context import MOST, RunName, Settings, examples, note, out, pass_settings, say
+from durable_wf.cli.context import (
+    Number,
+    RunName,
+    Settings,
+    examples,
+    note,
+    out,
+    pass_settings,
+    say,
+)
 from durable_wf.cli.descent import document, remarks, screen, sentence
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.exits import Exit
 from durable_wf.cli.kin import newest_of
 from durable_wf.cli.limits import Capacity, Limits, capacity, recorded_limits
-from durable_wf.cli.outcome import tell_outcome
+from durable_wf.cli.outcome import tell_outcomes
 from durable_wf.cli.picking import pick
 from durable_wf.cli.progress import teller
 from durable_wf.cli.states import RunShown
@@ -162,17 +172,19 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
     retry of nightly is called nightly.2, the next one nightly.3; from then on the id nightly stands
     for the newest wherever something is to be done. Idempotency keys stay the same. The code is
     loaded as the old run names it; where that of tasks that run again has changed, this says so and
-    asks for --accept-changes. More than one run, or a filter, is asked about first.
+    asks for --accept-changes. More than one run, or a filter, is asked about first; those that
+    cannot be retried are left out, and counted.
 
     Exit code: that of the new run: 0 succeeded, 1 failed, 7 waiting, 8 cancelled, 130 interrupted;
-    4 cannot be retried. Of many runs: 4 if one cannot be, else that of the worst outcome.
+    4 cannot be retried. Of many runs: 4 if one cannot be, else that of the worst outcome; 0 if no
+    run is like that.
     """
     wanted = wanted_of(options)
     if not wanted.is_one and (options["new_id"] or options["code"]):
         raise click.UsageError("--id and --code are for one run.")
     workflow = _code(options["code"])
     with settings.reading(before_writing=True) as store:
-        rows = _chosen(store, wanted, options)
+        rows, refused = _chosen(store, wanted, options)
         wishes = [
             Wish(
                 Kind.RETRY, row.run_id, None, options["asked"], options["given"], workflow,
@@ -181,12 +193,12 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
             for row in rows
         ]  # fmt: skip
         if options["rehearse"]:
-            return _rehearse(store, wishes, options)
+            code = report("retry", refused, as_json=options["as_json"])
+            return max(code, _rehearse(store, wishes, options))
         path = store.folder.place
         use = capacity(options, [recorded_limits(store.log, row) for row in rows])
     if not wishes:
-        return Exit.OK
-    refused: list[Told] = []
+        return report("retry", refused, as_json=options["as_json"])
 
     def on_refused(run_id: str, error: DurableWorkflowError) -> None:
         if wanted.is_one:
@@ -206,7 +218,7 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
                 [row.run_id for row in rows], from_=options["asked"], set=options["given"],
                 on_refused=on_refused, **common,
             )  # fmt: skip
-    codes = {tell_outcome(result, out(), as_json=options["as_json"]) for result in results}
+    codes = tell_outcomes(results, path, out(), as_json=options["as_json"])
     codes.add(report("retry", refused, as_json=options["as_json"]))
     return next((code for code in _WORST_FIRST if code in codes), Exit.OK)
 
@@ -222,7 +234,7 @@ def retry(settings: Settings, **options: Unpack[Retry]) -> int:
 @click.argument("run", metavar="RUN", type=RunName())
 @click.option(
     "--at",
-    type=click.IntRange(1, MOST),
+    type=Number(1),
     metavar="N",
     help="The last event of the old run that counts. Default: the last one there is.",
 )
@@ -252,7 +264,7 @@ def fork(settings: Settings, **options: Unpack[Fork]) -> int:
             row.run_id, at=options["at"], set=options["given"], check=False, workflow=workflow,
             new_id=options["new_id"], **common,
         )  # fmt: skip
-    return tell_outcome(result, out(), as_json=options["as_json"])
+    return max(tell_outcomes([result], path, out(), as_json=options["as_json"]))
 
 
 # --- both -----------------------------------------------------------------------------------------
@@ -262,16 +274,24 @@ def _code(target: str | None) -> Workflow | None:
     return None if target is None else load_target(target)
 
 
-def _chosen(store: Store, wanted: Wanted, options: Retry) -> list[RunRow]:
-    """The runs that are meant. Where filters choose, only the newest of each chain."""
+def _chosen(store: Store, wanted: Wanted, options: Retry) -> tuple[list[RunRow], list[Told]]:
+    """The runs that are meant, and those of the named ones that cannot be retried. Where filters
+    choose, only the newest of each chain.
+    """
     if wanted.is_one:
-        return [newest_of(store.log, pick(store.log, wanted.names[0]))]
+        return [newest_of(store.log, pick(store.log, wanted.names[0]))], []
+
+    def objection(row: RunRow, _alive: bool) -> str:
+        is_newest = bool(wanted.names) or chains.newest(store.log, row).run_id == row.run_id
+        return "" if is_newest else "retried already"
+
     asked = attrs.evolve(wanted, yes=wanted.yes or options["rehearse"])
-    found = chosen_runs(
-        store, asked, "retry", _RETRIED,
-        lambda row: bool(wanted.names) or chains.newest(store.log, row).run_id == row.run_id,
-    )  # fmt: skip
-    return [row for row, _ in found]
+    can = _RETRIED | ({RunStatus.SUCCEEDED} if options["asked"] or options["given"] else set())
+    if wanted.names:
+        names = (newest_of(store.log, pick(store.log, name)).run_id for name in wanted.names)
+        asked = attrs.evolve(asked, names=tuple(names))
+    chosen = chosen_runs(store, asked, "retry", Applies(_RETRIED, can, objection))
+    return [row for row, _ in chosen.rows], [*chosen.refused]
 
 
 class Common(TypedDict):

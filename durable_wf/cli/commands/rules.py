@@ -33,6 +33,7 @@ from durable_wf.core import events as e
 from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.status import InDoubt
+from durable_wf.core.wording import count_of
 from durable_wf.engine.view import load_definition
 from durable_wf.recovery.backtesting import Backtest, Stream, backtest
 from durable_wf.recovery.explaining import By, Explained, explained
@@ -261,11 +262,11 @@ def _screen(found: Backtest) -> Iterator[str]:
     yield f"the same    {found.same}"
     yield f"different   {len(found.differences)}"
     yield f"not reached {found.not_reached}   (the rules would have left the path before)"
-    yield (
-        f"saved       {found.attempts_saved} attempts, {span(found.seconds_saved * 1e6)};"
-        f" {found.lost} later successes would have been lost"
-    )
-    yield f"added       {found.attempts_added} attempts at least, {span(found.seconds_added * 1e6)}"
+    saved = count_of(found.attempts_saved, "attempt")
+    added = count_of(found.attempts_added, "attempt")
+    lost = "1 later success" if found.lost == 1 else f"{found.lost} later successes"
+    yield f"saved       {saved}, {span(found.seconds_saved * 1e6)}; {lost} would have been lost"
+    yield f"added       {added} at least, {span(found.seconds_added * 1e6)}"
     yield f"unknown     {found.unknown}   (the other branch never happened)"
     for one in found.differences[:_SHOWN]:
         yield ""

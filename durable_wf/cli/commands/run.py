@@ -26,10 +26,10 @@ from durable_wf.cli.context import (
     trust_option,
 )
 from durable_wf.cli.limits import Limits, capacity, limit_options
-from durable_wf.cli.outcome import tell_outcome
+from durable_wf.cli.outcome import tell_outcomes
 from durable_wf.cli.progress import teller
 from durable_wf.core.definition import Workflow
-from durable_wf.core.units import parse_duration, parse_limit
+from durable_wf.core.units import parse_delay, parse_limit
 from durable_wf.engine.facade import WorkflowEngine
 from durable_wf.engine.origin import started_by
 from durable_wf.engine.settings import ExecutorType, machine_memory, usable_cpus
@@ -41,7 +41,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _time(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
     try:
-        return None if value is None else 0.0 if value == "0" else parse_duration(value)
+        return None if value is None else parse_delay(value)
     except DefinitionError as error:
         raise click.BadParameter(error.message) from None
 
@@ -171,11 +171,12 @@ def run(
     if store is None:
         store = default_store()
         note(f"making a store in {Path(store).absolute()}")
+    place = Path(store).absolute()  # a workflow may go to another folder
     began = time.time_ns() // 1000
     with (
         teller(quiet=as_json or quiet) as on_progress,
         WorkflowEngine(
-            store, executor_type=executor, workers=workers, trust=trust, **capacity(limits)
+            place, executor_type=executor, workers=workers, trust=trust, **capacity(limits)
         ) as engine,
         started_by(lasting(target)),
     ):
@@ -192,7 +193,7 @@ def run(
     ended = result.ended_at
     if ended is not None and ended < began:
         note(f"run {result.run_id} had ended before; this is its recorded outcome")
-    return tell_outcome(result, out(), as_json=as_json)
+    return max(tell_outcomes([result], place, out(), as_json=as_json))
 
 
 def _say_where(target: str) -> OnStop:

@@ -24,11 +24,14 @@ from durable_wf.cli.context import (
     pass_settings,
     run_argument,
     say,
+    typed,
 )
 from durable_wf.cli.documents import dumps, facts_document
-from durable_wf.cli.facts import RunFacts, TaskFacts, next_step, taken_back, why
+from durable_wf.cli.facts import RunFacts, TaskFacts, taken_back, why
 from durable_wf.cli.keeping import kept_lines
 from durable_wf.cli.kin import Kin, kin_document, kin_lines, kin_of
+from durable_wf.cli.names import task_or_raise
+from durable_wf.cli.onward import caution, next_step
 from durable_wf.cli.picking import pick
 from durable_wf.cli.render import fault_line, held_line, row_counts_text, state_text, task_table
 from durable_wf.cli.states import INTERRUPTED, MARKS
@@ -37,7 +40,7 @@ from durable_wf.cli.terminal import Look, one_line, shorten
 from durable_wf.cli.times import ago, local, span
 from durable_wf.cli.watched import facts_of
 from durable_wf.core.circuit import sentence as held_sentence
-from durable_wf.core.resolver import nearest
+from durable_wf.core.wording import count_of
 
 _FAILURES = 3
 _TRACEBACK_LINES = 6
@@ -99,15 +102,18 @@ def _screen(facts: RunFacts, kin: Kin, output: Path, look: Look, now: int) -> li
         for name, task in failed[-_FAILURES:]:
             lines += _failure(name, task, look)
         if len(failed) > _FAILURES:
-            lines.append(f"  and {len(failed) - _FAILURES} more: dwf show RUN --json")
+            more = typed("show", facts.row.run_id, "--json")
+            lines.append(f"  and {len(failed) - _FAILURES} more: {more}")
     if any(task.outputs for task in facts.tasks.values()):
-        lines += ["", f"{look.paint('output', 'dim')}  {output}   (dwf logs {facts.row.run_id})"]
+        logs = typed("logs", facts.row.run_id)
+        lines += ["", f"{look.paint('output', 'dim')}  {output}   ({logs})"]
     if kin.retries:
-        step = f"dwf show {kin.retries[-1][0]}   (the newest retry)"
+        step = typed("show", kin.retries[-1][0]) + "   (the newest retry)"
     else:
-        step = next_step(facts)
+        step = next_step(facts.row, facts.shown, facts.awaited, now, alive=facts.alive)
     if step:
-        lines += ["", f"{look.paint('next', 'bold')}    {step}"]
+        careful = [] if kin.retries else [caution(facts.doubtful)]
+        lines += ["", *filter(None, careful), f"{look.paint('next', 'bold')}    {step}"]
     return lines
 
 
@@ -152,7 +158,7 @@ def _held(facts: RunFacts, now: int) -> list[str]:
     """One line for each circuit breaker that holds tasks."""
     counts = Counter(task.held for task in facts.tasks.values() if task.held is not None)
     return [
-        f"{count} task{'s' * (count > 1)}: {one_line(held_line(circuit, now))}"
+        f"{count_of(count, 'task')}: {one_line(held_line(circuit, now))}"
         for circuit, count in counts.items()
     ]
 
@@ -164,9 +170,8 @@ def _failure(name: str, task: TaskFacts, look: Look) -> list[str]:
 
 
 def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
-    task = facts.tasks.get(name)
-    if task is None:
-        raise click.BadParameter(_no_task(facts, name), param_hint="--task")
+    task_or_raise(facts.row.run_id, name, facts.tasks)
+    task = facts.tasks[name]
     shown = facts.task_shown(task)
     lines = [
         f"{look.paint('task', 'dim')}      {name}  of run {facts.row.run_id}",
@@ -191,7 +196,7 @@ def _task_screen(facts: RunFacts, name: str, look: Look, now: int) -> list[str]:
         text = task.fault.traceback.rstrip()
         lines += [f"  {look.clean(line)}" for line in text.splitlines()]
     if task.outputs:
-        lines += ["", f"dwf logs {facts.row.run_id} --task {name}"]
+        lines += ["", typed("logs", facts.row.run_id, "--task", name)]
     return lines
 
 
@@ -200,10 +205,3 @@ def _kept(task: TaskFacts, output: Path, look: Look, *, trusted: bool) -> list[s
         return []
     first, *more = kept_lines(task.kept, output, trusted=trusted)
     return ["", f"{look.paint('kept', 'dim')}      {first}", *(" " * 10 + line for line in more)]
-
-
-def _no_task(facts: RunFacts, name: str) -> str:
-    near = nearest(name, facts.tasks)
-    return f"run {facts.row.run_id} has no task {name!r}" + (
-        f"; did you mean {near!r}?" if near else ""
-    )

@@ -25,8 +25,9 @@ from durable_wf.cli.context import (
 )
 from durable_wf.cli.documents import dumps, run_document
 from durable_wf.cli.exits import code_of_run
-from durable_wf.cli.facts import RunFacts, next_step, why
+from durable_wf.cli.facts import RunFacts, why
 from durable_wf.cli.kin import note_newer
+from durable_wf.cli.onward import caution, next_step
 from durable_wf.cli.picking import LAST, pick
 from durable_wf.cli.progress import Lines, bar_lines
 from durable_wf.cli.render import state_text, task_table
@@ -56,8 +57,8 @@ _NAMES = 8
 def watch(settings: Settings, *, run: str, as_json: bool) -> int:
     """Watch a run until it ends; RUN is the newest one if left out.
 
-    Ends with the exit code of the run: 0 succeeded, 1 failed, 8 cancelled, 7 paused; 4 when its
-    engine is not running any more.
+    Ends with the exit code of the run: 0 succeeded, 1 failed, 8 cancelled, 7 paused, or waiting for
+    people or signals without an engine; 4 when its engine is not running any more.
     """
     with settings.reading() as store:
         row = pick(store.log, run)
@@ -71,7 +72,10 @@ def watch(settings: Settings, *, run: str, as_json: bool) -> int:
     state = look.paint(state_text(shown, look), MARKS[shown].colour, "bold")
     reason = one_line(why(facts))
     say(f"{facts.row.run_id} {state}{': ' if reason else ''}{reason}")
-    if step := next_step(facts):
+    if text := caution(facts.doubtful):
+        note(text)
+    now = time.time_ns() // 1000
+    if step := next_step(facts.row, shown, facts.awaited, now, alive=facts.alive):
         note(f"next: {step}")
     return code_of_run(shown)
 
@@ -151,5 +155,6 @@ def _progress(facts: RunFacts) -> Progress:
     names = tuple(name for _, name in sorted(running)[:_NAMES])
     asked = tuple(one for one in facts.awaited if one.is_asked)[:_NAMES]
     return Progress(
-        row.run_id, row.workflow, row.status, row.counts, row.total, names, waiting=asked
-    )
+        row.run_id, row.workflow, row.status, row.counts, row.total, names, waiting=asked,
+        wake_at=row.wake_at,
+    )  # fmt: skip

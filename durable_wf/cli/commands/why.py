@@ -15,7 +15,7 @@ import click
 from durable_wf.cli.around import around, lived
 from durable_wf.cli.asked import command_lines
 from durable_wf.cli.context import (
-    MOST,
+    Number,
     Settings,
     examples,
     json_option,
@@ -23,6 +23,7 @@ from durable_wf.cli.context import (
     pass_settings,
     run_argument,
     say,
+    typed,
 )
 from durable_wf.cli.documents import dumps
 from durable_wf.cli.kin import note_newer
@@ -31,11 +32,13 @@ from durable_wf.cli.picking import pick
 from durable_wf.cli.reasons import answer_document, sentence, shown_status
 from durable_wf.cli.terminal import Look, one_line
 from durable_wf.cli.times import clock, iso
-from durable_wf.core.awaited import awaited
+from durable_wf.core.awaited import asked
 from durable_wf.core.reason import Answer, Cause
 from durable_wf.core.summary import RunRow
+from durable_wf.core.why import at_bottom
 from durable_wf.core.why import why as explain
 from durable_wf.core.witness import Witness
+from durable_wf.core.wording import stands
 from durable_wf.engine.view import load_definition
 from durable_wf.store.opening import Store
 
@@ -56,7 +59,7 @@ _STEPS = 6
 @click.argument("task", metavar="TASK")
 @click.option(
     "--at",
-    type=click.IntRange(1, MOST),
+    type=Number(1),
     metavar="N",
     help="Answer as of event N of the run. Default: the newest.",
 )
@@ -72,7 +75,7 @@ def why(settings: Settings, *, run: str, task: str, at: int | None, as_json: boo
     with settings.reading() as store:
         row = pick(store.log, run)
         note_newer(store.log, row)
-        answer, witness = _ask(store, row, task, at)
+        answer, witness = _ask(store, row, task, at, most=None if as_json else _REASONS)
     if as_json:
         last = witness.last
         head = {"run_id": row.run_id, "n": witness.state.n, "at": iso(last.at if last else None)}
@@ -82,7 +85,9 @@ def why(settings: Settings, *, run: str, task: str, at: int | None, as_json: boo
         say(line)
 
 
-def _ask(store: Store, row: RunRow, task: str, at: int | None) -> tuple[Answer, Witness]:
+def _ask(
+    store: Store, row: RunRow, task: str, at: int | None, *, most: int | None
+) -> tuple[Answer, Witness]:
     if at is not None and at > row.n:
         raise click.BadParameter(f"run {row.run_id} has {row.n} events", param_hint="--at")
     upto = row.n if at is None else at
@@ -92,7 +97,8 @@ def _ask(store: Store, row: RunRow, task: str, at: int | None) -> tuple[Answer, 
     witness = Witness.of(row.run_id, workflow, store.log.history(row.run), upto)
     task_or_raise(row.run_id, task, witness.state.graph.names)
     index = witness.state.graph.index[task]
-    return explain(witness, index, around(store, row, witness, index, alive=alive)), witness
+    known = around(store, row, witness, alive=alive)
+    return explain(witness, index, known, most=most), witness
 
 
 def _screen(
@@ -103,26 +109,24 @@ def _screen(
     when = f" at event {state.n}, {clock(witness.last.at)}" if now is None and witness.last else ""
     task = one_line(answer.task)
     state_word = shown_status(answer.status, answer.reasons)
-    verdict = "could start" if not answer.reasons else f"is {state_word}"
+    verdict = "could start" if not answer.reasons else stands(state_word)
     yield look.paint(f"task {task} of run {row.run_id} {verdict}{when}", "bold")
     if not answer.reasons:
         yield from _may_start(answer)
     for reason in answer.reasons[:_REASONS]:
         yield f"  - {sentence(reason, now)}"
-    if len(answer.reasons) > _REASONS:
-        yield f"  and {len(answer.reasons) - _REASONS} more (--json)"
-    named = {reason.task for reason in answer.reasons if reason.cause is Cause.UPSTREAM}
-    deeper = [root for root in answer.roots if root.task not in named]
-    if deeper:
+    if more := answer.more + max(0, len(answer.reasons) - _REASONS):
+        yield f"  and {more} more (--json)"
+    if answer.roots:
         yield look.paint("at the bottom of it", "bold")
-    for root in deeper[:_ROOTS]:
+    for root in answer.roots[:_ROOTS]:
         words = (
             "; ".join(sentence(one, now) for one in root.because) or "it waits for no other task"
         )
-        status = shown_status(root.status, root.because)
-        yield f"  - {one_line(root.task)} is {status}: {words}"
-    if len(deeper) > _ROOTS:
-        yield f"  and {len(deeper) - _ROOTS} more (--json)"
+        status = stands(shown_status(root.status, root.because))
+        yield f"  - {one_line(root.task)} {status}: {words}"
+    if more := answer.more_roots + max(0, len(answer.roots) - _ROOTS):
+        yield f"  and {more} more (--json)"
     if now is not None:
         steps = list(_next(row, answer, witness, store))
         yield from (f"{look.paint('next', 'bold')}  {step}" for step in steps[:_STEPS])
@@ -132,19 +136,22 @@ def _next(row: RunRow, answer: Answer, witness: Witness, store: str | None) -> I
     """What to type to get on with it, where somebody has to do something."""
     if row.imported:
         return
+    names = witness.state.graph.names
+    index = witness.state.graph.index[answer.task]
+    if asked_ones := [*asked(witness.state)]:
+        concerned = {answer.task, *(names[one] for one in at_bottom(witness, index))}
+        for one in asked_ones:
+            if one.task in concerned:
+                yield from command_lines(row.run_id, one, store)
     if any(reason.cause in {Cause.NO_ENGINE, Cause.PAUSED} for reason in answer.reasons):
-        yield f"dwf resume {row.run_id}"
-    tasks = {answer.task, *(root.task for root in answer.roots)}
-    for one in awaited(witness.state):
-        if one.is_asked and one.task in tasks:
-            yield from command_lines(row.run_id, one, store)
+        yield typed("resume", row.run_id)
 
 
 def _may_start(answer: Answer) -> Iterator[str]:
     since = f" since event {answer.since.n}, {clock(answer.since.at)}" if answer.since else ""
     yield f"  nothing that is known holds it back{since}"
     if answer.ahead:
-        yield f"  {answer.ahead} tasks that could start too come before it"
+        yield f"  tasks that could start too and come before it: {answer.ahead}"
     if answer.crashes:
         died = "an engine has" if answer.crashes == 1 else f"{answer.crashes} engines in a row have"
         yield f"  {died} died over its run, which may have to wait for its turn"

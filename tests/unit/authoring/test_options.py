@@ -37,10 +37,17 @@ def test_none_takes_a_limit_away():
 
 
 @pytest.mark.parametrize("name", ["timeout", "deadline", "heartbeat"])
-@pytest.mark.parametrize("value", [0, -5, "-5m", "soon", "", True, [1], float("nan"), float("inf")])
-def test_a_limit_that_is_no_time_is_refused(name, value):
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (0, "no time: it must be more than 0"), (-5, "negative"), ("-5m", "negative"),
+        ("soon", "not a duration"), ("", "not a duration"), (True, "not a duration"),
+        ([1], "not a duration"), (float("nan"), "not a duration"), (float("inf"), "not a duration"),
+    ],
+)  # fmt: skip
+def test_a_limit_that_is_no_time_is_refused(name, value, why):
     _, (problem,) = read_options({name: value})
-    assert problem.startswith(f"{name}: {value!r} is not a duration")
+    assert problem.startswith(f"{name}: {value!r} is {why}")
 
 
 @pytest.mark.parametrize("name", ["timeout", "deadline", "heartbeat"])

@@ -111,7 +111,12 @@ def test_a_module_that_runs_a_workflow_when_imported_is_told(folder):
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("flow.py:flow", "did you mean flows.py?"),
+        ("flow.py:flow", "did you mean flows.py? (looked in {folder})"),
+        ("nothing.py", "looked in {folder}, where there is flows.py, flows_module.py"),
+        ("some/nothing.py", "looked in {folder}/some, where there is no .py file"),
+        ("some.py", "some.py is a folder"),
+        ("flows", "did you mean flows.py?"),
+        ("flows:", "did you mean flows.py? "),
         ("nowhere/flow.py:flow", "there is no folder nowhere"),
         ("no_such_module:flow", "there is no module 'no_such_module'"),
         ("flows", "give file.py:name"),
@@ -120,9 +125,20 @@ def test_a_module_that_runs_a_workflow_when_imported_is_told(folder):
         ("flow.json", "there is no file flow.json"),
     ],
 )
-def test_what_is_not_there_is_told_with_the_nearest_that_is(target, words):
+def test_what_is_not_there_is_told_with_the_nearest_that_is(folder, target, words):
+    (folder / "some").mkdir()
+    (folder / "some.py").mkdir()
     with pytest.raises(NotFound) as caught:
         load(target)
+    assert words.format(folder=folder) in str(caught.value)
+
+
+def test_of_many_files_some_are_named(folder):
+    for number in range(9):
+        (folder / f"x{number}.py").touch()
+    with pytest.raises(NotFound) as caught:
+        load("nothing.py")
+    words = "where there is flows.py, flows_module.py, x0.py, x1.py, x2.py and 6 more"
     assert words in str(caught.value)
 
 

@@ -7,16 +7,21 @@ import time
 import attrs
 import pytest
 from cli_rig import rig_in
+from click.testing import CliRunner
 from histories_of import CREATED
 from loop_rig import put
 from security.evil import EVIL, FORBIDDEN
 from strategies import task, workflow
 
+from durable_wf.cli import bulk
+from durable_wf.cli.exits import Exit
+from durable_wf.cli.main import dwf
 from durable_wf.core import events as e
 from durable_wf.core.breaker import Breaker
 from durable_wf.core.circuit import Outcome, What, lease_of
 from durable_wf.core.status import FaultKind, RunStatus
 from durable_wf.store import locks
+from durable_wf.store.check import check
 from durable_wf.store.opening import open_store
 from durable_wf.store.port import Batch, LeaseTake
 
@@ -219,6 +224,57 @@ def test_a_run_whose_engine_is_dead_is_held_by_that_first(world):
     assert "breaker" not in world("show", "r").out
 
 
+# --- reset by a person ---
+
+
+def test_one_is_reset_after_a_question(world, monkeypatch):
+    world.run()
+    world.rows(*OPENED)
+    monkeypatch.setattr(bulk, "_can_ask", lambda: True)
+    words = ["breakers", "reset", "pay", "-m", "it is back", "--store", str(world.folder / "s")]
+    shown = CliRunner().invoke(dwf, words, input="n\n", prog_name="dwf")
+    assert shown.exit_code == 0
+    assert "reset breaker 'pay' is open until" not in shown.output
+    assert "reset breaker 'pay', which is open until" in shown.output
+    assert "nothing was changed" in shown.output
+    assert world("breakers", "--json").document["state"] == "open"
+    shown = CliRunner().invoke(dwf, words, input="y\n", prog_name="dwf")
+    assert "breaker 'pay' is closed; it was open\n" in shown.output
+    assert world("breakers", "--json").document["state"] == "closed"
+    (told,) = world("events", "@store", "--json").lines
+    assert told["kind"] == "BreakerReset"
+    assert (told["body"]["key"], told["body"]["reason"]) == ("pay", "it is back")
+    assert "@" in told["body"]["actor"]
+    assert "breaker" not in world("why", "r", "a").out
+    assert check(world.store) == []
+
+
+def test_off_a_terminal_a_reset_needs_yes(world):
+    world.run()
+    world.rows(What.FAILED)
+    refused = world.dwf("breakers", "reset", "pay", "--store", world.folder / "s")
+    assert refused.code == Exit.USAGE
+    assert "This would reset breaker 'pay', which is closed (1 failure). Off a" in refused.err
+    done = world("breakers", "reset", "pay", "--yes", "--json")
+    assert done.document == {"key": "pay", "before": "closed", "state": "closed"}
+    assert world("breakers", "--json").document["failures"] == 0
+
+
+def test_one_that_is_not_there_names_the_nearest(world):
+    world.run()
+    world.rows(What.FAILED)
+    refused = world.dwf("breakers", "reset", "pya", "--yes", "--store", world.folder / "s")
+    assert refused.code == Exit.NOT_FOUND
+    assert "did you mean 'pay'?" in refused.err
+    assert world.store.log.outcomes("pya") == []
+
+
+def test_a_folder_may_be_named_after_the_list_too(world):
+    world.run()
+    world.rows(What.OK)
+    assert world.dwf("breakers", "--store", world.folder / "s", "--json").document["key"] == "pay"
+
+
 def test_why_names_the_breaker(world):
     world.run()
     world.rows(*OPENED)
@@ -226,7 +282,25 @@ def test_why_names_the_breaker(world):
     assert "breaker 'pay' is open until" in shown.out
     (reason,) = world("why", "r", "a", "--json").document["reasons"]
     assert (reason["cause"], reason["name"]) == ("breaker", "pay")
-    assert "breaker" not in world("why", "r", "after_a").out.replace("after_a", "")
+    behind = world("why", "r", "after_a").out
+    assert "it waits for a, which is pending: breaker 'pay' is open until" in behind
+    assert behind.count("breaker 'pay'") == 1, "its own does not hold it yet"
+
+
+def test_why_names_the_breaker_of_a_task_in_back_off_whose_engine_is_dead(world):
+    """Whoever resumes the run finds that the task does not start when its retry is due."""
+    fault = e.Fault(FaultKind.ERROR, "boom")
+    put(
+        world.store.log, CREATED, e.RunClaimed("e-12345678", "create"), e.RunStarted(),
+        e.AttemptStarted("a", 1, "w-12345678-0", 7, 8), e.AttemptFailed("a", 1, fault),
+        e.TaskRetryScheduled("a", world.now + 90 * S, "rule", "because"),
+        workflow=flow(PAY),
+    )  # fmt: skip
+    world.rows(*OPENED)
+    world.engine.release()
+    causes = [one["cause"] for one in world("why", "r", "a", "--json").document["reasons"]]
+    assert causes == ["timer", "breaker", "no_engine"]
+    assert "  - breaker 'pay' is open until" in world("why", "r", "a").out
 
 
 def test_a_refusal_is_shown_as_the_fault_that_it_is(world):

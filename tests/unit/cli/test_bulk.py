@@ -174,6 +174,63 @@ def test_a_refusal_is_reported_and_the_others_are_done(store, run):
     assert states(store)["broken"] == "cancelled"
 
 
+def test_only_those_are_counted_to_which_the_verb_can_do_something(store, run, at_a_terminal):
+    """And it is said how many are left out, and why."""
+    states = ("--status", "succeeded", "--status", "paused", "--status", "interrupted")
+    put(store.log, *DONE, run_id="done-2")
+    shown = run("pause", *states, answer="n\n")
+    assert "pause 2 runs: other-1 (interrupted), broken (interrupted)? [y/N]" in shown.output
+    assert "left out: 2 succeeded, 1 paused\n" in shown.output
+    shown = run("cancel", *states, answer="n\n")
+    assert "cancel 3 runs: other-1 (interrupted), paused (paused), broken" in shown.output
+    assert "left out: 2 succeeded\n" in shown.output
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel", "resume", "retry"])
+def test_where_nothing_is_left_nothing_is_done_and_that_is_no_error(store, run, verb):
+    """A script that repeats itself finds that all is as it should be."""
+    before = states(store)
+    shown = run(verb, "--status", "succeeded", "--yes")
+    assert shown.exit_code == Exit.OK, shown.output
+    assert shown.output == f"nothing to {verb}; left out: 1 succeeded\n"
+    shown = run(verb, "--workflow", "nobody-has", "--yes")
+    assert (shown.exit_code, shown.output) == (Exit.OK, "no runs of workflow 'nobody-has' at all\n")
+    assert states(store) == before
+
+
+def test_a_copy_is_left_out(store, run, tmp_path):
+    text = tmp_path / "run.jsonl"
+    assert run("export", "broken", str(text)).exit_code == Exit.OK
+    other = str(tmp_path / "other")
+    open_store(other, create=True).close()
+    assert run("import", str(text), "--store", other).exit_code == Exit.OK
+    shown = run("cancel", "--status", "interrupted", "--yes", "--store", other)
+    assert shown.output == "nothing to cancel; left out: 1 copied from another store\n"
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel", "resume", "retry"])
+def test_one_that_was_named_and_is_left_out_is_refused(store, run, verb):
+    """Who names it wants something of it; and nobody is asked about nothing."""
+    put(store.log, *DONE, run_id="done-2")
+    shown = run(verb, "done", "done-2", "--json")
+    assert shown.exit_code == Exit.WRONG_STATE, shown.output
+    told = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [(one["run_id"], one["accepted"]) for one in told] == [
+        ("done", False),
+        ("done-2", False),
+    ]
+    assert {one["text"] for one in told} == {"left out: it has ended: succeeded"}
+
+
+def test_pausing_what_is_paused_is_no_error_where_it_is_named(store, run):
+    """As of one run alone."""
+    assert run("pause", "paused").exit_code == Exit.OK
+    assert run("pause", "paused", "broken", "--yes").exit_code == Exit.OK
+    assert run("pause", "--status", "paused", "--yes").output == (
+        "nothing to pause; left out: 2 paused\n"
+    )
+
+
 def test_no_run_at_all_is_said_and_is_no_error(run):
     shown = run("cancel", "--tag", "nowhere", "--yes")
     assert shown.exit_code == Exit.OK

@@ -111,6 +111,16 @@ def _leaves(command: click.Command | None) -> list[click.Command]:
     return [command]
 
 
+@pytest.mark.parametrize("words", [[], ["db"], ["audit"], ["rules"]])
+def test_who_names_no_command_is_shown_those_there_are(words):
+    """As other tools do it: that is no error of theirs, but nothing was done either."""
+    shown = CliRunner().invoke(dwf, words, prog_name="dwf")
+    assert shown.exit_code == Exit.USAGE
+    assert shown.stderr.startswith(" ".join(["Usage: dwf", *words, "[OPTIONS]"]))
+    assert "error:" not in shown.output
+    assert "hint:" not in shown.output
+
+
 def test_a_mistyped_command_is_understood():
     shown = CliRunner().invoke(dwf, ["lst"])
     assert shown.exit_code == Exit.USAGE

@@ -52,7 +52,7 @@ RULED = {"rule": "retry", "version": "2", "text": "why not"}
          "it is in doubt: attempt 2 had begun (event 4, 22:13:20.000) when its engine ended"),
         (Reason(Cause.UPSTREAM, task="a", status=TaskStatus.RUNNING,
                 because=(Reason(Cause.IN_DOUBT, attempt=1),)),
-         ("it waits for a, which is interrupted: it is in doubt: attempt 1 had begun when its "
+         ("it waits for a, which was interrupted: it is in doubt: attempt 1 had begun when its "
           "engine ended")),
         (Reason(Cause.FAULTED, attempt=1, text="error: boom"),
          "attempt 1 failed (error: boom), not decided yet"),

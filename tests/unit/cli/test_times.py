@@ -63,3 +63,8 @@ def test_since_takes_durations_and_times():
 def test_since_says_what_it_accepts(text):
     with pytest.raises(ValueError, match="30m, 2d"):
         parse_since(text, NOON)
+
+
+def test_a_time_ago_is_not_negative():
+    with pytest.raises(ValueError, match="'-3d' is negative, which no time may be; say how long"):
+        parse_since("-3d", NOON)

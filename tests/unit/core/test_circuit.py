@@ -134,6 +134,36 @@ def test_an_opening_that_nobody_has_acted_on_is_forgotten_after_a_success():
     assert state([*OPENED, row(30, "opened", 3), row(40, "ok", 4)], 41) is OPEN
 
 
+# --- reset by a person ---
+
+RESET = Outcome("pay", 40 * S, What.RESET, "")
+
+
+def test_a_reset_closes_it_and_begins_the_count_anew():
+    assert fold(BREAKER, [*OPENED, RESET], 40 * S) == fold(BREAKER, [], 40 * S)
+    after = [row(41 + k, "failed", 5 + k, began=40) for k in range(3)]
+    assert state([*OPENED, RESET, *after[:2]], 43) is CLOSED
+    assert state([*OPENED, RESET, *after], 43) is OPEN
+    assert fold(BREAKER, [*failures(10, 20), RESET], 40 * S).failures == 0
+
+
+def test_what_had_begun_before_a_reset_says_nothing():
+    """Also the probe that was on its way; and that some engine takes its failure for an opening."""
+    probing = [*OPENED, row(30, "opened", 3), row(35, "probe", 4)]
+    late = [row(41 + k, "failed", 4 + k, began=35) for k in range(3)]
+    told = [*probing, RESET, *late]
+    assert state(told, 45) is CLOSED
+    assert state([*told, row(41, "opened", 4), row(30, "opened", 3)], 45) is CLOSED
+    assert state([*told, row(41, "ok", 4, began=35), row(42, "closed", 4)], 45) is CLOSED
+
+
+def test_after_a_reset_it_opens_and_closes_as_ever():
+    again = [row(50 + k, "failed", 5 + k, began=49) for k in range(3)]
+    reopened = [*OPENED, RESET, *again, row(52, "opened", 7)]
+    assert fold(BREAKER, reopened, 60 * S).until == 82 * S
+    assert state([*reopened, row(83, "probe", 8), row(84, "ok", 8, began=83)], 85) is CLOSED
+
+
 @pytest.mark.parametrize("task", ["t", "a/b", "a b", "ü[1]"])
 def test_a_place_can_be_taken_apart(task):
     assert parts_of(place_of("r-1", task, 12)) == ("r-1", task, 12)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
+import strategies
 from histories_of import (
     A_MAY_FAIL,
     A_THEN_B,
     BOTH_DONE,
     CANCELLED,
     CANCELLING,
+    CLAIMED,
     CREATED,
     FAILED,
     GIVEN_UP,
     PAUSED,
+    RELEASED,
     RESUMED,
     RETRY,
     STARTED,
@@ -27,10 +31,10 @@ from histories_of import (
 )
 
 from durable_wf.core import events as e
-from durable_wf.core.definition import PayloadRef
+from durable_wf.core.definition import PayloadRef, WaitFor
 from durable_wf.core.evolve import evolve, replay
 from durable_wf.core.state import RunState, row_of
-from durable_wf.core.status import FaultKind
+from durable_wf.core.status import FaultKind, WaitKind
 from durable_wf.core.status import RunStatus as R
 from durable_wf.core.status import TaskStatus as T
 from durable_wf.errors import HistoryError
@@ -40,11 +44,11 @@ RUNNING = (CREATED, STARTED)
 REFUSED = {
     "attempt 1 should come next": (*RUNNING, begun("a", 2)),
     "attempt 2 should come next": (*RUNNING, begun(), broke(), RETRY, e.TaskWoken("a"), begun()),
-    "1 upstream task(s) have not ended": (*RUNNING, begun("b")),
+    "1 upstream task has not ended": (*RUNNING, begun("b")),
     "the open attempt is 1": (*RUNNING, begun(), done("a", 2)),
     "the definition has no such task": (*RUNNING, begun("c")),
     "its definition has 2 tasks": (e.RunCreated("w", "d-1", 3),),
-    "1 task(s) have not ended": (*RUNNING, *BOTH_DONE[:2], SUCCEEDED),
+    "1 task has not ended": (*RUNNING, *BOTH_DONE[:2], SUCCEEDED),
     "2 tasks can be closed, not 1": (*RUNNING, CANCELLING, closed(1)),
     "tasks cannot be closed as succeeded": (*RUNNING, CANCELLING, closed(2, T.SUCCEEDED)),
     "the verdict is cancelled": (*RUNNING, CANCELLING, closed(2), FAILED),
@@ -102,6 +106,31 @@ def test_a_returned_attempt_is_not_counted():
     state = state_after(*RUNNING, begun(), returned(), begun())
     assert state.attempts[0] == 1
     assert state.running[0].n == 5
+
+
+def test_a_run_that_nobody_owns_is_due_at_once_where_tasks_could_start():
+    """Who lists runs must see without a replay that it is not people alone who can bring it on."""
+    two = strategies.workflow(
+        strategies.task("a", wait=WaitFor(WaitKind.SIGNAL, "go", timeout_s=1.0)),
+        strategies.task("b"),
+        strategies.task("c", "b"),
+    )
+    asks = e.TaskWaiting("a", WaitKind.SIGNAL, None)
+    begins = (attrs.evolve(CREATED, total=3), CLAIMED, STARTED, asks, begun("b"))
+
+    def wake_at(*events):
+        return row_of(state_after(*events, workflow=two)).wake_at
+
+    assert wake_at(*begins, RELEASED) is None  # in doubt: its attempt counts as running
+    assert wake_at(*begins, done("b")) is None  # its engine starts it
+    left = state_after(*begins, done("b"), RELEASED, workflow=two)
+    assert row_of(left).wake_at == left.at
+    assert left.wake_at is None
+    assert wake_at(*begins, done("b"), RELEASED, CLAIMED) is None
+    assert wake_at(*begins, done("b"), PAUSED, RELEASED) is None
+    until = e.TaskWaiting("a", WaitKind.SIGNAL, 10**9)
+    late = state_after(*begins[:3], until, *begins[4:], done("b"), RELEASED, workflow=two)
+    assert row_of(late).wake_at == late.at
 
 
 def test_the_last_fault_and_the_doubts_are_remembered():

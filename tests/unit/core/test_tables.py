@@ -294,6 +294,7 @@ STORE_EVENTS = [
     e.RunImported("ann", "r", 5),
     e.Trusted("ann", "a loss"), e.BreakerOpened("k", 1, 5, "r", "a"),
     e.ProbeTaken("k", "e-1", "r", "a", 1), e.BreakerClosed("k", "r", "a", 1),
+    e.BreakerReset("ann", "k", "it is back"),
 ]  # fmt: skip
 
 

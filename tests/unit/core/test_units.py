@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from durable_wf.core.units import parse_duration, parse_size
+from durable_wf.core.units import parse_delay, parse_duration, parse_size
 from durable_wf.errors import DefinitionError
 
 
@@ -25,12 +25,27 @@ def test_a_duration_is_read(written, seconds):
 
 @pytest.mark.parametrize(
     "written",
-    ["", "soon", "10 minutes", "m", "1h30", "-5s", -5, 0, "0s", True, None, float("nan"),
-     float("inf"), [1], timedelta(0), timedelta(seconds=-1)],
+    ["", "soon", "10 minutes", "m", "1h30", True, None, float("nan"), float("inf"), [1],
+     "-", "--5", "-soon"],
 )  # fmt: skip
 def test_what_is_no_duration_is_refused(written):
-    with pytest.raises(DefinitionError, match="is not a duration"):
+    with pytest.raises(DefinitionError, match="is not a duration: give seconds.*'90s' or '1h30m'"):
         parse_duration(written)
+
+
+@pytest.mark.parametrize("written", ["-5s", "-1h30m", "- 5", -5, -0.5, timedelta(seconds=-1)])
+def test_that_a_time_is_negative_is_said_with_an_example_of_a_good_one(written):
+    with pytest.raises(DefinitionError, match="is negative, which no time may be: .*'1h30m'"):
+        parse_duration(written)
+    with pytest.raises(DefinitionError, match="is negative, which no time may be: .*'1h30m'"):
+        parse_delay(written)
+
+
+@pytest.mark.parametrize("written", [0, "0", "0s", "0h0m", timedelta(0)])
+def test_no_time_at_all_is_a_delay_but_no_duration(written):
+    with pytest.raises(DefinitionError, match="it must be more than 0; give seconds.*'1h30m'"):
+        parse_duration(written)
+    assert parse_delay(written) == 0.0
 
 
 @pytest.mark.parametrize("digits", [400, 5000])

@@ -14,7 +14,7 @@ from durable_wf.core.reason import Answer, Around, Barred, Cause, Reason
 from durable_wf.core.resources import Resources
 from durable_wf.core.status import FaultKind, Otherwise, TaskStatus, WaitKind
 from durable_wf.core.task import Undo, WaitFor
-from durable_wf.core.why import why
+from durable_wf.core.why import at_bottom, why
 from durable_wf.core.witness import Witness
 
 BEGUN = (h.CREATED, h.CLAIMED, h.STARTED)
@@ -146,12 +146,13 @@ def test_what_ended_without_an_attempt_says_how():
     assert (imported.status, imported.name) == (TaskStatus.SUCCEEDED, "earlier")
 
 
-def test_a_breaker_holds_back_what_nothing_else_does():
-    around = Around(alive=True, barred=Barred("api", 99, "open"))
+def test_a_breaker_holds_back_a_task_that_could_begin():
+    around = Around(alive=True, barred={A: Barred("api", 99, "open")})
     assert only(asked(*BEGUN, around=around)) == Reason(
         Cause.BREAKER, until=99, text="open", name="api"
     )
-    assert causes(asked(*BEGUN, h.PAUSED, around=around)) == [Cause.PAUSED]
+    assert causes(asked(*BEGUN, h.PAUSED, around=around)) == [Cause.BREAKER, Cause.PAUSED]
+    assert causes(asked(*BEGUN, h.begun(), around=around)) == [Cause.BEGUN]
     refused = only(asked(*BEGUN, e.AttemptRefused("a", "api", 99)))
     assert (refused.cause, refused.attempt) == (Cause.FAULTED, 0)
     assert refused.text == "breaker: breaker 'api' is open"
@@ -194,6 +195,37 @@ def test_upstream_is_named_with_its_state_and_why_it_has_not_ended():
     assert [one.cause for one in reason.because] == [Cause.TIMER]
     assert reason.because[0].until == 50
     assert answer.roots == (reason,)
+
+
+def test_a_breaker_is_named_beside_the_timer_and_for_those_who_wait_for_its_task():
+    around = Around(alive=True, barred={A: Barred("api", 99, "open"), B: Barred("api", 99, "open")})
+    backing_off = (*BEGUN, h.begun(), h.broke(), h.RETRY)
+    assert causes(asked(*backing_off, around=around)) == [Cause.TIMER, Cause.BREAKER]
+    behind = only(asked(*backing_off, around=around, task=B))
+    assert [one.cause for one in behind.because] == [Cause.TIMER, Cause.BREAKER]
+    asks = (*BEGUN, h.begun(), h.broke(), h.ESCALATED)
+    assert causes(asked(*asks, around=around)) == [Cause.OPERATOR]
+
+
+def test_of_many_some_are_told_and_the_rest_is_counted():
+    """A screen has no room for a hundred thousand; what it does not show is not made either."""
+    wide = strategies.workflow(
+        *(strategies.task(f"r{k}") for k in range(4)),
+        *(strategies.task(f"t{k}", f"r{k % 4}") for k in range(8)),
+        strategies.task("last", "r0", "r1", *(f"t{k}" for k in range(8))),
+        name="w",
+    )
+    created = attrs.evolve(h.CREATED, total=13)
+    witness = Witness.of("r", wide, h.recorded(created, h.CLAIMED, h.STARTED))
+    answer = why(witness, 12, ALIVE)
+    assert [reason.task for reason in answer.reasons][:3] == ["r0", "r1", "t0"]
+    assert [root.task for root in answer.roots] == ["r0", "r1", "r2", "r3"]
+    assert (len(answer.reasons), answer.more, answer.more_roots) == (10, 0, 0)
+    some = why(witness, 12, ALIVE, most=1)
+    assert [reason.task for reason in some.reasons] == ["r0"]
+    assert [root.task for root in some.roots] == ["r2"], "those that are reasons are not repeated"
+    assert (some.more, some.more_roots) == (9, 1)
+    assert set(at_bottom(witness, 12)) == {0, 1, 2, 3}
 
 
 def test_the_root_is_the_task_at_the_bottom_of_it():

@@ -95,7 +95,7 @@ def test_the_second_answer_is_told_of_the_first(store):
     say(store, YES, "ann", "looks good")
     with pytest.raises(WrongState) as caught:
         say(store, NO, "bob")
-    assert "task 'review' waits for nobody; it is succeeded (answered by ann at" in str(
+    assert "task 'review' waits for nobody; it has succeeded (answered by ann at" in str(
         caught.value
     )
     assert "approve: looks good)" in str(caught.value)

@@ -15,9 +15,53 @@ from durable_wf.core.circuit import KEPT, What, fold
 from durable_wf.core.status import FaultKind
 from durable_wf.engine.breakers import RETRY_S
 from durable_wf.engine.inbox import POLL_S
+from durable_wf.engine.resetting import reset_at
 from durable_wf.errors import DiskFull, StoreBusy
 from durable_wf.store.memory import MemoryLog, Shelf
 from durable_wf.store.port import Batch, RunAppend
+
+# --- reset by a person ---
+
+
+def test_living_engines_notice_that_a_person_has_reset_it():
+    """No probe is needed, and no cooldown has passed; both engines go on."""
+    one, two = two_engines()
+    MemoryLog(two.log.shelf).append(reset_at(two.clock.us, "pay", "ann", "it is back"))
+    for rig in (one, two):
+        rig.clock.pass_(POLL_S)
+        rig.turn()
+    assert one.executor.tasks() == ["a", "b", "c", "d"]
+    assert two.executor.tasks() == ["x"]
+    assert "BreakerClosed" not in story(two)
+    assert [stored.kind for stored in two.log.stored(0)][-1] == "BreakerReset"
+
+
+def test_a_probe_that_fails_after_a_reset_does_not_open_it_again():
+    shelf = Shelf()
+    rig = half_open(shelf)
+    MemoryLog(shelf).append(reset_at(rig.clock.us + 1, "pay", "ann"))
+    rig.clock.pass_(POLL_S)
+    rig.turn()
+    assert rig.executor.tasks() == ["a", "b", "c", "d"]
+    rig.executor.breaks("c")
+    rig.turn()
+    assert story(rig) == ["BreakerOpened", "ProbeTaken"]
+    assert fold(PAY, rig.log.outcomes("pay"), rig.clock.us).failures == 0
+
+
+def test_after_a_reset_the_next_opening_is_said_again(caplog):
+    shelf = Shelf()
+    rig = opened(shelf)
+    MemoryLog(shelf).append(reset_at(rig.clock.us, "pay", "ann"))
+    rig.clock.pass_(POLL_S)
+    rig.turn()
+    assert caplog.messages[-1] == "breaker 'pay' is closed again"
+    for name in ("c", "d"):
+        rig.executor.breaks(name)
+        rig.turn()
+    assert story(rig) == ["BreakerOpened", "BreakerOpened"]
+    assert "breaker 'pay' is open until" in caplog.messages[-1]
+
 
 # --- several engines ------------------------------------------------------------------------------
 

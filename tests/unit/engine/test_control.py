@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import histories_of as h
 import pytest
 from histories_of import (
     BOTH_DONE,
@@ -132,10 +133,18 @@ def send_to_ended(store):
 
 def test_a_command_that_is_refused_writes_nothing(store):
     """Though the claim alone would have ended the run: the next engine does that."""
-    with pytest.raises(WrongState, match="run s is succeeded and cannot be cancelled"):
+    with pytest.raises(WrongState, match="run s has succeeded and cannot be cancelled"):
         send_to_ended(store)
     row = store.log.row("s")
     assert (row.n, row.status) == (7, RunStatus.RUNNING)
+
+
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.PAUSE])
+def test_a_retry_is_no_advice_to_who_wanted_a_run_to_stop(store, verb):
+    put(store.log, *BEGUN, h.begun(), h.broke(), h.GIVEN_UP, h.FAILING, h.closed(1), h.FAILED)
+    with pytest.raises(WrongState, match="run r has ended: failed") as caught:
+        send(store, "r", verb, "ann")
+    assert caught.value.hint == "dwf show r"
 
 
 def test_a_resume_starts_tasks_so_it_waits_for_an_engine(store):

@@ -28,6 +28,12 @@ def test_at_the_end_nothing_runs():
     assert told.eta_s is None
 
 
+def test_who_is_told_the_outcome_next_hears_it():
+    state = state_after(CREATED, CLAIMED, STARTED)
+    assert progress_of(state, None, at_rest=True).at_rest
+    assert not progress_of(state, None).at_rest
+
+
 def test_eight_running_tasks_are_named_longest_first():
     names = [f"t{k}" for k in range(12)]
     begins = [begun(name) for name in reversed(names)]

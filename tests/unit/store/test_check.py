@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from histories_of import CLAIMED, CREATED, RELEASED, STARTED
+from loop_rig import put
 from store_rig import add_run
 
 from durable_wf.core.circuit import Outcome, What
@@ -106,9 +108,21 @@ def test_the_mark_of_a_run_that_came_from_elsewhere_is_proved(
     assert finding.what == f"imported is {imported == 1}; its events give {imported == 0}"
 
 
+def test_a_run_that_is_due_at_once_may_be_written_by_its_timers_alone(store) -> None:
+    """As stores of before have it; any other time is wrong."""
+    row, _ = put(store.log, CREATED, CLAIMED, STARTED, RELEASED, run_id="left")
+    assert row.wake_at is not None
+    assert check(store) == []
+    change(store, "UPDATE runs SET wake_at = NULL WHERE run_id = 'left'")
+    assert check(store) == []
+    change(store, "UPDATE runs SET wake_at = 5 WHERE run_id = 'left'")
+    assert ["wake_at is 5" in str(one) for one in check(store)] == [True]
+
+
 def test_rows_beside_the_log_that_an_engine_writes_are_sound(store) -> None:
     run = store.log.row("open").run
     outcomes = [Outcome("k", 5, what, "whole/t1/1") for what in What]
+    outcomes += [Outcome("k", 6, What.RESET, "")]
     store.log.append(Batch(outcomes=outcomes, beats=[Beat(run, "t1", 1, 5, "1")]))
     assert check(store) == []
 
@@ -123,6 +137,7 @@ def test_rows_beside_the_log_that_an_engine_writes_are_sound(store) -> None:
             "'gone/t1/1'",
         ),
         ("INSERT INTO outcomes VALUES ('k', 1, 5, 'ok', 'x', 0)", Area.OUTCOME, "not there"),
+        ("INSERT INTO outcomes VALUES ('k', 1, 5, 'closed', '', 0)", Area.OUTCOME, "not there"),
         ("INSERT INTO beats VALUES (1, 't1', 1, 5, '1')", Area.BEAT, "which is over"),
         ("INSERT INTO beats VALUES (9, 't1', 1, 5, '1')", Area.BEAT, "run 9"),
         ("INSERT INTO beats VALUES (2, 't1', 2, 5, '1')", Area.BEAT, "attempt 2, which never"),
