@@ -48,14 +48,12 @@ def oracle(breaker, rows, now):
         word = {"open": "opened", "close": "closed"}[turn]
         return word in said[position:here] or position in silent
 
-    def counts(p):
-        began = [-1, *(rows[q].at for q, turn in turns if turn == "reset")][-1]
-        began = max(began, -1 if opening() is None else rows[opening()].at)
-        return said[p] in {"ok", "failed"} and rows[p].began_at >= began
+    def reset_at():
+        return [-1, *(rows[q].at for q in range(here) if said[q] == "reset")][-1]
 
-    def began_before_a_reset(p):
-        resets = [rows[q].at for q in range(here) if said[q] == "reset"]
-        return said[p] in {"ok", "failed"} and bool(resets) and rows[p].began_at < resets[-1]
+    def counts(p):
+        opened_at = -1 if opening() is None else rows[opening()].at
+        return said[p] in {"ok", "failed"} and rows[p].began_at >= max(reset_at(), opened_at)
 
     silent = set()  # closings that nobody needs to tell of
     passed = set()  # attempts that a reset has made to say nothing
@@ -64,7 +62,7 @@ def oracle(breaker, rows, now):
         word = said[here]
         if word == "reset":
             turns.append((here, "reset"))
-        elif word in {"ok", "failed"} and began_before_a_reset(here) and not probes(here):
+        elif word in {"ok", "failed"} and row.began_at < reset_at() and not probes(here):
             passed.add(row.place)
         elif is_open():
             if word in {"ok", "failed"} and row.place == probe():

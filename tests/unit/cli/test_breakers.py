@@ -57,7 +57,7 @@ class World:
             self.store.log, CREATED, e.RunClaimed("e-12345678", "create"), e.RunStarted(),
             e.AttemptStarted("done", 1, "w-12345678-0", 7, 8),
             e.AttemptSucceeded("done", 1, "1", 5, 5),
-            workflow=flow(breaker),
+            workflow=flow(breaker), said=[e.EngineStarted("e-12345678", 77, "host", "0.1.0")],
         )  # fmt: skip
 
     def rows(self, *whats, ago_s=10.0):
@@ -241,7 +241,7 @@ def test_one_is_reset_after_a_question(world, monkeypatch):
     shown = CliRunner().invoke(dwf, words, input="y\n", prog_name="dwf")
     assert "breaker 'pay' is closed; it was open\n" in shown.output
     assert world("breakers", "--json").document["state"] == "closed"
-    (told,) = world("events", "@store", "--json").lines
+    *_, told = world("events", "@store", "--json").lines
     assert told["kind"] == "BreakerReset"
     assert (told["body"]["key"], told["body"]["reason"]) == ("pay", "it is back")
     assert "@" in told["body"]["actor"]

@@ -78,7 +78,7 @@ def test_what_a_run_takes_back_is_not_cancelled(command):
         (i.Pause("ann"), "run r is draining and cannot be paused"),
         (i.Resume("ann"), "run r is draining and cannot be resumed"),
         (i.Signal("go", "1", "ann"), "run r is draining and cannot be sent a signal"),
-        (i.Answer("c", Verdict.SKIP, "ann"), "run r: task 'c' waits for nobody; it is "),
+        (i.Answer("c", Verdict.SKIP, "ann"), "run r: task 'c' waits for nobody; it was "),
     ],
 )
 def test_nothing_else_is_obeyed(name, command, words):

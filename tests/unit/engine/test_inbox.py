@@ -104,7 +104,7 @@ def test_a_refusal_is_an_answer_too():
     rig.turn()
     answered = rig.log.command(number)
     assert answered.accepted is False
-    assert answered.answer == "run r is failed and cannot be resumed"
+    assert answered.answer == "run r has failed and cannot be resumed"
 
 
 def test_what_a_cancel_stops_is_stopped_after_the_commit():

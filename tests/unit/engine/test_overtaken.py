@@ -309,7 +309,7 @@ def test_a_command_that_is_lost_with_its_run_is_given_again(path):
         seize(path)
         answer = engine.approve(RUN, "review")
     assert answer.accepted
-    assert "no engine runs it; to go on: dwf resume r" in answer.text
+    assert "it still waits for somebody" in answer.text
     assert len([one for one in history(path) if isinstance(one, e.OperatorDecided)]) == 1
     check_log(path, RUN)
 

@@ -119,7 +119,7 @@ def test_no_lock_is_in_it(store, tmp_path) -> None:
     with tarfile.open(made.path) as tar:
         names = tar.getnames()
     held.release()
-    assert [name for name in names if "locks" in name] == [f"{made.top}/locks"]
+    assert [name for name in names if "locks" in name] == [f"{made.folder}/locks"]
 
 
 def test_a_name_in_the_log_never_reaches_outside_the_output_folder(store, tmp_path) -> None:

@@ -10,6 +10,7 @@ from histories_of import CLAIMED, CREATED, RELEASED, STARTED
 from loop_rig import put
 from store_rig import add_run
 
+from durable_wf.core import events as e
 from durable_wf.core.circuit import Outcome, What
 from durable_wf.store import connection as connections
 from durable_wf.store import head
@@ -110,7 +111,8 @@ def test_the_mark_of_a_run_that_came_from_elsewhere_is_proved(
 
 def test_a_run_that_is_due_at_once_may_be_written_by_its_timers_alone(store) -> None:
     """As stores of before have it; any other time is wrong."""
-    row, _ = put(store.log, CREATED, CLAIMED, STARTED, RELEASED, run_id="left")
+    begun = e.EngineStarted(CLAIMED.engine, 77, "host", "0.1.0")
+    row, _ = put(store.log, CREATED, CLAIMED, STARTED, RELEASED, run_id="left", said=[begun])
     assert row.wake_at is not None
     assert check(store) == []
     change(store, "UPDATE runs SET wake_at = NULL WHERE run_id = 'left'")
