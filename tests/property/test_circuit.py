@@ -15,6 +15,9 @@ S = 1_000_000
 BREAKER = Breaker("k", failures=3, within_s=10.0, cooldown_s=5.0)
 
 
+TOLD = {"open": "opened", "close": "closed"}
+
+
 def oracle(breaker, rows, now):
     """(state, opened_at, place, probe, what is untold), by looking back again and again."""
     said = [row.what.value for row in rows]
@@ -35,18 +38,14 @@ def oracle(breaker, rows, now):
 
     def happened(turn, place):
         """Whether that turn was made or told before, by this attempt."""
-        word = {"open": "opened", "close": "closed"}[turn]
-        told = any(said[p] == word and rows[p].place == place for p in range(here))
+        told = any(said[p] == TOLD[turn] and rows[p].place == place for p in range(here))
         told = told or (turn == "open" and place in passed)
         return told or any(t == turn and rows[p].place == place for p, t in turns)
 
     def told():
         """Whether somebody has told of the last turn since, or as, it was made."""
         position, turn = turns[-1]
-        if turn == "reset":
-            return True
-        word = {"open": "opened", "close": "closed"}[turn]
-        return word in said[position:here] or position in silent
+        return turn == "reset" or TOLD[turn] in said[position:here] or position in silent
 
     def reset_at():
         return [-1, *(rows[q].at for q in range(here) if said[q] == "reset")][-1]
