@@ -61,7 +61,7 @@ def test_the_answer_decides_and_the_next_one_runs(how, state, asking, tmp_path):
     engine.resolve("r", "hotel~undo", how, "I have called them")
     result = engine.run(workflow, run_id="r", check=False)
     assert result.status is RunStatus.FAILED
-    assert result.row.cause == "task 'car' failed: no cars"
+    assert result.row.cause == "task 'car' failed: ValueError: no cars"
     assert result.compensations() == {"hotel": state, "flight": TaskStatus.SUCCEEDED}
     retried = ["hotel 2"] if how == "retry" else []
     assert noted(tmp_path / "n") == ["hotel 1", *retried, "flight 1"]

@@ -31,7 +31,7 @@ def test_a_failed_run_takes_back_what_it_did_the_last_first(engine, tmp_path):
     result = engine.run(trip(tmp_path / "n").build(), check=False)
     assert noted(tmp_path / "n") == ALL_BACK
     assert result.status is RunStatus.FAILED
-    assert result.row.cause == "task 'car' failed: no cars"
+    assert result.row.cause == "task 'car' failed: ValueError: no cars"
 
 
 def test_the_result_tells_what_was_taken_back(engine, tmp_path):
