@@ -47,7 +47,7 @@ def run(store: Path, marks: Path) -> None:
     with wf.WorkflowEngine(store, executor_type="sequential") as engine:
         result = engine.run(saga(str(marks)), run_id=RUN, check=False)
     assert result.status is RunStatus.FAILED
-    assert result.row.cause == "task 'd' failed: no"
+    assert result.row.cause == "task 'd' failed: ValueError: no"
     assert result.compensations() == dict.fromkeys("cba", TaskStatus.SUCCEEDED)
 
 
