@@ -77,7 +77,8 @@ class Call:
     """What to call and with what. `function` indexes `functions`.
 
     `payloads` and `output` are folders of the store. `size_limit` in bytes. `signing_key` is for
-    pickled values; without it the user's own is read when one is met.
+    pickled values; without it the user's own is read when one is met. `on_full` is told when the
+    disk is too full for the result, and when that is over.
     """
 
     task: str
@@ -90,6 +91,7 @@ class Call:
     codec: str = ""
     size_limit: int = SIZE_LIMIT
     signing_key: bytes = b""
+    on_full: Callable[[bool], None] | None = None
 
 
 @attrs.define
@@ -273,13 +275,21 @@ def _store(call: Call, result: Any) -> Done:
 def _write(call: Call, data: bytes, codec: str) -> PayloadRef:
     """Write a payload file; a full disk is waited out, since the task's work may have been long."""
     deadline = time.monotonic() + ROOM_S
-    while True:
-        try:
-            return write_file(call.payloads, data, codec)
-        except DiskFull:
-            if time.monotonic() >= deadline:
-                raise
+    told = False
+    try:
+        while True:
+            try:
+                return write_file(call.payloads, data, codec)
+            except DiskFull:
+                if time.monotonic() >= deadline:
+                    raise
+            if call.on_full is not None and not told:
+                call.on_full(True)
+                told = True
             time.sleep(ROOM_PERIOD_S)
+    finally:
+        if call.on_full is not None and told:
+            call.on_full(False)
 
 
 def _keep(call: Call, result: Any) -> str:

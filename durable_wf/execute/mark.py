@@ -36,7 +36,7 @@ SIZE = _BEATS_AT + 2 * _SLOT
 UNKNOWN = sys.maxsize
 """What `read_mark` says when nothing is known: every attempt may have begun."""
 
-_SEQ, _AT_NS, _OFFSET, _BOOT, _USED, _LOADING, _BEAT_NS = range(7)
+_SEQ, _AT_NS, _OFFSET, _BOOT, _USED, _LOADING, _BEAT_NS, _NO_ROOM = range(8)
 
 _CHECKSUM = Struct("<I")
 _BEAT = Struct("<QQI")
@@ -97,6 +97,11 @@ class Marked:
         return bool(self.words[_LOADING])
 
     @property
+    def waits_for_room(self) -> bool:
+        """Whether the disk is too full for the result of the attempt, which waits."""
+        return bool(self.words[_NO_ROOM])
+
+    @property
     def beat_ns(self) -> int:
         """When the last heartbeat of any attempt was, on the monotonic clock; 0: there was none."""
         return self.words[_BEAT_NS]
@@ -153,6 +158,10 @@ class BegunMark(Marked):
         Said before the attempt begins, and taken back after it has begun anew.
         """
         self.words[_LOADING] = loading
+
+    def wait_for_room(self, waits: bool) -> None:
+        """Say whether there is no room on the disk for the result of the attempt."""
+        self.words[_NO_ROOM] = waits
 
     def beat(self, seq: int, at_ns: int, detail: bytes | None) -> None:
         """Say that attempt `seq` is alive, and with `detail` how far it is; None: as before.

@@ -80,6 +80,12 @@ class Limits:
 
 NO_LIMITS = Limits()
 
+NO_ROOM_FOR_RESULT = (
+    "no space is left on the disk for the result of task %r, which waits until some is free; "
+    "nothing is lost"
+)
+"""What an executor logs as a warning, once, while an attempt waits for that."""
+
 
 @hot
 class Assignment:

@@ -10,11 +10,13 @@ Read next: `calls.py`; `tee.py`, which captures output; `pool.py` for the execut
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from durable_wf.core.fault import Fault, OutputRef
 from durable_wf.core.reports import Failed, Report, Returned, Succeeded
@@ -23,8 +25,17 @@ from durable_wf.execute import processes, tee
 from durable_wf.execute.calls import Call, Done, Functions, perform
 from durable_wf.execute.context import Attempt, enter, leave
 from durable_wf.execute.mark import BegunMark, path_of
-from durable_wf.execute.port import Assignment, Heartbeat, Places, RunCode, Seat
+from durable_wf.execute.port import (
+    NO_ROOM_FOR_RESULT,
+    Assignment,
+    Heartbeat,
+    Places,
+    RunCode,
+    Seat,
+)
 from durable_wf.store import locks
+
+log = logging.getLogger("durable_wf.engine")
 
 TURN_NS = 5_000_000
 """After this long `poll` goes back, so that what has ended is committed."""
@@ -162,6 +173,7 @@ class SequentialExecutor:
         call = Call(
             a.task, functions, a.function, self._payloads, self._kept, a.args, a.kwargs, a.codec
         )
+        call.on_full = partial(_tell_of_room, a.task)
         me = Attempt(
             code.run_id, code.workflow, code.key_base, a.task, a.attempt, None, a.detail,
             self._mark, a.seq,
@@ -210,3 +222,8 @@ def _lost(a: Assignment, output: OutputRef | None) -> Failed:
     """An attempt had begun, and its outcome was lost to an exception from outside."""
     fault = Fault(FaultKind.LOST, "the engine's thread was interrupted while it ended")
     return Failed(a.run, a.index, a.attempt, fault, output=output)
+
+
+def _tell_of_room(task: str, full: bool) -> None:
+    if full:
+        log.warning(NO_ROOM_FOR_RESULT, task)

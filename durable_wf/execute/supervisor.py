@@ -9,6 +9,7 @@ Read next: `pool.py`, which holds many of these; `worker.py`, the other end.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -26,9 +27,19 @@ from durable_wf.execute import processes, spool, wire
 from durable_wf.execute.clearing import clear_worker
 from durable_wf.execute.launch import WorkerProcess
 from durable_wf.execute.mark import BegunMark, path_of
-from durable_wf.execute.port import Assignment, Heartbeat, Places, RunCode, Seat, output_name
+from durable_wf.execute.port import (
+    NO_ROOM_FOR_RESULT,
+    Assignment,
+    Heartbeat,
+    Places,
+    RunCode,
+    Seat,
+    output_name,
+)
 from durable_wf.execute.surroundings import Told, current_folder
 from durable_wf.execute.worker import NO_ROOM, Birth, main
+
+log = logging.getLogger("durable_wf.engine")
 
 RECALL_S = 0.05
 """What waits behind an attempt that runs longer than this is called back."""
@@ -103,6 +114,7 @@ class Supervised:
         self._recalled = 0
         self._memory_at = 0.0
         self._told_ns = 0
+        self._lacks_room = False
         self._last_beats: list[Heartbeat] = []
 
     # --- to the worker --------------------------------------------------------------------------
@@ -199,6 +211,7 @@ class Supervised:
 
     def beats(self) -> list[Heartbeat]:
         """Heartbeats since the last call."""
+        self._look_for_room()
         found = self.last_beats()
         if self.mark is None or self.mark.beat_ns == self._told_ns:
             return found
@@ -207,6 +220,13 @@ class Supervised:
             self._told_ns = beat.at_ns
             found.append(_heartbeat(a, beat.at_ns, beat.detail))
         return found
+
+    def _look_for_room(self) -> None:
+        """Say once that the disk is too full for a result, which waits."""
+        waits = self.mark is not None and self.mark.waits_for_room
+        if waits and not self._lacks_room and (a := self.running()) is not None:
+            log.warning(NO_ROOM_FOR_RESULT, a.task)
+        self._lacks_room = waits
 
     def last_beats(self) -> list[Heartbeat]:
         """Those of attempts whose failure was reported, since the last call."""

@@ -329,6 +329,7 @@ class Worker:
         if kwargs:
             call.kwargs = [(name, wire.unpack_argument(a)) for name, a in kwargs]
         call.codec = codec
+        call.on_full = self._mark.wait_for_room
         if confinement is None:
             return self._interruptible(seq, call)
         with confine.Confined(confinement):

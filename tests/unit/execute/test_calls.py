@@ -15,7 +15,8 @@ import pytest
 from durable_wf.core.definition import PayloadRef
 from durable_wf.core.status import FaultKind
 from durable_wf.core.values import INLINE_MAX, TABLE_MAX, Missing, classes_of, decode, encode
-from durable_wf.errors import Cancelled, NotReadable, PayloadMissing
+from durable_wf.errors import Cancelled, DiskFull, NotReadable, PayloadMissing
+from durable_wf.execute import calls
 from durable_wf.execute.calls import Broken, Call, Done, Functions, perform, read_value
 from durable_wf.execute.port import Absent, Given
 from durable_wf.store.payload_files import digest_of, read_file, write_file
@@ -172,6 +173,31 @@ def test_a_result_over_the_size_limit_is_not_stored(call):
     assert found.kind is FaultKind.NOT_STORABLE
     assert "5,002 bytes, and the limit is 4,000" in found.message
     assert "return its path" in found.message
+
+
+@pytest.fixture
+def full_for_two_looks(monkeypatch):
+    """A disk that has room for a file at the third attempt."""
+    left = [DiskFull("no space is left"), DiskFull("no space is left")]
+
+    def write(*given):
+        if left:
+            raise left.pop()
+        return write_file(*given)
+
+    monkeypatch.setattr(calls, "write_file", write)
+    monkeypatch.setattr(calls, "ROOM_PERIOD_S", 0.0)
+
+
+def test_a_result_waits_for_room_on_a_full_disk_and_says_so_once(call, full_for_two_looks):
+    told = []
+    done = returned(call(lambda: "x" * 200_000, on_full=told.append))
+    assert done.value.size > 200_000
+    assert told == [True, False]
+
+
+def test_that_nobody_is_told_of_a_full_disk_does_not_matter(call, full_for_two_looks):
+    assert returned(call(lambda: "x" * 200_000)).value.file
 
 
 def test_what_cannot_be_stored_is_kept_aside(call):

@@ -9,6 +9,7 @@ import pytest
 from pool_rig import Rig, kinds, wait_for
 
 from durable_wf.core.reports import Failed
+from durable_wf.execute.mark import BegunMark, path_of
 from durable_wf.execute.port import Assignment, Limits
 
 SILENCE = Limits(heartbeat_s=0.5)
@@ -53,6 +54,25 @@ def test_a_running_attempt_tells_its_last_heartbeat_once(rig, tmp_path):
     (tmp_path / "go").touch()
     assert kinds(rig.wait(number)) == ["ok"]
     assert rig.executor.beats() == []
+
+
+def test_an_attempt_whose_result_finds_no_room_is_told_of_once(rig, tmp_path, caplog):
+    """The worker says it in its mark."""
+    path = str(tmp_path / "go")
+    number = rig.start(beaters.beat_until, path, 1)
+    rig.begun(number)
+    mark = BegunMark(path_of(rig.executor._places.locks, rig.ready_worker().name), create=False)
+    mark.wait_for_room(True)
+    rig.executor.beats()
+    rig.executor.beats()
+    mark.wait_for_room(False)
+    mark.close()
+    rig.executor.beats()
+    (tmp_path / "go").touch()
+    assert kinds(rig.wait(number)) == ["ok"]
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert "no space is left on the disk for the result of task" in told[0]
 
 
 def test_a_success_leaves_no_heartbeat_behind(rig):

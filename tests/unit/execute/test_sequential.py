@@ -11,7 +11,7 @@ import pytest
 from durable_wf.core.inputs import Failed, Returned, Succeeded
 from durable_wf.core.status import FaultKind
 from durable_wf.errors import DiskFull
-from durable_wf.execute import mark, processes, sequential
+from durable_wf.execute import calls, mark, processes, sequential
 from durable_wf.execute.context import current, leave
 from durable_wf.execute.port import Assignment, Given, Places, RunCode
 from durable_wf.execute.sequential import SequentialExecutor
@@ -253,3 +253,21 @@ def test_the_heartbeats_of_a_running_attempt_can_be_read_from_its_mark(executor,
     executor.start([assignment(3)])
     executor.poll(1.0)
     assert (found[0].seq, found[0].detail) == (3, '"now"')
+
+
+def test_a_result_that_finds_no_room_is_told_of(executor, monkeypatch, caplog):
+    def write(*given):
+        monkeypatch.undo()
+        raise DiskFull("no space is left")
+
+    def large():
+        return "x" * 200_000
+
+    monkeypatch.setattr(calls, "ROOM_PERIOD_S", 0.0)
+    monkeypatch.setattr(calls, "write_file", write)
+    monkeypatch.setattr(sequential, "TURN_NS", 10**12)
+    prepare(executor, large)
+    executor.start([assignment(1)])
+    (report,) = executor.poll(1.0)
+    assert isinstance(report, Succeeded)
+    assert "for the result of task 't0'" in caplog.text
