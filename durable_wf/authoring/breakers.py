@@ -1,21 +1,15 @@
 """Circuit breakers as people write them.
 
-Owns: `breaker`, the checks of its settings, and the check that one key has one meaning in a
-workflow.
+Owns: `breaker`, and the reading of its settings.
 Must never: know the state of a circuit.
 Read next: `core/breaker.py` for the value, `core/circuit.py` for what it means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
-from durable_wf.core.breaker import Breaker, WhenOpen
-from durable_wf.core.circuit import MOST_FAILURES
+from durable_wf.core.breaker import MOST_FAILURES, Breaker, WhenOpen
 from durable_wf.core.names import ALLOWED, is_name
-from durable_wf.core.task import Task
-from durable_wf.core.units import LONGEST_S, Duration, parse_limit
-from durable_wf.core.wording import count_of
+from durable_wf.core.units import Duration, parse_limit
 from durable_wf.errors import DefinitionError
 
 
@@ -67,41 +61,3 @@ def _time(name: str, value: Duration) -> float:
         return parse_limit(value)
     except DefinitionError as error:
         raise DefinitionError(f"{name}: {error.message}", hint=error.hint) from None
-
-
-def wrong_with(guard: Breaker) -> str:
-    """What is wrong with a breaker that was read from a file; "" if nothing."""
-    if not is_name(guard.key):
-        return f"{guard.key!r:.80} is no key for a breaker"
-    if not 1 <= guard.failures <= MOST_FAILURES:
-        return f"failures of a breaker must be from 1 to {MOST_FAILURES}, not {guard.failures}"
-    if not (0 < guard.within_s <= LONGEST_S and 0 < guard.cooldown_s <= LONGEST_S):
-        return f"times of a breaker must be more than 0 and at most {LONGEST_S:g} seconds"
-    return ""
-
-
-def clashes(tasks: Iterable[Task]) -> Iterator[str]:
-    """Where tasks of a workflow give one key two meanings. Only what becomes of a task while the
-    circuit is open may differ.
-    """
-    known: dict[str, Task] = {}
-    for task in tasks:
-        guard = task.breaker
-        if guard is None:
-            continue
-        first = known.setdefault(guard.key, task)
-        other = first.breaker
-        if other is not None and _meaning(other) != _meaning(guard):
-            yield (
-                f"breaker {guard.key!r} means {_shown(other)} for task {first.name!r} and "
-                f"{_shown(guard)} for task {task.name!r}"
-            )
-
-
-def _meaning(guard: Breaker) -> tuple[int, float, float]:
-    return guard.failures, guard.within_s, guard.cooldown_s
-
-
-def _shown(guard: Breaker) -> str:
-    failures = count_of(guard.failures, "failure")
-    return f"{failures} within {guard.within_s:g} s, cooldown {guard.cooldown_s:g} s"

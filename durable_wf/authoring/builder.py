@@ -1,37 +1,32 @@
 """WorkflowBuilder: the fluent way to write a workflow.
 
-Owns: the fluent calls, and the checks that need the whole graph.
+Owns: the fluent calls.
 Must never: raise for a wrong definition before `build()`, which reports everything at once.
-Read next: `data_flow.py` (the data-flow rules), `factory.py`.
+Read next: `data_flow.py` (the data-flow rules), `factory.py`, `core/soundness.py` (the checks).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Self, Unpack, cast
+from typing import Any, Self, Unpack, cast
 
 from durable_wf.authoring.breakers import breaker as make_breaker
-from durable_wf.authoring.breakers import clashes
-from durable_wf.authoring.factory import Draft, TaskFactory, name_problem
+from durable_wf.authoring.factory import Draft, TaskFactory
 from durable_wf.authoring.options import Compensation, TaskOptions, read_metadata, read_tags
 from durable_wf.authoring.task import TaskFunction
+from durable_wf.core import soundness
 from durable_wf.core.breaker import Breaker
 from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Task, WaitFor, Workflow
-from durable_wf.core.resolver import DependencyResolver, nearest
+from durable_wf.core.names import name_problem
 from durable_wf.core.units import Duration, Size, parse_limit
 from durable_wf.core.wording import count_of
-from durable_wf.errors import CycleError, DefinitionError
+from durable_wf.errors import DefinitionError
 from durable_wf.recovery.combine import Exceptions
 from durable_wf.recovery.ready import LOSSES
 from durable_wf.recovery.ready import retry as retry_rule
 from durable_wf.recovery.rule import NamedRule, Rule, named_all
 from durable_wf.recovery.waits import Wait
-
-_MAX_PROBLEMS: Final = 200
-_MAX_GUESSES: Final = 5
-"""Finding the nearest of 100,000 names takes a while; the first few guesses say enough."""
 
 
 class WorkflowBuilder:
@@ -231,13 +226,13 @@ class WorkflowBuilder:
         if not self._drafts:
             problems.append("it has no tasks; add one with add_task(name, function)")
         tasks = self._tasks(problems)
-        problems += clashes(tasks)
-        cycles = self._graph(problems)
-        if cycles and not problems:
-            raise CycleError(*cycles)
-        problems += [CycleError(cycle).message for cycle in cycles]
-        if problems:
-            raise _refusal(self.name, problems)
+        problems += soundness.of_tasks(tasks)
+        wrong, cycles = soundness.of_graph(
+            [(draft.name, _upstream(draft)) for draft in self._drafts]
+        )
+        problems += wrong
+        count = count_of(len(problems) + len(cycles), "problem")
+        soundness.refuse(f"workflow {self.name!r} cannot be built: {count}", problems, cycles)
         functions = {draft.name: draft.known.function for draft in self._drafts if draft.known}
         rules: tuple[NamedRule, ...] = fields.pop("recovery")
         recovery = {draft.name: draft.rules for draft in self._drafts if draft.rules}
@@ -288,54 +283,8 @@ class WorkflowBuilder:
             problems += [f"task {draft.name!r}: {text}" for text in wrong]
         return tasks
 
-    def _graph(self, problems: list[str]) -> list[tuple[str, ...]]:
-        """Check names and dependencies of all tasks; returns the cycles."""
-        drafts = self._drafts
-        upstreams = {draft.name: _upstream(draft) for draft in drafts}
-        if len(upstreams) != len(drafts):
-            counts = Counter(draft.name for draft in drafts)
-            problems += [f"task {n!r} is added {k} times" for n, k in counts.items() if k > 1]
-        if _is_in_order(upstreams):
-            return []
-        unknown = [
-            (task, name) for task, ups in upstreams.items() for name in ups if name not in upstreams
-        ]
-        for i, (task, name) in enumerate(unknown[:_MAX_PROBLEMS]):
-            guess = nearest(name, upstreams) if i < _MAX_GUESSES else ""
-            problems.append(
-                f"task {task!r} depends on {name!r}, which does not exist"
-                + (f"; did you mean {guess!r}?" if guess else "")
-            )
-        if unknown:
-            upstreams = {
-                task: tuple(name for name in ups if name in upstreams)
-                for task, ups in upstreams.items()
-            }
-        return DependencyResolver(upstreams).cycles()
-
 
 def _upstream(draft: Draft) -> tuple[str, ...]:
     if not draft.bound and not draft.after:
         return draft.depends
     return (*draft.depends, *(source.task for source in draft.bound.values()), *draft.after)
-
-
-def _is_in_order(upstreams: Mapping[str, Sequence[str]]) -> bool:
-    """Whether each task comes after all its upstreams, as people mostly write them: then all names
-    exist and there is no cycle.
-    """
-    seen: set[str] = set()
-    for task, names in upstreams.items():
-        if names and not seen.issuperset(names):
-            return False
-        seen.add(task)
-    return True
-
-
-def _refusal(name: str, problems: list[str]) -> DefinitionError:
-    count = len(problems)
-    if count > _MAX_PROBLEMS:
-        more = count_of(count - _MAX_PROBLEMS, "more problem")
-        problems = [*problems[:_MAX_PROBLEMS], f"and {more}"]
-    words = count_of(count, "problem")
-    return DefinitionError(f"workflow {name!r} cannot be built: {words}", problems=problems)

@@ -21,7 +21,6 @@ from durable_wf.authoring.signature import Shape, shape_of
 from durable_wf.authoring.task import TaskFunction
 from durable_wf.authoring.waits import MAKERS, waiting_task
 from durable_wf.core import values
-from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import (
     FunctionRef,
     Literal,
@@ -30,29 +29,13 @@ from durable_wf.core.definition import (
     Upstream,
     WaitFor,
 )
-from durable_wf.core.names import ALLOWED, composed_form, is_name
+from durable_wf.core.names import task_name_problem
 from durable_wf.core.values_classes import Classes, classes_of
 from durable_wf.errors import DefinitionError, NotStorable
 from durable_wf.recovery.rule import NamedRule
 
 _ASYNC_GENERATOR: Final = 0x0200
 """Flag of code objects. A coroutine is fine: whoever runs the task runs it to its end."""
-
-
-def name_problem(what: str, name: object) -> str:
-    """What is wrong with a name of a task or workflow, or ""."""
-    if isinstance(name, str) and is_name(name):
-        return ""
-    if isinstance(name, str) and name.isprintable() and is_name(composed := composed_form(name)):
-        return f"{what} {name!a:.220} is not in Unicode's form NFC, which is {composed!a}"
-    return f"{what} {name!r:.220} is no usable name: {ALLOWED}"
-
-
-def task_name_problem(name: object) -> str:
-    """What is wrong with the name of a task, or ""."""
-    if isinstance(name, str) and name.endswith(SUFFIX):
-        return f"the task's name {name!a:.220} ends with {SUFFIX}, as compensations do"
-    return name_problem("the task's name", name)
 
 
 class Known:

@@ -15,10 +15,8 @@ from collections.abc import Callable
 import attrs
 
 from durable_wf.core.definition import FunctionRef, Task, Workflow
+from durable_wf.core.names import SUFFIX as SUFFIX
 from durable_wf.core.state import RunState
-
-SUFFIX = "~undo"
-"""What the name of a compensation ends with; the task's own name stands before it."""
 
 Added = tuple[tuple[str, str], ...]
 """Compensations in the order in which they run: (name, name of the task that it takes back)."""

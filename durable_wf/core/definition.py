@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import attrs
 
-from durable_wf.core import definition_json
+from durable_wf.core import definition_json, soundness
 from durable_wf.core.plan import ExecutionPlan, plan
 from durable_wf.core.resources import Capacity, Resources
 from durable_wf.core.task import FunctionRef as FunctionRef
@@ -27,6 +27,9 @@ from durable_wf.core.task import Undo as Undo
 from durable_wf.core.task import Upstream as Upstream
 from durable_wf.core.task import Value as Value
 from durable_wf.core.task import WaitFor as WaitFor
+
+_MOST_TOLD_OF_TEXT = 20
+"""Problems. Who has crafted a file is not to fill a screen."""
 
 
 @attrs.frozen
@@ -80,7 +83,17 @@ class Workflow:
     def from_json(cls, text: str | bytes) -> Self:
         """The definition that `to_json` wrote.
 
-        Raises DefinitionError for text that is not JSON, another format or version, and fields
-        that are unknown, missing or of the wrong type. Whether the graph is sound is not asked.
+        Raises DefinitionError for text that is not JSON, another format or version, fields that
+        are unknown, missing or of the wrong type, and then for all that is not sound; CycleError
+        where cycles are all that is.
+        """
+        workflow = cls.as_recorded(text)
+        soundness.check(workflow, most=_MOST_TOLD_OF_TEXT)
+        return workflow
+
+    @classmethod
+    def as_recorded(cls, text: str | bytes) -> Self:
+        """The same, of a definition that stands in a log: it was judged when it was written there,
+        perhaps by a version that knew less, and what has run can always be looked at.
         """
         return cls(**definition_json.read(text))

@@ -1,7 +1,7 @@
 """The JSON form of definitions: `write` and `read`, exact in both directions.
 
 Owns: the document's layout, its version, and what is said of text that is none.
-Must never: judge a workflow; whether its graph is sound is asked elsewhere.
+Must never: judge a workflow; `soundness.py` does.
 Read next: `definition.py`, whose `to_json` and `from_json` these are.
 
 The JSON is one document with one line per task; fields that have their default are left out, and

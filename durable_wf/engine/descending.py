@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 import attrs
 
+from durable_wf.core import soundness
 from durable_wf.core.definition import PayloadRef, Workflow
 from durable_wf.core.descent import Again, Ancestor, Descent, ancestor_of, descend
 from durable_wf.core.digests import inputs_digest, structure_digest
@@ -127,7 +128,7 @@ def read(log: Log, wish: Wish, is_alive: Callable[[RunRow], bool]) -> Old:
     ancestor = ancestor_of(row.run_id, workflow, log.history(row.run), at)
     if ancestor.state.definition != row.definition:  # changed code was accepted after that event
         text = log.payload(ancestor.state.definition).decode()
-        ancestor = attrs.evolve(ancestor, workflow=Workflow.from_json(text))
+        ancestor = attrs.evolve(ancestor, workflow=Workflow.as_recorded(text))
     return Old(row, at, ancestor, _lost(log, ancestor))
 
 
@@ -191,8 +192,9 @@ def loaded(old: Old, store: Store) -> Renewed:
 
 def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
     """What the new run would be. Raises NotFound and CallerError for names and values that cannot
-    be, RunConflict for an id that is taken.
+    be, DefinitionError for a workflow that is not sound today, RunConflict for an id that is taken.
     """
+    soundness.check(found.workflow)
     run_id = old.row.run_id
     recorded = old.ancestor.workflow
     workflow = with_stored_code_of(recorded, found.workflow)

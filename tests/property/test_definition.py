@@ -122,10 +122,10 @@ CONVERTER = converter()
 @given(workflows)
 def test_what_is_written_is_read_back_equal(workflow):
     text = workflow.to_json()
-    back = Workflow.from_json(text)
+    back = Workflow.as_recorded(text)
     assert back == workflow
     assert back.to_json() == text
-    assert Workflow.from_json(json.dumps(json.loads(text), indent=1)) == workflow
+    assert Workflow.as_recorded(json.dumps(json.loads(text), indent=1)) == workflow
 
 
 @given(workflows)

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 import durable_wf as wf
-from durable_wf.authoring.checking import check
 from durable_wf.core.breaker import Breaker, WhenOpen
+from durable_wf.core.soundness import check
 from durable_wf.errors import DefinitionError
 
 

@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 import durable_wf as wf
-from durable_wf.authoring.checking import check
 from durable_wf.core.definition import Literal, Task, Undo, Upstream
+from durable_wf.core.soundness import check
 from durable_wf.core.status import InDoubt
 from durable_wf.errors import DefinitionError
 
