@@ -241,7 +241,8 @@ class WorkflowBuilder:
         companions = {p: f for draft in self._drafts for p, f in draft.companions.items()}
         return Workflow(
             self.name, tuple(tasks), functions=functions, recovery=recovery, companions=companions,
-            rules=tuple(rule.label for rule in rules), **fields,
+            rules=tuple(rule.label for rule in rules), beside=self._factory.fallbacks(rules),
+            **fields,
         )  # fmt: skip
 
     def _set(self, **options: object) -> Self:

@@ -41,7 +41,8 @@ class Workflow:
     holds for `recovery`, the recovery rules by task, those for all tasks under ""; `rules` and
     `Task.rules` are their names and versions, which the JSON keeps. `companions` are the functions
     that stand beside a task's own, by place and label: probes by the name of their task,
-    compensations by their own. A run that has not ended after `deadline_s` fails.
+    compensations by their own. `beside` holds the fingerprints of the fallbacks of its own rules
+    (see Task). A run that has not ended after `deadline_s` fails.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Workflow:
     metadata: tuple[tuple[str, str], ...] = ()
     rules: tuple[str, ...] = ()
     deadline_s: float | None = None
+    beside: tuple[tuple[str, str], ...] = ()
     functions: Mapping[str, Callable[..., Any]] = attrs.field(
         factory=dict, eq=False, repr=False, hash=False
     )
@@ -76,6 +78,7 @@ class Workflow:
         own = {
             "name": self.name, "description": self.description, "tags": self.tags,
             "rules": self.rules, "deadline_s": self.deadline_s, "metadata": self.metadata,
+            "beside": self.beside,
         }  # fmt: skip
         return definition_json.write(own, self.tasks)
 

@@ -48,7 +48,7 @@ _DEFAULTS = {
 _PLAIN_DEFAULTS = tuple(_DEFAULTS[name] for name in _PLAIN)
 _EMPTY: tuple[object, ...] = ("", (), None)
 _PARTS_DEFAULTS = tuple(_DEFAULTS[name] for name in _PARTS)
-_RARE = ("tags", "metadata", "rules", *_PLAIN, *_PARTS)
+_RARE = ("tags", "metadata", "rules", "beside", *_PLAIN, *_PARTS)
 _RARE_DEFAULTS = tuple(_DEFAULTS[name] for name in _RARE)
 _plain_of = attrgetter(*_PLAIN)
 _parts_of = attrgetter(*_PARTS)
@@ -66,8 +66,7 @@ def write(own: Mapping[str, Any], tasks: tuple[Task, ...]) -> str:
         lines = ",\n".join([_task_line(task, functions, encode) for task in tasks])
         head: dict[str, Any] = {"durable_wf": FORMAT}
         head |= {key: value for key, value in own.items() if key == "name" or value not in _EMPTY}
-        if own["metadata"]:
-            head["metadata"] = _write_pairs(own["metadata"])
+        head |= {key: _write_pairs(own[key]) for key in ("metadata", "beside") if own[key]}
         head["functions"] = [_write_flat(ref) for ref in functions]
         return f"{encode(head)[:-1]}{_TASKS}{lines}{_END if lines else _END[1:]}"
     except ValueError as error:
@@ -155,6 +154,8 @@ def _write_rest(task: Task) -> dict[str, Any]:
         written["metadata"] = _write_pairs(task.metadata)
     if task.rules:
         written["rules"] = task.rules
+    if task.beside:
+        written["beside"] = _write_pairs(task.beside)
     if (parts := _parts_of(task)) != _PARTS_DEFAULTS:
         named = zip(_PARTS, parts, _PARTS_DEFAULTS, strict=True)
         written |= {name: _write_part(part) for name, part, default in named if part != default}
@@ -357,6 +358,7 @@ class _Reader:
             "description": _text, "tags": _texts, "metadata": _text_pairs,
             "rules": _texts, "deadline_s": _real, "heartbeat_s": _real, "probe": _text,
             "in_doubt": _member(InDoubt), "undo": self._undo, "breaker": _breaker, "wait": _wait,
+            "beside": _text_pairs,
         }  # fmt: skip
 
     def workflow(self) -> dict[str, Any]:
@@ -368,7 +370,7 @@ class _Reader:
                 tasks = iter(_list(tasks))
             readers = {
                 "name": _usable, "description": _text, "tags": _texts, "metadata": _text_pairs,
-                "rules": _texts, "deadline_s": _real,
+                "rules": _texts, "deadline_s": _real, "beside": _text_pairs,
             }  # fmt: skip
             fields = _read_fields(self._data, readers)
         except _Wrong as wrong:

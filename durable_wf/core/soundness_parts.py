@@ -56,6 +56,10 @@ class Defined(Protocol):
         """The names of its recovery rules."""
 
     @property
+    def beside(self) -> tuple[tuple[str, str], ...]:
+        """Fingerprints of functions that its rules may call."""
+
+    @property
     def deadline_s(self) -> float | None:
         """When a run fails that has not ended."""
 
@@ -65,7 +69,7 @@ def of_workflow(workflow: Defined) -> Iterator[str]:
     tasks: object = workflow.tasks
     if isinstance(tasks, tuple) and not tasks:
         yield "it has no tasks"
-    for field in ("description", "tags", "metadata", "rules", "deadline_s"):
+    for field in ("description", "tags", "metadata", "rules", "beside", "deadline_s"):
         if wrong := _MUST_BE[field](getattr(workflow, field)):
             yield f"{field} {wrong}"
 
@@ -309,7 +313,7 @@ _MUST_BE: Final[Mapping[str, Callable[[object], str]]] = {
     "executor": _one_of(*EXECUTORS), "codec": _one_of(*CODECS), "description": _text,
     "tags": _texts, "metadata": _pairs, "rules": _texts,
     "in_doubt": _instance(InDoubt, optional=False), "probe": _text, "undo": _instance(Undo),
-    "breaker": _instance(Breaker), "wait": _instance(WaitFor),
+    "breaker": _instance(Breaker), "wait": _instance(WaitFor), "beside": _pairs,
 }  # fmt: skip
 
 USUAL: Final = tuple(

@@ -94,7 +94,9 @@ class Task:
     `timeout_s` bounds an attempt, `deadline_s` all of them together, `heartbeat_s` the silence of
     one. `in_doubt` says what becomes of an attempt whose fate is unknown, `probe` labels the
     function that finds out. `undo` takes its effect back. `breaker` guards what it depends on.
-    With `wait` it waits, and calls no function.
+    With `wait` it waits, and calls no function. `beside` holds the fingerprints of the functions
+    that stand beside its own, by what each of them is: "probe", "compensation", "fallback LABEL",
+    "compensation's fallback LABEL".
     """
 
     name: str
@@ -122,3 +124,4 @@ class Task:
     undo: Undo | None = None
     breaker: Breaker | None = None
     wait: WaitFor | None = None
+    beside: tuple[tuple[str, str], ...] = ()

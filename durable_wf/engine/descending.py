@@ -25,9 +25,9 @@ from durable_wf.core.digests import inputs_digest, structure_digest
 from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
-from durable_wf.engine import chains, code, differences, entering, origin
+from durable_wf.engine import chains, changes, code, differences, entering, origin
 from durable_wf.engine.anew import Renewed, renewed, with_stored_code_of
-from durable_wf.engine.companions import are_changed
+from durable_wf.engine.changes import Changes
 from durable_wf.engine.given import Changed, with_values
 from durable_wf.engine.options import Canceller, Options
 from durable_wf.engine.result import RunHandle
@@ -35,7 +35,6 @@ from durable_wf.engine.session import Session
 from durable_wf.engine.view import came_from_elsewhere, load_definition, row_or_raise
 from durable_wf.errors import (
     CallerError,
-    CodeChanged,
     NotFound,
     PayloadMissing,
     RunConflict,
@@ -85,9 +84,9 @@ class Old:
 @attrs.frozen
 class Plan:
     """What the new run would be. `values` are those that are set; `kept` names parameters whose
-    recorded value stays though the script would give another one today. `changed` are tasks that
-    run again with other code, `differences` those of the definitions; `stale` are taken over though
-    their code has changed.
+    recorded value stays though the script would give another one today. `changed` says what of
+    the code that may be called is other code, `differences` what of the definitions; `stale` are
+    taken over though their code has changed.
     """
 
     wish: Wish
@@ -96,7 +95,7 @@ class Plan:
     descent: Descent
     values: tuple[Changed, ...] = ()
     kept: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
+    changed: Changes = attrs.field(factory=Changes)
     stale: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
 
@@ -211,7 +210,6 @@ def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
         else chains.fork_id(log, old.row, wish.new_id)
     )
     other = _other_code(recorded, before)
-    undoes = _other_companions(recorded, before)
     return Plan(
         wish=wish,
         old=old,
@@ -219,7 +217,7 @@ def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
         descent=descent,
         values=values,
         kept=tuple(name for name in found.kept if name not in {str(c.place) for c in values}),
-        changed=tuple(dict.fromkeys([*(n for n in other if n in descent.again), *undoes])),
+        changed=changes.of_descent(recorded, before, descent.again),
         stale=tuple(name for name in other if name not in descent.again),
         differences=_differences(recorded, before),
     )
@@ -242,12 +240,6 @@ def _other_code(recorded: Workflow, workflow: Workflow) -> list[str]:
             != t.function.fingerprint]  # fmt: skip
 
 
-def _other_companions(recorded: Workflow, workflow: Workflow) -> list[str]:
-    """Tasks with another probe or compensation: that of a finished one may still be called."""
-    old = {task.name: task for task in recorded.tasks if task.probe or task.undo}
-    return [t.name for t in workflow.tasks if t.name in old and are_changed(old[t.name], t)]
-
-
 def _differences(recorded: Workflow, workflow: Workflow) -> tuple[str, ...]:
     """What somebody changed about the definition, but for code and tuning."""
     same = structure_digest(recorded) == structure_digest(workflow)
@@ -268,8 +260,7 @@ def refuse(wish: Wish, found: Plan, *, accept_changes: bool) -> None:
             + "\n  - ".join(found.differences),
             hint=f"dwf {verb} {run_id} --accept-changes   (or accept_changes=True)",
         )
-    if found.changed and not accept_changes:
-        raise CodeChanged(run_id, found.changed, verb)
+    found.changed.refuse(run_id, verb, accepted=accept_changes)
     if wish.kind is Kind.RETRY and not found.descent.again:
         raise WrongState(
             f"run {run_id} {found.old.row.status.value}: nothing of it would run again",

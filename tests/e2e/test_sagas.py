@@ -12,7 +12,7 @@ from saga_rig import ALL_BACK, note, noted, trip
 
 import durable_wf as wf
 from durable_wf.core.status import RunStatus, TaskStatus
-from durable_wf.errors import CallerError, CodeChanged, NotFound, RunConflict
+from durable_wf.errors import CallerError, NotFound, RunConflict
 
 
 @pytest.fixture(params=["sequential", "parallel"])
@@ -318,34 +318,6 @@ def test_a_run_continued_without_its_compensations_is_refused_in_words(tmp_path)
             engine.resume("r", workflow=bare)
         gate.open()
         assert engine.resume("r", workflow=given).status is RunStatus.SUCCEEDED
-
-
-def test_another_compensation_is_other_code_that_has_to_be_accepted(tmp_path):
-    gate = Gate(tmp_path / "gate")
-    store = tmp_path / "store"
-    undone = tmp_path / "n"
-
-    def flow(undo):
-        builder = wf.WorkflowBuilder("w").add_task("a", lambda: 1, compensate=undo)
-        return builder.add_task("b", fails).after("a").build()
-
-    def fails() -> None:
-        gate.pass_through()
-        raise ValueError("no")
-
-    def first(result: int) -> None:
-        note(undone, "first", result)
-
-    def second(result: int) -> None:
-        note(undone, "second", result)
-
-    interrupted(store, flow(first), gate)
-    with wf.WorkflowEngine(store, executor_type="sequential") as engine:
-        with pytest.raises(CodeChanged, match="has changed: a"):
-            engine.resume("r", workflow=flow(second))
-        gate.open()
-        engine.resume("r", workflow=flow(second), accept_changes=True, check=False)
-    assert noted(undone) == ["second 1"]
 
 
 def test_a_run_of_a_prompt_keeps_its_compensations_by_value(tmp_path):

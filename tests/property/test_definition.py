@@ -82,6 +82,7 @@ tasks = st.builds(
         st.sampled_from(Otherwise),
         st.sampled_from(Otherwise),
     ),
+    beside=pairs(texts),
 )
 workflows = st.builds(
     Workflow,
@@ -91,6 +92,7 @@ workflows = st.builds(
     tags=st.lists(texts, max_size=2).map(tuple),
     metadata=pairs(texts),
     deadline_s=st.none() | reals,
+    beside=pairs(texts),
 )
 
 

@@ -39,12 +39,14 @@ FULL = Workflow(
             description="é\ud800 \n",
             tags=("t",),
             metadata=(("k", "v"),),
+            beside=(("fallback m:f", "abc"),),
         ),
         Task("c", F),
     ),
     description="text",
     tags=("x", "y"),
     metadata=(("owner", "me"),),
+    beside=(("fallback m:g", "def"),),
 )
 
 
