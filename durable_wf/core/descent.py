@@ -6,13 +6,16 @@ Must never: look at a payload, or at code; who asks says which results are lost.
 Read next: `engine/descending.py`, which makes the new run.
 
 A result is taken over unless its task runs again. What has no result runs again; so does what was
-asked for, what is given other values or stands elsewhere in the graph, and what comes after those.
+asked for, what is given other values or stands elsewhere in the graph, and what comes after those;
+and so does what was taken back, be it after the event as of which the run is looked at, or by
+another run that had taken it over: nobody can go on from an effect that is no more.
 Of a task that runs again for want of a result (it failed, say, and was optional), only those come
 again that were given that result: what merely came after it keeps its own.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 
@@ -21,7 +24,10 @@ import attrs
 from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Task, Upstream, Value, Workflow
 from durable_wf.core.events import (
+    AttemptReturned,
+    AttemptStarted,
     AttemptSucceeded,
+    Event,
     Recorded,
     TaskCompleted,
     TaskFellBack,
@@ -40,7 +46,7 @@ class Again(Enum):
     FAILED = "it had failed"
     SKIPPED = "it had been skipped"
     CANCELLED = "it had been cancelled"
-    UNDONE = "its compensation had begun"
+    UNDONE = "its compensation has begun"
     LOST = "its result is lost"
     ASKED = "it was asked for"
     GIVEN = "it is given another value"
@@ -63,7 +69,8 @@ results or not."""
 @attrs.frozen
 class Ancestor:
     """A run of `workflow` as it stood after one of its events. `results` hold what its tasks have
-    succeeded with, in the order in which they did; `undone` are those whose compensation has begun.
+    succeeded with, in the order in which they did; `undone` are those of which a compensation has
+    begun, then or later.
     """
 
     workflow: Workflow
@@ -80,12 +87,18 @@ class Ancestor:
 def ancestor_of(
     run_id: str, workflow: Workflow, history: Iterable[Recorded], upto: int
 ) -> Ancestor:
-    """The run after event `upto`. Raises HistoryError."""
+    """The run after event `upto`. What follows in its history is asked for compensations alone.
+    Raises HistoryError.
+    """
     state = RunState.of(run_id, workflow)
     results: dict[str, TaskImported] = {}
+    taken_back = TakenBack(run_id)
     for recorded in history:
+        taken_back.note(recorded.event)
         if recorded.n > upto:
-            break
+            if not state.undoable:
+                break
+            continue
         evolve(state, recorded)
         match recorded.event:
             case AttemptSucceeded(task=task, value=value):
@@ -98,7 +111,8 @@ def ancestor_of(
                 pass
     index = state.graph.index
     own = {task: result for task, result in results.items() if index[task] < state.forward}
-    return Ancestor(workflow, state, _marked(state, own), frozenset(_undone(state)))
+    marked = _marked(state, own)
+    return Ancestor(workflow, state, marked, taken_back.among(marked))
 
 
 def _imported(run_id: str, task: str, value: Value) -> TaskImported:
@@ -119,11 +133,39 @@ def _marked(state: RunState, results: dict[str, TaskImported]) -> dict[str, Task
     }
 
 
-def _undone(state: RunState) -> Iterator[str]:
-    """Tasks whose compensation has begun, well or not: nobody knows that their effect stands."""
-    for index in range(state.forward, len(state.tasks)):
-        if state.attempts[index] or state.tasks[index] is TaskStatus.SUCCEEDED:
-            yield state.graph.names[index].removesuffix(SUFFIX)
+class TakenBack:
+    """The effects that a run has begun to take back, well or not: nobody knows that they stand.
+
+    An effect is that of a task in the run that did it, which may be another one: what a run has
+    taken over it takes back as well.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._origins: dict[str, str] = {}
+        self._begun: Counter[str] = Counter()
+
+    def note(self, event: Event) -> None:
+        """Take the next event of the run."""
+        match event:
+            case TaskImported(task=task, origin=origin):
+                self._origins[task] = origin
+            case AttemptStarted(task=task) | TaskCompleted(task=task) if task.endswith(SUFFIX):
+                self._begun[task.removesuffix(SUFFIX)] += 1
+            case AttemptReturned(task=task) if task.endswith(SUFFIX):
+                self._begun[task.removesuffix(SUFFIX)] -= 1
+            case _:
+                pass
+
+    def among(self, results: Mapping[str, TaskImported]) -> frozenset[str]:
+        """The tasks whose results came of these effects."""
+        return frozenset(
+            task
+            for task, begun in self._begun.items()
+            if begun > 0
+            and task in results
+            and results[task].origin == self._origins.get(task, self._run_id)
+        )
 
 
 @attrs.frozen

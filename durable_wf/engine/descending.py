@@ -32,6 +32,7 @@ from durable_wf.engine.given import Changed, with_values
 from durable_wf.engine.options import Canceller, Options
 from durable_wf.engine.result import RunHandle
 from durable_wf.engine.session import Session
+from durable_wf.engine.taken_back import taken_back_by_others
 from durable_wf.engine.view import came_from_elsewhere, load_definition, row_or_raise
 from durable_wf.errors import (
     CallerError,
@@ -128,6 +129,8 @@ def read(log: Log, wish: Wish, is_alive: Callable[[RunRow], bool]) -> Old:
     if ancestor.state.definition != row.definition:  # changed code was accepted after that event
         text = log.payload(ancestor.state.definition).decode()
         ancestor = attrs.evolve(ancestor, workflow=Workflow.as_recorded(text))
+    undone = ancestor.undone | taken_back_by_others(log, row, ancestor)
+    ancestor = attrs.evolve(ancestor, undone=undone)
     return Old(row, at, ancestor, _lost(log, ancestor))
 
 

@@ -67,6 +67,16 @@ def test_what_is_taken_over_had_succeeded_and_was_not_taken_back(rng, workflow):
 
 @settings(max_examples=100)
 @given(RANDOM, strategies.workflows())
+def test_what_is_taken_back_in_the_end_is_taken_over_at_no_event(rng, workflow):
+    walk = walks.walked(rng, workflow)
+    last = ancestor_of("r", workflow, walk.events, len(walk.events)).undone
+    for upto in range(1, len(walk.events) + 1):
+        found = made_of(walk, workflow, upto)
+        assert last.isdisjoint(one.task for one in found.imports)
+
+
+@settings(max_examples=100)
+@given(RANDOM, strategies.workflows())
 def test_asking_for_a_task_only_ever_adds_to_what_runs_again(rng, workflow):
     walk = walks.walked(rng, workflow)
     upto = len(walk.events)

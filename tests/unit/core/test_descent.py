@@ -8,7 +8,7 @@ from strategies import task, workflow
 
 from durable_wf.core import events as e
 from durable_wf.core.definition import Literal, PayloadRef, Undo, Upstream
-from durable_wf.core.descent import Again, ancestor_of, descend
+from durable_wf.core.descent import Again, TakenBack, ancestor_of, descend
 from durable_wf.core.status import RunStatus, TaskStatus
 
 
@@ -169,6 +169,33 @@ def test_what_was_not_taken_back_yet_stands():
     assert names(descend(past, SAGA)) == ["a"]
     past = after(SAGA, *UNDOING, begun("b~undo"), e.AttemptReturned("b~undo", 1))
     assert names(descend(past, SAGA)) == ["a", "b"]
+
+
+def test_what_was_taken_back_later_runs_again_in_a_run_as_of_any_event_before():
+    """Its result speaks of an effect that is no more."""
+    events = (*UNDOING, begun("b~undo"))
+    both_done = 3 + len(gave("a")) + len(gave("b"))
+    past = after(SAGA, *events, upto=both_done)
+    assert past.results.keys() == {"a", "b"}
+    found = descend(past, SAGA)
+    assert (names(found), found.again["b"]) == (["a"], Again.UNDONE)
+    returned = (*events, e.AttemptReturned("b~undo", 1))
+    assert names(descend(after(SAGA, *returned, upto=both_done), SAGA)) == ["a", "b"]
+    by_a_person = (*UNDOING, e.TaskCompleted("b~undo", "1", "I did"))
+    taken_back = TakenBack("r")
+    for event in by_a_person:
+        taken_back.note(event)
+    assert taken_back.among(past.results) == {"b"}
+
+
+def test_an_effect_is_that_of_the_run_that_did_it():
+    """What a run has taken over it takes back as well; what it did anew is another effect."""
+    past = after(SAGA, *gave("a"), *gave("b"))
+    for imports, undone in (((e.TaskImported("b", "r", "1"),), {"b"}), (gave("b"), set())):
+        other = TakenBack("r.f1")
+        for event in (*imports, begun("b~undo")):
+            other.note(event)
+        assert other.among(past.results) == undone
 
 
 def test_a_substitute_is_taken_over_as_one():
