@@ -210,7 +210,8 @@ class WorkflowBuilder:
         """When the run fails or is cancelled, call this function to take back what the task did.
 
         It gets by name what the task was given, and what the task returned as `result`. When it
-        fails itself, `retry` and `on_fault` are asked, then a person is.
+        fails itself, `retry` and `on_fault` are asked, then a person is. It may take as long and as
+        much as the task, unless `@task` gives it limits of its own.
         """
         options: dict[str, object] = {} if retry is None else {"retry": retry}
         if on_fault != ():

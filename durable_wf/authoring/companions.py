@@ -31,6 +31,10 @@ RESULT: Final = "result"
 """The parameter of a compensation that receives what its task returned."""
 
 _FOR_PEOPLE: Final = frozenset({"description", "tags", "metadata"})
+_LIMITS: Final = ("timeout", "memory_limit", "memory_hard", "cpu", "memory", "gpu", "pools")
+"""What a compensation may say of its own; the fields that come of these are `_FIELDS`."""
+
+_FIELDS: Final = ("timeout_s", "memory_limit", "memory_hard", "resources")
 
 
 PROBE: Final = "probe"
@@ -150,9 +154,10 @@ def _undo(name: str, known: Learned, bound: Bound, own: Learned) -> tuple[Undo |
     if len(name) + len(SUFFIX) > LONGEST:
         most = LONGEST - len(SUFFIX)
         problems.append(f"{title}: the task's name may have {most} characters, to have {SUFFIX}")
-    label = label_of(own.function)
+    limits = {field: own.options[0][field] for field in _FIELDS if field in own.options[0]}
+    made = Undo(label_of(own.function), **limits)
     if not own.shape.known:
-        return (None if problems else Undo(label, (Upstream(name),))), problems
+        return (None if problems else attrs.evolve(made, args=(Upstream(name),))), problems
     try:
         sources, missing = _sources(name, known, bound, own.shape)
         if missing:
@@ -162,19 +167,20 @@ def _undo(name: str, known: Learned, bound: Bound, own: Learned) -> tuple[Undo |
         call = spread(own.shape, sources, [], own.literal)
     except DefinitionError as error:
         return None, [*problems, f"{title}: {error.message}"]
-    return Undo(label, call.args, call.kwargs), problems
+    return attrs.evolve(made, args=call.args, kwargs=call.kwargs), problems
 
 
 def _foreign(function: Callable[..., Any]) -> list[str]:
     """Options of tasks that a compensation does not have."""
     settings = function.settings if isinstance(function, TaskFunction) else {}
-    foreign = [option for option in settings if option not in {*RECOVERY, *_FOR_PEOPLE}]
+    known = {*RECOVERY, *_FOR_PEOPLE, *_LIMITS}
+    foreign = [option for option in settings if option not in known]
     if not foreign:
         return []
     return [f"it has {', '.join(foreign)}; of the options of tasks it may have {_MAY_HAVE}"]
 
 
-_MAY_HAVE: Final = ", ".join(RECOVERY)
+_MAY_HAVE: Final = ", ".join([*RECOVERY, *_LIMITS])
 
 
 def _sources(

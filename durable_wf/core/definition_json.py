@@ -45,6 +45,7 @@ _DEFAULTS = {
     for field in attrs.fields(cls)
     if field.default is not attrs.NOTHING
 }
+_LIMITS_OF_UNDO = (("timeout_s", None), ("memory_limit", None), ("memory_hard", False))
 _PLAIN_DEFAULTS = tuple(_DEFAULTS[name] for name in _PLAIN)
 _EMPTY: tuple[object, ...] = ("", (), None)
 _PARTS_DEFAULTS = tuple(_DEFAULTS[name] for name in _PARTS)
@@ -173,6 +174,11 @@ def _write_part(part: InDoubt | Undo | Breaker | WaitFor) -> Any:
                 written["kwargs"] = {name: _write_source(value) for name, value in part.kwargs}
             if part.rules:
                 written["rules"] = part.rules
+            for name, unset in _LIMITS_OF_UNDO:
+                if (limit := getattr(part, name)) is not unset:
+                    written[name] = limit
+            if part.resources is not None:
+                written["resources"] = _write_flat(part.resources)
             return written
         case Breaker() | WaitFor():
             fields = [(f.name, getattr(part, f.name), f.default) for f in attrs.fields(type(part))]
@@ -439,6 +445,8 @@ class _Reader:
     def _undo(self, raw: object) -> Undo:
         readers = {
             "function": _text, "args": self._args, "kwargs": self._kwargs, "rules": _texts,
+            "timeout_s": _real, "memory_limit": _number, "memory_hard": _truth,
+            "resources": self._resources,
         }  # fmt: skip
         fields = _read_fields(raw, readers)
         if "function" not in fields:

@@ -231,6 +231,7 @@ def _of_undo(task: Task, undo: Undo) -> Iterator[str]:
     if isinstance(name, str) and len(name) + len(SUFFIX) > LONGEST:
         most = LONGEST - len(SUFFIX)
         yield f"its name may have {most} characters, so that its compensation has one"
+    yield from (f"its compensation: {wrong}" for wrong in _of_undo_limits(undo))
     if wrong := _of_arguments(undo):
         yield f"its compensation: {wrong}"
         return
@@ -238,6 +239,16 @@ def _of_undo(task: Task, undo: Undo) -> Iterator[str]:
     for source in _sources(undo):
         if isinstance(source, Upstream) and source.task not in known:
             yield f"its compensation is given the result of {source.task!r}, which is no upstream"
+
+
+def _of_undo_limits(undo: Undo) -> Iterator[str]:
+    for name in ("timeout_s", "memory_limit", "memory_hard"):
+        if wrong := _MUST_BE[name](getattr(undo, name)):
+            yield f"{name} {wrong}"
+    if undo.memory_hard and undo.memory_limit is None:
+        yield "memory_hard needs memory_limit, which says how much"
+    if undo.resources is not None:
+        yield from of_resources(undo.resources)
 
 
 # --- the kinds of fields --------------------------------------------------------------------------

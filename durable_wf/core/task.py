@@ -54,13 +54,18 @@ class FunctionRef:
 @attrs.frozen
 class Undo:
     """What takes a task's effect back when its run fails or is cancelled: the label of a function,
-    what it is called with, and the names of the rules that are asked when it fails.
+    what it is called with, and the names of the rules that are asked when it fails. What it says
+    of its own about time and resources comes before what its task says.
     """
 
     function: str
     args: tuple[Source, ...] = ()
     kwargs: tuple[tuple[str, Source], ...] = ()
     rules: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    memory_limit: int | None = None
+    memory_hard: bool = False
+    resources: Resources | None = None
 
 
 @attrs.frozen

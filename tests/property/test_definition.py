@@ -42,7 +42,17 @@ def pairs(values):
 
 
 functions = st.builds(FunctionRef, *[texts] * 6)
-undos = st.builds(Undo, texts, st.lists(sources, max_size=2).map(tuple), pairs(sources))
+undos = st.builds(
+    Undo,
+    texts,
+    st.lists(sources, max_size=2).map(tuple),
+    pairs(sources),
+    st.lists(texts, max_size=2).map(tuple),
+    st.none() | reals,
+    st.none() | numbers,
+    st.booleans(),
+    st.none() | st.builds(Resources, reals, numbers, numbers, pairs(numbers)),
+)
 breakers = st.builds(Breaker, texts, numbers, reals, reals, st.sampled_from(WhenOpen))
 tasks = st.builds(
     Task,
@@ -67,8 +77,7 @@ tasks = st.builds(
     heartbeat_s=st.none() | reals,
     in_doubt=st.sampled_from(InDoubt),
     probe=texts,
-    undo=st.none()
-    | st.builds(Undo, texts, st.lists(sources, max_size=2).map(tuple), pairs(sources)),
+    undo=st.none() | undos,
     breaker=st.none() | breakers,
     wait=st.none()
     | st.builds(

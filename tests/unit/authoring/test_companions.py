@@ -10,6 +10,7 @@ import pytest
 import durable_wf as wf
 from durable_wf.authoring.fingerprint import fingerprint
 from durable_wf.core.definition import Literal, Task, Undo, Upstream
+from durable_wf.core.resources import Resources
 from durable_wf.core.soundness import check
 from durable_wf.core.status import InDoubt
 from durable_wf.errors import DefinitionError
@@ -160,8 +161,8 @@ def test_without_a_word_a_task_in_doubt_runs_again_and_nothing_is_taken_back():
             "has no value for its parameter town (there is city, nights, result)",
         ),
         (
-            {"compensate": wf.task(timeout=3, cpu=2)(lambda result: 1)},
-            "it has timeout, cpu; of the options of tasks it may have retry, on_fault, fallback",
+            {"compensate": wf.task(deadline=3, optional=True)(lambda result: 1)},
+            "it has deadline, optional; of the options of tasks it may have retry, on_fault,",
         ),
         (
             {"compensate": wf.task(retry=wf.retry(2), fallback=lambda a, b: 1)(lambda result: 1)},
@@ -253,3 +254,14 @@ def test_functions_that_no_python_made_are_fingerprinted_too():
     """What C made, and what is an object that can be called."""
     assert built(list, {}, compensate=print).tasks[0].beside[0][0] == "compensation"
     assert built(list, {}, compensate=functools.partial(print)).tasks[0].beside
+
+
+def test_a_compensation_may_say_what_it_takes_itself():
+    own = wf.task(timeout="5m", memory_limit="1GB", cpu=2, pools={"db": 1})(lambda result: None)
+    found = undo(own)
+    assert (found.timeout_s, found.memory_limit, found.memory_hard) == (300.0, 10**9, False)
+    assert found.resources == Resources(cpu=2.0, pools=(("db", 1),))
+    workflow = built(compensate=own)
+    assert wf.Workflow.from_json(workflow.to_json()) == workflow
+    plain = undo(lambda result: None)
+    assert (plain.timeout_s, plain.memory_limit, plain.resources) == (None, None, None)
