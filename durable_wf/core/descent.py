@@ -24,11 +24,13 @@ import attrs
 from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Task, Upstream, Value, Workflow
 from durable_wf.core.events import (
+    AttemptFailed,
     AttemptReturned,
     AttemptStarted,
     AttemptSucceeded,
     Event,
     Recorded,
+    RunCreated,
     TaskCompleted,
     TaskFellBack,
     TaskImported,
@@ -61,6 +63,9 @@ _UNENDED = {
     TaskStatus.CANCELLED: Again.CANCELLED,
 }
 
+_TRIED_AGAIN = frozenset({Again.UNFINISHED, *_UNENDED.values()})
+"""Why a task runs again that had begun, and may go on from there."""
+
 _ALL_AFTER = frozenset({Again.ASKED, Again.GIVEN, Again.CHANGED, Again.NEW})
 """What comes after tasks that run again for one of these runs again, whether it was given their
 results or not."""
@@ -70,13 +75,14 @@ results or not."""
 class Ancestor:
     """A run of `workflow` as it stood after one of its events. `results` hold what its tasks have
     succeeded with, in the order in which they did; `undone` are those of which a compensation has
-    begun, then or later.
+    begun, then or later. `details` are the last heartbeats of tasks that have none.
     """
 
     workflow: Workflow
     state: RunState
     results: Mapping[str, TaskImported]
     undone: frozenset[str]
+    details: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def run_id(self) -> str:
@@ -92,6 +98,7 @@ def ancestor_of(
     """
     state = RunState.of(run_id, workflow)
     results: dict[str, TaskImported] = {}
+    details: dict[str, str] = {}
     taken_back = TakenBack(run_id)
     for recorded in history:
         taken_back.note(recorded.event)
@@ -101,6 +108,11 @@ def ancestor_of(
             continue
         evolve(state, recorded)
         match recorded.event:
+            case RunCreated(details=given):
+                details.update(given)
+            case AttemptStarted(task=task, detail=detail) | AttemptFailed(task=task, detail=detail):
+                if detail and _calls_its_own(state, task):
+                    details[task] = detail
             case AttemptSucceeded(task=task, value=value):
                 results[task] = _imported(run_id, task, value)
             case TaskFellBack(task=task, value=value) | TaskCompleted(task=task, value=value):
@@ -112,7 +124,14 @@ def ancestor_of(
     index = state.graph.index
     own = {task: result for task, result in results.items() if index[task] < state.forward}
     marked = _marked(state, own)
-    return Ancestor(workflow, state, marked, taken_back.among(marked))
+    unended = {task: detail for task, detail in details.items() if task not in results}
+    return Ancestor(workflow, state, marked, taken_back.among(marked), unended)
+
+
+def _calls_its_own(state: RunState, task: str) -> bool:
+    """Whether the attempt is one of the task's own function: another one may count otherwise."""
+    past = state.past.get(state.graph.index[task])
+    return past is None or not (past.fallback or past.probe)
 
 
 def _imported(run_id: str, task: str, value: Value) -> TaskImported:
@@ -171,12 +190,14 @@ class TakenBack:
 @attrs.frozen
 class Descent:
     """What a new run of `workflow` begins with: results, in the order in which they came, and the
-    tasks that run again, in the order of the definition, each with the reason.
+    tasks that run again, in the order of the definition, each with the reason. `details` are the
+    last heartbeats of those that are tried again with all that they were given before.
     """
 
     workflow: Workflow
     imports: tuple[TaskImported, ...]
     again: Mapping[str, Again]
+    details: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def descend(
@@ -211,7 +232,14 @@ def descend(
         for task, result in ancestor.results.items()
         if task in graph.index and task not in reasons
     )
-    return Descent(workflow, imports, reasons)
+    details = {
+        name: ancestor.details[name]
+        for index, why in again.items()
+        if (name := graph.names[index]) in ancestor.details
+        and why in _TRIED_AGAIN
+        and again.keys().isdisjoint(graph.upstream[index])
+    }
+    return Descent(workflow, imports, reasons, details)
 
 
 def _why(

@@ -365,6 +365,8 @@ def _options(wish: Wish, old: Old, workflow: Workflow, options: Options, made: P
         root=old.row.chain if wish.kind is Kind.RETRY else "",
         imports=made.descent.imports,
         cwd=cwd,
+        # The key of a fork is another one, so that nothing stands of what it was to go on with.
+        details=tuple(made.descent.details.items()) if wish.kind is Kind.RETRY else (),
     )
     return attrs.evolve(
         options,
