@@ -8,9 +8,11 @@ Read next: `core/breaker.py` for the value, `core/circuit.py` for what it means.
 from __future__ import annotations
 
 from durable_wf.core.breaker import MOST_FAILURES, Breaker, WhenOpen
+from durable_wf.core.fault import class_name
 from durable_wf.core.names import ALLOWED, is_name
 from durable_wf.core.units import Duration, parse_limit
 from durable_wf.errors import DefinitionError
+from durable_wf.recovery.combine import Exceptions, read_exceptions
 
 
 def breaker(
@@ -20,6 +22,7 @@ def breaker(
     within: Duration = "1m",
     cooldown: Duration = "30s",
     when_open: str = "wait",
+    on: Exceptions | None = None,
 ) -> Breaker:
     """A circuit breaker for a task's `breaker=`: tasks of all runs in a store that name the same
     `key` share it.
@@ -28,7 +31,8 @@ def breaker(
     a success between them begins the count anew. For `cooldown` no such task starts; then one may,
     and how that ends closes the circuit or opens it again. Meanwhile tasks wait
     (`when_open="wait"`), or have a fault of kind "breaker", about which their rules decide
-    (`when_open="fault"`).
+    (`when_open="fault"`). `on`: only these exceptions are failures, as in `retry`; a task that ran
+    into its `timeout` counts as a TimeoutError. Others say nothing about the service.
     """
     given: object = key
     if not isinstance(given, str) or not is_name(given):
@@ -44,7 +48,9 @@ def breaker(
             f'when_open must be "wait" or "fault", not {when_open!r:.60}',
             hint='"fault" with fallback(...) takes something else instead',
         ) from None
-    return Breaker(key, failures, _time("within", within), _time("cooldown", cooldown), choice)
+    names = tuple(map(class_name, read_exceptions(on)))
+    within_s, cooldown_s = _time("within", within), _time("cooldown", cooldown)
+    return Breaker(key, failures, within_s, cooldown_s, choice, names)
 
 
 def read_breaker(value: object) -> Breaker | None:

@@ -121,6 +121,7 @@ class WorkflowBuilder:
         within: Duration = "1m",
         cooldown: Duration = "30s",
         when_open: str = "wait",
+        on: Exceptions | None = None,
     ) -> Self:
         """Start the task only while this circuit breaker lets it. The arguments are those of
         `wf.breaker`, or one such breaker.
@@ -129,7 +130,12 @@ class WorkflowBuilder:
             return self._set(breaker=key)
         try:
             made = make_breaker(
-                key, failures=failures, within=within, cooldown=cooldown, when_open=when_open
+                key,
+                failures=failures,
+                within=within,
+                cooldown=cooldown,
+                when_open=when_open,
+                on=on,
             )
         except DefinitionError as error:
             self._last("breaker").problems += (f"breaker: {error.message}",)

@@ -274,7 +274,7 @@ def _member(kind: type[E]) -> Callable[[object], E]:
 
 _BREAKER: dict[str, Callable[[Any], Any]] = {
     "key": _text, "failures": _number, "within_s": _real, "cooldown_s": _real,
-    "when_open": _member(WhenOpen),
+    "when_open": _member(WhenOpen), "on": _texts,
 }  # fmt: skip
 _WAIT: dict[str, Callable[[Any], Any]] = {
     "kind": _member(WaitKind), "name": _text, "question": _text, "whom": _text,

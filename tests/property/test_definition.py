@@ -53,7 +53,15 @@ undos = st.builds(
     st.booleans(),
     st.none() | st.builds(Resources, reals, numbers, numbers, pairs(numbers)),
 )
-breakers = st.builds(Breaker, texts, numbers, reals, reals, st.sampled_from(WhenOpen))
+breakers = st.builds(
+    Breaker,
+    texts,
+    numbers,
+    reals,
+    reals,
+    st.sampled_from(WhenOpen),
+    st.lists(texts, max_size=2).map(tuple),
+)
 tasks = st.builds(
     Task,
     name=labels,
