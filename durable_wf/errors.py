@@ -83,19 +83,36 @@ class RunConflict(CallerError):
 
 
 class CodeChanged(RunConflict):
-    """The code of unfinished tasks differs from what the run was created with. `verb` is what was
-    to be done with the run.
+    """The code of unfinished tasks differs from what the run was created with. `tasks` names those
+    whose own code does; `beside` says of which companions, as "the compensation of task 'x'".
+    `verb` is what was to be done with the run.
     """
 
-    def __init__(self, run_id: str, tasks: Sequence[str], verb: str = "resume") -> None:
+    def __init__(
+        self, run_id: str, tasks: Sequence[str], verb: str = "resume", beside: Sequence[str] = ()
+    ) -> None:
         self.run_id = run_id
         self.tasks = tuple(tasks)
-        names = ", ".join(self.tasks[:8]) + (" ..." if len(self.tasks) > 8 else "")
-        many = "1 unfinished task" if len(tasks) == 1 else f"{len(tasks)} unfinished tasks"
+        self.beside = tuple(beside)
         super().__init__(
-            f"run {run_id}: the code of {many} has changed: {names}",
+            f"run {run_id}: {changed_code(self.tasks, self.beside)}",
             hint=f"dwf {verb} {run_id} --accept-changes   (or accept_changes=True)",
         )
+
+
+def changed_code(tasks: Sequence[str], beside: Sequence[str]) -> str:
+    """That so much code has changed, in words."""
+    told = []
+    if tasks:
+        many = "1 unfinished task" if len(tasks) == 1 else f"{len(tasks)} unfinished tasks"
+        told.append(f"the code of {many} has changed: {_few(tasks)}")
+    if beside:
+        told.append(f"{_few(beside)} {'has' if len(beside) == 1 else 'have'} changed")
+    return "; ".join(told)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
 
 
 class NotSendable(CallerError):

@@ -37,7 +37,7 @@ def golden(name: str) -> tuple[Workflow, list[Recorded]]:
         )
         for row in rows
     ]
-    return Workflow.from_json((HERE / f"{name}.workflow.json").read_text()), events
+    return Workflow.as_recorded((HERE / f"{name}.workflow.json").read_text()), events
 
 
 def put_golden(log: Log, name: str, run_id: str = "r") -> RunRow:

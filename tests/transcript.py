@@ -45,6 +45,8 @@ class Play:
     at: int = START
     deadline_s: int = 0
     imports: list[e.TaskImported] = attrs.field(factory=list)
+    details: dict[str, str] = attrs.field(factory=dict)
+    begun_with: dict[str, str] = attrs.field(factory=dict)
 
     @property
     def workflow(self) -> Workflow:
@@ -71,13 +73,15 @@ def create(play: Play, engine: str = "e-1") -> Decided:
     late = play.at + play.deadline_s * SECOND if play.deadline_s else None
     origin = play.imports[0].origin if play.imports else ""
     made = e.RunCreated(
-        play.name, "d-1", len(workflow.tasks), code="c-1", deadline_at=late, origin=origin
-    )
+        play.name, "d-1", len(workflow.tasks), code="c-1", deadline_at=late, origin=origin,
+        details=tuple(play.details.items()),
+    )  # fmt: skip
     return play.give(i.Create(made, engine, tuple(play.imports)))
 
 
 def begin(play: Play, task: str) -> Decided:
-    return play.give(i.AttemptBegins(play.index(task), "w-1-0", 100, 7))
+    detail = play.begun_with[task] = play.details.get(task, "")
+    return play.give(i.AttemptBegins(play.index(task), "w-1-0", 100, 7, detail))
 
 
 def succeed(play: Play, task: str, attempt: str = "") -> Decided:
@@ -91,7 +95,9 @@ def fail(
     number = int(attempt or play.attempt(task))
     after_us = int(retry_after_s) * SECOND if retry_after_s else None
     fault = e.Fault(FaultKind(kind), message, retry_after_us=after_us)
-    return play.give(i.Failed(1, play.index(task), number, fault, play.at, 500))
+    said = play.details.get(task, "")
+    detail = "" if said == play.begun_with.get(task) else said
+    return play.give(i.Failed(1, play.index(task), number, fault, play.at, 500, detail=detail))
 
 
 def in_doubt(play: Play, task: str) -> Decided:
@@ -151,6 +157,14 @@ def disprove(play: Play, task: str) -> Decided:
 def take_over(play: Play, task: str, value: str, *words: str) -> Decided:
     """Said before `create`: the run will take this result, or `fallback`, over from another."""
     play.imports.append(e.TaskImported(task, "r-0", value, fallback="fallback" in words))
+    return Decided([])
+
+
+def say(play: Play, task: str, detail: str) -> Decided:
+    """A heartbeat, of the attempt that runs; before `create`, of the run that this one is made
+    from.
+    """
+    play.details[task] = detail
     return Decided([])
 
 
@@ -215,7 +229,7 @@ VERBS: dict[str, Callable[..., Decided]] = {
     "pause": pause, "resume": resume,
     "cancel": cancel, "accept-code": accept_code, "claim": claim, "release": release,
     "crash": crash, "wait": wait, "escalate": escalate, "refuse": refuse, "disprove": disprove,
-    "import": take_over, "signal": signal, "answer": answer, "compensate": compensate,
+    "import": take_over, "say": say, "signal": signal, "answer": answer, "compensate": compensate,
 }  # fmt: skip
 
 

@@ -1,22 +1,18 @@
 """Circuit breakers as people write them.
 
-Owns: `breaker`, the checks of its settings, and the check that one key has one meaning in a
-workflow.
+Owns: `breaker`, and the reading of its settings.
 Must never: know the state of a circuit.
 Read next: `core/breaker.py` for the value, `core/circuit.py` for what it means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
-from durable_wf.core.breaker import Breaker, WhenOpen
-from durable_wf.core.circuit import MOST_FAILURES
+from durable_wf.core.breaker import MOST_FAILURES, Breaker, WhenOpen
+from durable_wf.core.fault import class_name
 from durable_wf.core.names import ALLOWED, is_name
-from durable_wf.core.task import Task
-from durable_wf.core.units import LONGEST_S, Duration, parse_limit
-from durable_wf.core.wording import count_of
+from durable_wf.core.units import Duration, parse_limit
 from durable_wf.errors import DefinitionError
+from durable_wf.recovery.combine import Exceptions, read_exceptions
 
 
 def breaker(
@@ -26,6 +22,7 @@ def breaker(
     within: Duration = "1m",
     cooldown: Duration = "30s",
     when_open: str = "wait",
+    on: Exceptions | None = None,
 ) -> Breaker:
     """A circuit breaker for a task's `breaker=`: tasks of all runs in a store that name the same
     `key` share it.
@@ -34,7 +31,8 @@ def breaker(
     a success between them begins the count anew. For `cooldown` no such task starts; then one may,
     and how that ends closes the circuit or opens it again. Meanwhile tasks wait
     (`when_open="wait"`), or have a fault of kind "breaker", about which their rules decide
-    (`when_open="fault"`).
+    (`when_open="fault"`). `on`: only these exceptions are failures, as in `retry`; a task that ran
+    into its `timeout` counts as a TimeoutError. Others say nothing about the service.
     """
     given: object = key
     if not isinstance(given, str) or not is_name(given):
@@ -50,7 +48,9 @@ def breaker(
             f'when_open must be "wait" or "fault", not {when_open!r:.60}',
             hint='"fault" with fallback(...) takes something else instead',
         ) from None
-    return Breaker(key, failures, _time("within", within), _time("cooldown", cooldown), choice)
+    names = tuple(map(class_name, read_exceptions(on)))
+    within_s, cooldown_s = _time("within", within), _time("cooldown", cooldown)
+    return Breaker(key, failures, within_s, cooldown_s, choice, names)
 
 
 def read_breaker(value: object) -> Breaker | None:
@@ -67,41 +67,3 @@ def _time(name: str, value: Duration) -> float:
         return parse_limit(value)
     except DefinitionError as error:
         raise DefinitionError(f"{name}: {error.message}", hint=error.hint) from None
-
-
-def wrong_with(guard: Breaker) -> str:
-    """What is wrong with a breaker that was read from a file; "" if nothing."""
-    if not is_name(guard.key):
-        return f"{guard.key!r:.80} is no key for a breaker"
-    if not 1 <= guard.failures <= MOST_FAILURES:
-        return f"failures of a breaker must be from 1 to {MOST_FAILURES}, not {guard.failures}"
-    if not (0 < guard.within_s <= LONGEST_S and 0 < guard.cooldown_s <= LONGEST_S):
-        return f"times of a breaker must be more than 0 and at most {LONGEST_S:g} seconds"
-    return ""
-
-
-def clashes(tasks: Iterable[Task]) -> Iterator[str]:
-    """Where tasks of a workflow give one key two meanings. Only what becomes of a task while the
-    circuit is open may differ.
-    """
-    known: dict[str, Task] = {}
-    for task in tasks:
-        guard = task.breaker
-        if guard is None:
-            continue
-        first = known.setdefault(guard.key, task)
-        other = first.breaker
-        if other is not None and _meaning(other) != _meaning(guard):
-            yield (
-                f"breaker {guard.key!r} means {_shown(other)} for task {first.name!r} and "
-                f"{_shown(guard)} for task {task.name!r}"
-            )
-
-
-def _meaning(guard: Breaker) -> tuple[int, float, float]:
-    return guard.failures, guard.within_s, guard.cooldown_s
-
-
-def _shown(guard: Breaker) -> str:
-    failures = count_of(guard.failures, "failure")
-    return f"{failures} within {guard.within_s:g} s, cooldown {guard.cooldown_s:g} s"

@@ -1,37 +1,32 @@
 """WorkflowBuilder: the fluent way to write a workflow.
 
-Owns: the fluent calls, and the checks that need the whole graph.
+Owns: the fluent calls.
 Must never: raise for a wrong definition before `build()`, which reports everything at once.
-Read next: `data_flow.py` (the data-flow rules), `factory.py`.
+Read next: `data_flow.py` (the data-flow rules), `factory.py`, `core/soundness.py` (the checks).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Self, Unpack, cast
+from typing import Any, Self, Unpack, cast
 
 from durable_wf.authoring.breakers import breaker as make_breaker
-from durable_wf.authoring.breakers import clashes
-from durable_wf.authoring.factory import Draft, TaskFactory, name_problem
+from durable_wf.authoring.factory import Draft, TaskFactory
 from durable_wf.authoring.options import Compensation, TaskOptions, read_metadata, read_tags
 from durable_wf.authoring.task import TaskFunction
+from durable_wf.core import soundness
 from durable_wf.core.breaker import Breaker
 from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Task, WaitFor, Workflow
-from durable_wf.core.resolver import DependencyResolver, nearest
+from durable_wf.core.names import name_problem
 from durable_wf.core.units import Duration, Size, parse_limit
 from durable_wf.core.wording import count_of
-from durable_wf.errors import CycleError, DefinitionError
+from durable_wf.errors import DefinitionError
 from durable_wf.recovery.combine import Exceptions
 from durable_wf.recovery.ready import LOSSES
 from durable_wf.recovery.ready import retry as retry_rule
 from durable_wf.recovery.rule import NamedRule, Rule, named_all
 from durable_wf.recovery.waits import Wait
-
-_MAX_PROBLEMS: Final = 200
-_MAX_GUESSES: Final = 5
-"""Finding the nearest of 100,000 names takes a while; the first few guesses say enough."""
 
 
 class WorkflowBuilder:
@@ -126,6 +121,7 @@ class WorkflowBuilder:
         within: Duration = "1m",
         cooldown: Duration = "30s",
         when_open: str = "wait",
+        on: Exceptions | None = None,
     ) -> Self:
         """Start the task only while this circuit breaker lets it. The arguments are those of
         `wf.breaker`, or one such breaker.
@@ -134,7 +130,12 @@ class WorkflowBuilder:
             return self._set(breaker=key)
         try:
             made = make_breaker(
-                key, failures=failures, within=within, cooldown=cooldown, when_open=when_open
+                key,
+                failures=failures,
+                within=within,
+                cooldown=cooldown,
+                when_open=when_open,
+                on=on,
             )
         except DefinitionError as error:
             self._last("breaker").problems += (f"breaker: {error.message}",)
@@ -215,7 +216,8 @@ class WorkflowBuilder:
         """When the run fails or is cancelled, call this function to take back what the task did.
 
         It gets by name what the task was given, and what the task returned as `result`. When it
-        fails itself, `retry` and `on_fault` are asked, then a person is.
+        fails itself, `retry` and `on_fault` are asked, then a person is. It may take as long and as
+        much as the task, unless `@task` gives it limits of its own.
         """
         options: dict[str, object] = {} if retry is None else {"retry": retry}
         if on_fault != ():
@@ -231,13 +233,13 @@ class WorkflowBuilder:
         if not self._drafts:
             problems.append("it has no tasks; add one with add_task(name, function)")
         tasks = self._tasks(problems)
-        problems += clashes(tasks)
-        cycles = self._graph(problems)
-        if cycles and not problems:
-            raise CycleError(*cycles)
-        problems += [CycleError(cycle).message for cycle in cycles]
-        if problems:
-            raise _refusal(self.name, problems)
+        problems += soundness.of_tasks(tasks)
+        wrong, cycles = soundness.of_graph(
+            [(draft.name, _upstream(draft)) for draft in self._drafts]
+        )
+        problems += wrong
+        count = count_of(len(problems) + len(cycles), "problem")
+        soundness.refuse(f"workflow {self.name!r} cannot be built: {count}", problems, cycles)
         functions = {draft.name: draft.known.function for draft in self._drafts if draft.known}
         rules: tuple[NamedRule, ...] = fields.pop("recovery")
         recovery = {draft.name: draft.rules for draft in self._drafts if draft.rules}
@@ -246,7 +248,8 @@ class WorkflowBuilder:
         companions = {p: f for draft in self._drafts for p, f in draft.companions.items()}
         return Workflow(
             self.name, tuple(tasks), functions=functions, recovery=recovery, companions=companions,
-            rules=tuple(rule.label for rule in rules), **fields,
+            rules=tuple(rule.label for rule in rules), beside=self._factory.fallbacks(rules),
+            **fields,
         )  # fmt: skip
 
     def _set(self, **options: object) -> Self:
@@ -288,54 +291,8 @@ class WorkflowBuilder:
             problems += [f"task {draft.name!r}: {text}" for text in wrong]
         return tasks
 
-    def _graph(self, problems: list[str]) -> list[tuple[str, ...]]:
-        """Check names and dependencies of all tasks; returns the cycles."""
-        drafts = self._drafts
-        upstreams = {draft.name: _upstream(draft) for draft in drafts}
-        if len(upstreams) != len(drafts):
-            counts = Counter(draft.name for draft in drafts)
-            problems += [f"task {n!r} is added {k} times" for n, k in counts.items() if k > 1]
-        if _is_in_order(upstreams):
-            return []
-        unknown = [
-            (task, name) for task, ups in upstreams.items() for name in ups if name not in upstreams
-        ]
-        for i, (task, name) in enumerate(unknown[:_MAX_PROBLEMS]):
-            guess = nearest(name, upstreams) if i < _MAX_GUESSES else ""
-            problems.append(
-                f"task {task!r} depends on {name!r}, which does not exist"
-                + (f"; did you mean {guess!r}?" if guess else "")
-            )
-        if unknown:
-            upstreams = {
-                task: tuple(name for name in ups if name in upstreams)
-                for task, ups in upstreams.items()
-            }
-        return DependencyResolver(upstreams).cycles()
-
 
 def _upstream(draft: Draft) -> tuple[str, ...]:
     if not draft.bound and not draft.after:
         return draft.depends
     return (*draft.depends, *(source.task for source in draft.bound.values()), *draft.after)
-
-
-def _is_in_order(upstreams: Mapping[str, Sequence[str]]) -> bool:
-    """Whether each task comes after all its upstreams, as people mostly write them: then all names
-    exist and there is no cycle.
-    """
-    seen: set[str] = set()
-    for task, names in upstreams.items():
-        if names and not seen.issuperset(names):
-            return False
-        seen.add(task)
-    return True
-
-
-def _refusal(name: str, problems: list[str]) -> DefinitionError:
-    count = len(problems)
-    if count > _MAX_PROBLEMS:
-        more = count_of(count - _MAX_PROBLEMS, "more problem")
-        problems = [*problems[:_MAX_PROBLEMS], f"and {more}"]
-    words = count_of(count, "problem")
-    return DefinitionError(f"workflow {name!r} cannot be built: {words}", problems=problems)

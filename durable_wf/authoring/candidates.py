@@ -35,6 +35,7 @@ def chosen(
     if same:
         inputs = inputs_digest(recorded)
         same = [workflow for workflow in same if inputs_digest(workflow) == inputs] or same
+        same = [workflow for workflow in same if _beside(workflow) == _beside(recorded)] or same
         first = [workflow for workflow in ran if workflow in same]
         return _one_of(first or same, recorded, where)
     named = [workflow for workflow in found if workflow.name == recorded.name]
@@ -66,9 +67,18 @@ def _one_of(same: Sequence[Workflow], recorded: Workflow, where: str) -> Workflo
     )
 
 
+def _beside(workflow: Workflow) -> list[object]:
+    """The code that stands beside the tasks' own."""
+    return [workflow.beside, *sorted((task.name, task.beside) for task in workflow.tasks)]
+
+
 def _call_the_same(one: Workflow, other: Workflow) -> bool:
-    return all(
+    own = all(
         are_same(function, other.functions.get(name)) for name, function in one.functions.items()
+    )
+    return own and all(
+        are_same(function, other.companions.get(place))
+        for place, function in one.companions.items()
     )
 
 

@@ -19,7 +19,7 @@ from durable_wf.authoring.options import RECOVERY, Compensation
 from durable_wf.authoring.signature import Shape
 from durable_wf.authoring.task import TaskFunction
 from durable_wf.core.compensation import SUFFIX
-from durable_wf.core.definition import Literal, Source, Undo, Upstream
+from durable_wf.core.definition import FunctionRef, Literal, Source, Undo, Upstream
 from durable_wf.core.names import LONGEST
 from durable_wf.core.resolver import nearest
 from durable_wf.core.status import InDoubt
@@ -31,6 +31,15 @@ RESULT: Final = "result"
 """The parameter of a compensation that receives what its task returned."""
 
 _FOR_PEOPLE: Final = frozenset({"description", "tags", "metadata"})
+_LIMITS: Final = ("timeout", "memory_limit", "memory_hard", "cpu", "memory", "gpu", "pools")
+"""What a compensation may say of its own; the fields that come of these are `_FIELDS`."""
+
+_FIELDS: Final = ("timeout_s", "memory_limit", "memory_hard", "resources")
+
+
+PROBE: Final = "probe"
+COMPENSATION: Final = "compensation"
+"""What companions are called beside a task, in `Task.beside` and in messages."""
 
 
 class Learned(Protocol):
@@ -44,20 +53,33 @@ class Learned(Protocol):
     def literal(self, name: str, value: object) -> Literal:
         """A value as it is stored. Raises DefinitionError."""
 
+    def ref(self) -> FunctionRef:
+        """Where it is found, and its fingerprint."""
+
 
 Learn = Callable[[Callable[..., Any]], Learned]
+
+
+def fallbacks(rules: Iterable[NamedRule], learn: Learn, of: str = "") -> dict[str, str]:
+    """The fingerprints of the functions that rules may fall back to, by what they are called
+    beside a task; `of` says whose rules they are, where not its own.
+    """
+    functions = (function for rule in rules for function in rule.functions)
+    return {f"{of}fallback {label_of(one)}": learn(one).ref().fingerprint for one in functions}
 
 
 @attrs.frozen
 class Companions:
     """What the companions of a task add to its definition: fields of Task, their functions by
     place and label (the place of a probe is its task, that of a compensation its own name), and
-    the rules of the compensation. `problems` are sentences that do not name the task.
+    the rules of the compensation. `beside` has the fingerprints of all of these. `problems` are
+    sentences that do not name the task.
     """
 
     fields: Mapping[str, Any] = attrs.field(factory=dict)
     functions: Mapping[tuple[str, str], Callable[..., Any]] = attrs.field(factory=dict)
     rules: tuple[NamedRule, ...] = ()
+    beside: Mapping[str, str] = attrs.field(factory=dict)
     problems: tuple[str, ...] = ()
 
 
@@ -69,6 +91,7 @@ def companions(
     functions: dict[tuple[str, str], Callable[..., Any]] = {}
     problems: list[str] = []
     rules: tuple[NamedRule, ...] = ()
+    beside: dict[str, str] = {}
     doubt: InDoubt | Callable[..., Any] = said.get("in_doubt", InDoubt.RERUN)
     if isinstance(doubt, InDoubt):
         fields["in_doubt"] = doubt
@@ -76,6 +99,7 @@ def companions(
         fields |= {"in_doubt": InDoubt.PROBE, "probe": label_of(doubt)}
         functions[name, label_of(doubt)] = doubt
         problems += unfit("probe", (doubt,), bound)
+        beside[PROBE] = learn(doubt).ref().fingerprint
         if trouble := learn(doubt).problem:
             problems.append(f"its probe {_called(doubt)}: {trouble}")
     given: Compensation | None = said.get("compensate")
@@ -88,8 +112,10 @@ def companions(
         if undo is not None:
             fields["undo"] = attrs.evolve(undo, rules=tuple(rule.label for rule in rules))
             functions[name + SUFFIX, undo.function] = function
+            beside[COMPENSATION] = own.ref().fingerprint
+            beside |= fallbacks(rules, learn, f"{COMPENSATION}'s ")
             problems += _unfit_rules(rules, undo)
-    return Companions(fields, functions, rules, tuple(problems))
+    return Companions(fields, functions, rules, beside, tuple(problems))
 
 
 def unfit(what: str, functions: Iterable[Callable[..., Any]], bound: Bound | Undo) -> list[str]:
@@ -128,9 +154,10 @@ def _undo(name: str, known: Learned, bound: Bound, own: Learned) -> tuple[Undo |
     if len(name) + len(SUFFIX) > LONGEST:
         most = LONGEST - len(SUFFIX)
         problems.append(f"{title}: the task's name may have {most} characters, to have {SUFFIX}")
-    label = label_of(own.function)
+    limits = {field: own.options[0][field] for field in _FIELDS if field in own.options[0]}
+    made = Undo(label_of(own.function), **limits)
     if not own.shape.known:
-        return (None if problems else Undo(label, (Upstream(name),))), problems
+        return (None if problems else attrs.evolve(made, args=(Upstream(name),))), problems
     try:
         sources, missing = _sources(name, known, bound, own.shape)
         if missing:
@@ -140,19 +167,20 @@ def _undo(name: str, known: Learned, bound: Bound, own: Learned) -> tuple[Undo |
         call = spread(own.shape, sources, [], own.literal)
     except DefinitionError as error:
         return None, [*problems, f"{title}: {error.message}"]
-    return Undo(label, call.args, call.kwargs), problems
+    return attrs.evolve(made, args=call.args, kwargs=call.kwargs), problems
 
 
 def _foreign(function: Callable[..., Any]) -> list[str]:
     """Options of tasks that a compensation does not have."""
     settings = function.settings if isinstance(function, TaskFunction) else {}
-    foreign = [option for option in settings if option not in {*RECOVERY, *_FOR_PEOPLE}]
+    known = {*RECOVERY, *_FOR_PEOPLE, *_LIMITS}
+    foreign = [option for option in settings if option not in known]
     if not foreign:
         return []
     return [f"it has {', '.join(foreign)}; of the options of tasks it may have {_MAY_HAVE}"]
 
 
-_MAY_HAVE: Final = ", ".join(RECOVERY)
+_MAY_HAVE: Final = ", ".join([*RECOVERY, *_LIMITS])
 
 
 def _sources(

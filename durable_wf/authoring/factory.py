@@ -13,7 +13,7 @@ from typing import Any, Final, Unpack, cast
 
 import attrs
 
-from durable_wf.authoring.companions import companions, unfit
+from durable_wf.authoring.companions import companions, fallbacks, unfit
 from durable_wf.authoring.data_flow import Bound, Inputs, Ref, bind
 from durable_wf.authoring.fingerprint import function_ref, innermost
 from durable_wf.authoring.options import TaskOptions, read_options
@@ -21,7 +21,6 @@ from durable_wf.authoring.signature import Shape, shape_of
 from durable_wf.authoring.task import TaskFunction
 from durable_wf.authoring.waits import MAKERS, waiting_task
 from durable_wf.core import values
-from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import (
     FunctionRef,
     Literal,
@@ -30,29 +29,13 @@ from durable_wf.core.definition import (
     Upstream,
     WaitFor,
 )
-from durable_wf.core.names import ALLOWED, composed_form, is_name
+from durable_wf.core.names import task_name_problem
 from durable_wf.core.values_classes import Classes, classes_of
 from durable_wf.errors import DefinitionError, NotStorable
 from durable_wf.recovery.rule import NamedRule
 
 _ASYNC_GENERATOR: Final = 0x0200
 """Flag of code objects. A coroutine is fine: whoever runs the task runs it to its end."""
-
-
-def name_problem(what: str, name: object) -> str:
-    """What is wrong with a name of a task or workflow, or ""."""
-    if isinstance(name, str) and is_name(name):
-        return ""
-    if isinstance(name, str) and name.isprintable() and is_name(composed := composed_form(name)):
-        return f"{what} {name!a:.220} is not in Unicode's form NFC, which is {composed!a}"
-    return f"{what} {name!r:.220} is no usable name: {ALLOWED}"
-
-
-def task_name_problem(name: object) -> str:
-    """What is wrong with the name of a task, or ""."""
-    if isinstance(name, str) and name.endswith(SUFFIX):
-        return f"the task's name {name!a:.220} ends with {SUFFIX}, as compensations do"
-    return name_problem("the task's name", name)
 
 
 class Known:
@@ -229,6 +212,10 @@ class TaskFactory:
             known = self._known[key] = Known(function)
         return known
 
+    def fallbacks(self, rules: Iterable[NamedRule]) -> tuple[tuple[str, str], ...]:
+        """The fingerprints of the functions that rules for all tasks may fall back to."""
+        return tuple(fallbacks(rules, self._learn).items())
+
     def finish(self, draft: Draft) -> tuple[Task | None, list[str]]:
         """The task, or what is wrong with it: sentences that do not name it."""
         problems = list(draft.problems)
@@ -244,23 +231,28 @@ class TaskFactory:
             settings = known.function.settings if isinstance(known.function, TaskFunction) else {}
             fields, wrong = read_options({**settings, **draft.options})
         bound, upstream = self._bind(draft, known)
+        beside: dict[str, str] = {}
         if "recovery" in fields:
             fields = {**fields}
             draft.rules = fields.pop("recovery")
             fields["rules"] = tuple(rule.label for rule in draft.rules)
             functions = [function for rule in draft.rules for function in rule.functions]
             wrong = [*wrong, *unfit("fallback", functions, bound)]
+            beside = fallbacks(draft.rules, self._learn)
         if ("in_doubt" in fields or "compensate" in fields) and not bound.problems:
             found = companions(draft.name, known, bound, fields, self._learn)
             own = {name: value for name, value in fields.items() if name != "compensate"}
             fields = {**own, **found.fields}
             draft.companions, draft.undo_rules = found.functions, found.rules
+            beside |= found.beside
             wrong = [*wrong, *found.problems]
         problems += [*wrong, *bound.problems]
         if known.problem:
             problems.append(known.problem)
         if problems:
             return None, problems
+        if beside:
+            fields = {**fields, "beside": tuple(beside.items())}
         return Task(draft.name, known.ref(), upstream, bound.args, bound.kwargs, **fields), problems
 
     @staticmethod

@@ -7,7 +7,6 @@ Read next: `task.py` and `factory.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -15,8 +14,10 @@ import attrs
 
 from durable_wf.authoring.breakers import read_breaker
 from durable_wf.core.breaker import Breaker
+from durable_wf.core.names import is_pool_name
 from durable_wf.core.resolver import nearest
-from durable_wf.core.resources import Resources
+from durable_wf.core.resources import MOST_CORES, Resources
+from durable_wf.core.soundness_parts import CODECS, EXECUTORS
 from durable_wf.core.status import InDoubt
 from durable_wf.core.units import Duration, Size, parse_duration, parse_limit, parse_size
 from durable_wf.errors import DefinitionError
@@ -102,7 +103,7 @@ def _count(value: object) -> int:
 
 def _cores(value: object) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value < 1e6:  # type: ignore[operator]
+    if not number or not 0 <= value < MOST_CORES:  # type: ignore[operator]
         raise _Wrong(f"must be a number of cores, not {value!r:.60}")
     return float(value)  # type: ignore[arg-type]
 
@@ -131,7 +132,7 @@ def _pools(value: object) -> tuple[tuple[str, int], ...]:
     if not isinstance(value, Mapping):
         raise _Wrong(f"must map pool names to units, as in {{'db': 1}}, not {value!r:.60}")
     for name, units in value.items():
-        if not re.fullmatch(r"[\w.\-]{1,100}", _text(name)):
+        if not is_pool_name(_text(name)):
             raise _Wrong(f"{name!r:.120} is no name for a pool")
         if _whole(units) < 1:
             raise _Wrong(f"pool {name!r} needs at least 1 unit, not {units}")
@@ -220,8 +221,8 @@ _READERS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "priority": ("priority", _whole),
     "memory_limit": ("memory_limit", _or_none(parse_size)),
     "memory_hard": ("memory_hard", _truth),
-    "executor": ("executor", _name_of("executor", "", "sequential", "parallel")),
-    "codec": ("codec", _name_of("codec", "", "json", "pickle")),
+    "executor": ("executor", _name_of("executor", *EXECUTORS)),
+    "codec": ("codec", _name_of("codec", *CODECS)),
     "estimate": ("estimate_s", _or_none(parse_duration)),
     "description": ("description", _text),
     "tags": ("tags", read_tags),

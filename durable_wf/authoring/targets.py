@@ -20,7 +20,6 @@ import attrs
 
 from durable_wf.authoring.builder import WorkflowBuilder
 from durable_wf.authoring.candidates import chosen
-from durable_wf.authoring.checking import check
 from durable_wf.authoring.loading import (
     capturing,
     execute,
@@ -32,6 +31,7 @@ from durable_wf.authoring.loading import (
     wrong,
 )
 from durable_wf.authoring.wfformat import Replay, from_wfformat, is_wfformat, read_json_file
+from durable_wf.core import soundness
 from durable_wf.core.definition import Workflow
 from durable_wf.core.resolver import nearest
 from durable_wf.errors import DefinitionError, DurableWorkflowError, NotFound
@@ -166,6 +166,7 @@ def _as_workflow(value: object, where: str, on_stop: OnStop) -> Workflow:
             f"{where} is no workflow but {type(value).__name__!r}",
             hint="name a Workflow, a WorkflowBuilder, or a function that returns one",
         )
+    soundness.check(value)  # it may be made by hand
     return value
 
 
@@ -199,7 +200,7 @@ def _from_json(file: Path, replay: Replay, *, code: bool) -> Workflow:
             '(WfFormat has a "schemaVersion")'
         )
     try:
-        workflow = check(Workflow.from_json(text))
+        workflow = Workflow.from_json(text)
     except DefinitionError as error:
         raise DefinitionError(f"{file}: {error.message}", hint=error.hint) from None
     return with_functions(workflow) if code else workflow

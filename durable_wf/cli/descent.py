@@ -92,7 +92,7 @@ def screen(plan: Plan, refused: Sequence[str], look: Look) -> Iterator[str]:
         if task in plan.descent.again:
             yield _row("lost", one_line(f"{task}: {why_lost}"), look)
     if plan.changed:
-        yield _row("changed code", _few(plan.changed), look)
+        yield _row("changed code", _few([*plan.changed.tasks, *plan.changed.beside]), look)
     for remark in remarks(plan):
         yield _row("note", remark, look)
 
@@ -130,7 +130,8 @@ def document(plan: Plan, refused: Sequence[str]) -> Document:
             {"task": task, "why": why.name.lower()} for task, why in plan.descent.again.items()
         ],
         "lost": dict(plan.old.lost),
-        "changed": list(plan.changed),
+        "changed": list(plan.changed.tasks),
+        "changed_beside": list(plan.changed.beside),
         "differences": list(plan.differences),
         "stale": list(plan.stale),
         "kept": list(plan.kept),

@@ -89,8 +89,10 @@ def screen(found: Rehearsal, why: str, now: int, look: Look) -> Iterator[str]:
     would = "would not be" if found.refused else "would be"
     yield look.paint(f"run {found.run_id} {would} {done}; nothing was written", "bold")
     yield from (_row("refused", one_line(text), look) for text in found.refused)
-    if found.changed:
-        yield _row("changed", f"the code of {_few(found.changed)} (--accept-changes)", look)
+    if tasks := found.changed.tasks:
+        yield _row("changed", f"the code of {_few(tasks)} (--accept-changes)", look)
+    if beside := found.changed.beside:
+        yield _row("changed", f"{_few(beside)} (--accept-changes)", look)
     if found.no_code:
         yield _row("rules", "not at hand, so the default is asked", look)
     elif found.lost_rules or found.new_rules:
@@ -180,7 +182,8 @@ def document(found: Rehearsal, why: str) -> Document:
         "recorded_status": found.before.value,
         "refused": list(found.refused),
         "no_code": found.no_code,
-        "changed": list(found.changed),
+        "changed": list(found.changed.tasks),
+        "changed_beside": list(found.changed.beside),
         "lost_rules": list(found.lost_rules),
         "new_rules": list(found.new_rules),
         "engine": found.engine,

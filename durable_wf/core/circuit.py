@@ -20,15 +20,11 @@ from enum import Enum
 
 import attrs
 
-from durable_wf.core.breaker import Breaker
+from durable_wf.core.breaker import MOST_FAILURES, Breaker
 from durable_wf.core.wording import count_of
 
 KEPT = 200
 """Rows that are kept of one key, and beside them the last of each kind of TURNS."""
-
-MOST_FAILURES = 100
-"""The most that a breaker may wait for: they must be among the rows that are kept."""
-
 
 _LAST_S = 250_000_000_000
 """In the year 9892. A store that somebody else made may name any time."""

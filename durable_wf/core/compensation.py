@@ -14,11 +14,9 @@ from collections.abc import Callable
 
 import attrs
 
-from durable_wf.core.definition import FunctionRef, Task, Workflow
+from durable_wf.core.definition import FunctionRef, Task, Undo, Workflow
+from durable_wf.core.names import SUFFIX as SUFFIX
 from durable_wf.core.state import RunState
-
-SUFFIX = "~undo"
-"""What the name of a compensation ends with; the task's own name stands before it."""
 
 Added = tuple[tuple[str, str], ...]
 """Compensations in the order in which they run: (name, name of the task that it takes back)."""
@@ -40,19 +38,43 @@ def compensations(task_of: Callable[[str], Task], added: Added) -> list[Task]:
         if task.undo is None:
             raise ValueError(of)
         before = (tasks[-1].name,) if tasks else ()
-        tasks.append(
-            Task(
-                name,
-                FunctionRef(task.undo.function),
-                (of, *before),
-                task.undo.args,
-                task.undo.kwargs,
-                optional=True,  # the next one runs whatever became of this one
-                executor=task.executor,
-                rules=task.undo.rules,
-            )
-        )
+        tasks.append(compensation_of(task, task.undo, name, before))
     return tasks
+
+
+def compensation_of(task: Task, undo: Undo, name: str, before: tuple[str, ...] = ()) -> Task:
+    """The task `name` that takes `task` back, after those `before`.
+
+    It may take as long as an attempt of that task may, and occupies what that does, GPUs aside:
+    one that hangs would keep its run draining for ever.
+    """
+    own_limit = undo.memory_limit is not None
+    resources = task.resources
+    if undo.resources is not None:
+        resources = undo.resources
+    elif resources.gpu:
+        resources = attrs.evolve(resources, gpu=0)
+    return Task(
+        name,
+        FunctionRef(undo.function),
+        (task.name, *before),
+        undo.args,
+        undo.kwargs,
+        resources,
+        optional=True,  # the next one runs whatever became of this one
+        timeout_s=longest_s(task) if undo.timeout_s is None else undo.timeout_s,
+        memory_limit=undo.memory_limit if own_limit else task.memory_limit,
+        memory_hard=undo.memory_hard if own_limit else task.memory_hard,
+        executor=task.executor,
+        rules=undo.rules,
+    )
+
+
+def longest_s(task: Task) -> float | None:
+    """How long an attempt may take that calls another function than the task's own: its timeout,
+    or else its deadline, counted anew; None where it has neither.
+    """
+    return task.deadline_s if task.timeout_s is None else task.timeout_s
 
 
 def added_to(state: RunState) -> Added:

@@ -105,6 +105,7 @@ def failed(state: RunState, given: i.Failed, at: int) -> Decided:
         rss_kib=given.rss_kib,
         output=given.output,
         kept=given.kept,
+        detail=given.detail,
     )
     emit(state, events, at, event)
     if not steps.is_closing(state, index):

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import attrs
 
-from durable_wf.core import definition_json
+from durable_wf.core import definition_json, soundness
 from durable_wf.core.plan import ExecutionPlan, plan
 from durable_wf.core.resources import Capacity, Resources
 from durable_wf.core.task import FunctionRef as FunctionRef
@@ -28,6 +28,9 @@ from durable_wf.core.task import Upstream as Upstream
 from durable_wf.core.task import Value as Value
 from durable_wf.core.task import WaitFor as WaitFor
 
+_MOST_TOLD_OF_TEXT = 20
+"""Problems. Who has crafted a file is not to fill a screen."""
+
 
 @attrs.frozen
 class Workflow:
@@ -38,7 +41,8 @@ class Workflow:
     holds for `recovery`, the recovery rules by task, those for all tasks under ""; `rules` and
     `Task.rules` are their names and versions, which the JSON keeps. `companions` are the functions
     that stand beside a task's own, by place and label: probes by the name of their task,
-    compensations by their own. A run that has not ended after `deadline_s` fails.
+    compensations by their own. `beside` holds the fingerprints of the fallbacks of its own rules
+    (see Task). A run that has not ended after `deadline_s` fails.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Workflow:
     metadata: tuple[tuple[str, str], ...] = ()
     rules: tuple[str, ...] = ()
     deadline_s: float | None = None
+    beside: tuple[tuple[str, str], ...] = ()
     functions: Mapping[str, Callable[..., Any]] = attrs.field(
         factory=dict, eq=False, repr=False, hash=False
     )
@@ -73,6 +78,7 @@ class Workflow:
         own = {
             "name": self.name, "description": self.description, "tags": self.tags,
             "rules": self.rules, "deadline_s": self.deadline_s, "metadata": self.metadata,
+            "beside": self.beside,
         }  # fmt: skip
         return definition_json.write(own, self.tasks)
 
@@ -80,7 +86,17 @@ class Workflow:
     def from_json(cls, text: str | bytes) -> Self:
         """The definition that `to_json` wrote.
 
-        Raises DefinitionError for text that is not JSON, another format or version, and fields
-        that are unknown, missing or of the wrong type. Whether the graph is sound is not asked.
+        Raises DefinitionError for text that is not JSON, another format or version, fields that
+        are unknown, missing or of the wrong type, and then for all that is not sound; CycleError
+        where cycles are all that is.
+        """
+        workflow = cls.as_recorded(text)
+        soundness.check(workflow, most=_MOST_TOLD_OF_TEXT)
+        return workflow
+
+    @classmethod
+    def as_recorded(cls, text: str | bytes) -> Self:
+        """The same, of a definition that stands in a log: it was judged when it was written there,
+        perhaps by a version that knew less, and what has run can always be looked at.
         """
         return cls(**definition_json.read(text))

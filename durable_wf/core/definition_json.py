@@ -1,7 +1,7 @@
 """The JSON form of definitions: `write` and `read`, exact in both directions.
 
 Owns: the document's layout, its version, and what is said of text that is none.
-Must never: judge a workflow; whether its graph is sound is asked elsewhere.
+Must never: judge a workflow; `soundness.py` does.
 Read next: `definition.py`, whose `to_json` and `from_json` these are.
 
 The JSON is one document with one line per task; fields that have their default are left out, and
@@ -45,10 +45,11 @@ _DEFAULTS = {
     for field in attrs.fields(cls)
     if field.default is not attrs.NOTHING
 }
+_LIMITS_OF_UNDO = (("timeout_s", None), ("memory_limit", None), ("memory_hard", False))
 _PLAIN_DEFAULTS = tuple(_DEFAULTS[name] for name in _PLAIN)
 _EMPTY: tuple[object, ...] = ("", (), None)
 _PARTS_DEFAULTS = tuple(_DEFAULTS[name] for name in _PARTS)
-_RARE = ("tags", "metadata", "rules", *_PLAIN, *_PARTS)
+_RARE = ("tags", "metadata", "rules", "beside", *_PLAIN, *_PARTS)
 _RARE_DEFAULTS = tuple(_DEFAULTS[name] for name in _RARE)
 _plain_of = attrgetter(*_PLAIN)
 _parts_of = attrgetter(*_PARTS)
@@ -66,8 +67,7 @@ def write(own: Mapping[str, Any], tasks: tuple[Task, ...]) -> str:
         lines = ",\n".join([_task_line(task, functions, encode) for task in tasks])
         head: dict[str, Any] = {"durable_wf": FORMAT}
         head |= {key: value for key, value in own.items() if key == "name" or value not in _EMPTY}
-        if own["metadata"]:
-            head["metadata"] = _write_pairs(own["metadata"])
+        head |= {key: _write_pairs(own[key]) for key in ("metadata", "beside") if own[key]}
         head["functions"] = [_write_flat(ref) for ref in functions]
         return f"{encode(head)[:-1]}{_TASKS}{lines}{_END if lines else _END[1:]}"
     except ValueError as error:
@@ -155,6 +155,8 @@ def _write_rest(task: Task) -> dict[str, Any]:
         written["metadata"] = _write_pairs(task.metadata)
     if task.rules:
         written["rules"] = task.rules
+    if task.beside:
+        written["beside"] = _write_pairs(task.beside)
     if (parts := _parts_of(task)) != _PARTS_DEFAULTS:
         named = zip(_PARTS, parts, _PARTS_DEFAULTS, strict=True)
         written |= {name: _write_part(part) for name, part, default in named if part != default}
@@ -172,6 +174,11 @@ def _write_part(part: InDoubt | Undo | Breaker | WaitFor) -> Any:
                 written["kwargs"] = {name: _write_source(value) for name, value in part.kwargs}
             if part.rules:
                 written["rules"] = part.rules
+            for name, unset in _LIMITS_OF_UNDO:
+                if (limit := getattr(part, name)) is not unset:
+                    written[name] = limit
+            if part.resources is not None:
+                written["resources"] = _write_flat(part.resources)
             return written
         case Breaker() | WaitFor():
             fields = [(f.name, getattr(part, f.name), f.default) for f in attrs.fields(type(part))]
@@ -267,7 +274,7 @@ def _member(kind: type[E]) -> Callable[[object], E]:
 
 _BREAKER: dict[str, Callable[[Any], Any]] = {
     "key": _text, "failures": _number, "within_s": _real, "cooldown_s": _real,
-    "when_open": _member(WhenOpen),
+    "when_open": _member(WhenOpen), "on": _texts,
 }  # fmt: skip
 _WAIT: dict[str, Callable[[Any], Any]] = {
     "kind": _member(WaitKind), "name": _text, "question": _text, "whom": _text,
@@ -357,6 +364,7 @@ class _Reader:
             "description": _text, "tags": _texts, "metadata": _text_pairs,
             "rules": _texts, "deadline_s": _real, "heartbeat_s": _real, "probe": _text,
             "in_doubt": _member(InDoubt), "undo": self._undo, "breaker": _breaker, "wait": _wait,
+            "beside": _text_pairs,
         }  # fmt: skip
 
     def workflow(self) -> dict[str, Any]:
@@ -368,7 +376,7 @@ class _Reader:
                 tasks = iter(_list(tasks))
             readers = {
                 "name": _usable, "description": _text, "tags": _texts, "metadata": _text_pairs,
-                "rules": _texts, "deadline_s": _real,
+                "rules": _texts, "deadline_s": _real, "beside": _text_pairs,
             }  # fmt: skip
             fields = _read_fields(self._data, readers)
         except _Wrong as wrong:
@@ -437,6 +445,8 @@ class _Reader:
     def _undo(self, raw: object) -> Undo:
         readers = {
             "function": _text, "args": self._args, "kwargs": self._kwargs, "rules": _texts,
+            "timeout_s": _real, "memory_limit": _number, "memory_hard": _truth,
+            "resources": self._resources,
         }  # fmt: skip
         fields = _read_fields(raw, readers)
         if "function" not in fields:

@@ -161,6 +161,10 @@ def _created(state: RunState, event: e.RunCreated, recorded: Recorded) -> None:
     state.deadline_at = event.deadline_at
     state.definition = event.definition
     state.code = event.code
+    for task, detail in event.details:
+        if task not in state.graph.index:
+            raise illegal(state, recorded, f"its definition has no task {task!r}")
+        state.given_details[state.graph.index[task]] = detail
 
 
 def _close_tasks(state: RunState, event: e.TasksClosed, recorded: Recorded) -> None:

@@ -1,6 +1,6 @@
 """Names: what workflows and tasks may be called, and what runs may.
 
-Owns: both questions.
+Owns: both questions, and the sentence that says what is wrong with a name.
 Must never: change a name; what is not usable is refused by whoever asks.
 Read next: `definition.py`.
 
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, cast
 
 LONGEST: Final = 200
 """Characters of a name."""
@@ -30,8 +31,15 @@ ALLOWED: Final = (
 )
 """What a name may be, in words."""
 
+SUFFIX: Final = "~undo"
+"""What the name of a compensation ends with; the name of the task that it takes back stands before
+it."""
+
 _SIGNS: Final = frozenset("_.-~[]/ ")
-_is_ascii_name: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-~\[\]/ ]{0,199}").fullmatch
+_is_pool: Final = re.compile(r"[\w.\-]{1,100}").fullmatch
+_ASCII_NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_.\-~\[\]/ ]{0,199}"
+_is_ascii_name: Final = re.compile(_ASCII_NAME).fullmatch
+_are_ascii_names: Final = re.compile(rf"(?:{_ASCII_NAME}\n)*").fullmatch
 
 _INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -55,3 +63,34 @@ def is_name(text: str) -> bool:
         and not _INVISIBLE.search(text)
         and unicodedata.is_normalized("NFC", text)
     )
+
+
+def is_pool_name(text: object) -> bool:
+    """Whether a pool may be called this."""
+    return isinstance(text, str) and _is_pool(text) is not None
+
+
+def name_problem(what: str, name: object) -> str:
+    """What is wrong with a name of a task or workflow, or ""."""
+    if isinstance(name, str) and is_name(name):
+        return ""
+    if isinstance(name, str) and name.isprintable() and is_name(composed := composed_form(name)):
+        return f"{what} {name!a:.220} is not in Unicode's form NFC, which is {composed!a}"
+    return f"{what} {name!r:.220} is no usable name: {ALLOWED}"
+
+
+def are_usual_names(names: Sequence[object]) -> bool:
+    """Whether all of them are names of tasks, in ASCII letters; a quick answer about many."""
+    try:
+        text = "\n".join([*cast("Sequence[str]", names), ""])
+    except TypeError:
+        return False
+    whole = text.count("\n") == len(names) and _are_ascii_names(text) is not None
+    return whole and f"{SUFFIX}\n" not in text
+
+
+def task_name_problem(name: object) -> str:
+    """What is wrong with the name of a task, or ""."""
+    if isinstance(name, str) and name.endswith(SUFFIX):
+        return f"the task's name {name!a:.220} ends with {SUFFIX}, as compensations do"
+    return name_problem("the task's name", name)

@@ -31,7 +31,7 @@ class Succeeded:
 
 @frozen
 class Failed:
-    """Report: the attempt did not succeed."""
+    """Report: the attempt did not succeed. The engine adds the `detail` of its last heartbeat."""
 
     run: int
     index: int
@@ -43,6 +43,7 @@ class Failed:
     rss_kib: int = 0
     output: OutputRef | None = None
     kept: str = ""
+    detail: str = ""
 
 
 @frozen

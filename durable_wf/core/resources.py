@@ -29,6 +29,9 @@ class Resources:
 
 DEFAULT_RESOURCES = Resources()
 
+MOST_CORES = 1e6
+"""What an attempt may ask for is less."""
+
 
 @attrs.frozen
 class Capacity:

@@ -24,7 +24,7 @@ class RunCreated:
     run made from another one names it as `origin`, forked off at its event `origin_n` (0: tried
     again as a whole); `root` is the first run of the chain of retries, from whose id idempotency
     keys derive, "" for this one. `deadline_at` (UTC microseconds) is when it fails if it has not
-    ended.
+    ended. `details` are the last heartbeats, by task, with which those begin that are tried again.
     """
 
     workflow: str
@@ -49,6 +49,7 @@ class RunCreated:
     deadline_at: int | None = None
     call: int = 0
     previous: str = ""
+    details: tuple[tuple[str, str], ...] = ()
 
 
 @frozen

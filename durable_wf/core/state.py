@@ -69,9 +69,9 @@ class RunState:
     `waiters` are the tasks that wait in place of calling a function, `undoable` those with a
     compensation, `completed` such of them as have succeeded, in that order. Tasks from index
     `forward` on are compensations. `given_details` has the last heartbeat that an attempt was
-    given, of tasks that have not ended. `crashes` counts engines in a row that died while the run
-    had open attempts and got nothing done. `deadline_at` is when the run fails if it has not ended,
-    None once that does not matter any more.
+    given, or that the first one is to be, of tasks that have not ended. `crashes` counts engines in
+    a row that died while the run had open attempts and got nothing done. `deadline_at` is when the
+    run fails if it has not ended, None once that does not matter any more.
     """
 
     run_id: str

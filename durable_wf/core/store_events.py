@@ -29,12 +29,15 @@ class EngineStopped:
 
 @frozen
 class Pruned:
-    """Payloads and output that nothing names were deleted."""
+    """Payloads and output that nothing names were deleted, and what was known of so many breaker
+    `keys` that had been closed and silent for long.
+    """
 
     actor: str
     files: int
     rows: int
     size: int
+    keys: int = 0
 
 
 @frozen

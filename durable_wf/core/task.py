@@ -54,13 +54,18 @@ class FunctionRef:
 @attrs.frozen
 class Undo:
     """What takes a task's effect back when its run fails or is cancelled: the label of a function,
-    what it is called with, and the names of the rules that are asked when it fails.
+    what it is called with, and the names of the rules that are asked when it fails. What it says
+    of its own about time and resources comes before what its task says.
     """
 
     function: str
     args: tuple[Source, ...] = ()
     kwargs: tuple[tuple[str, Source], ...] = ()
     rules: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    memory_limit: int | None = None
+    memory_hard: bool = False
+    resources: Resources | None = None
 
 
 @attrs.frozen
@@ -94,7 +99,9 @@ class Task:
     `timeout_s` bounds an attempt, `deadline_s` all of them together, `heartbeat_s` the silence of
     one. `in_doubt` says what becomes of an attempt whose fate is unknown, `probe` labels the
     function that finds out. `undo` takes its effect back. `breaker` guards what it depends on.
-    With `wait` it waits, and calls no function.
+    With `wait` it waits, and calls no function. `beside` holds the fingerprints of the functions
+    that stand beside its own, by what each of them is: "probe", "compensation", "fallback LABEL",
+    "compensation's fallback LABEL".
     """
 
     name: str
@@ -122,3 +129,4 @@ class Task:
     undo: Undo | None = None
     breaker: Breaker | None = None
     wait: WaitFor | None = None
+    beside: tuple[tuple[str, str], ...] = ()

@@ -59,7 +59,9 @@ class AttemptSucceeded:
 
 @frozen
 class AttemptFailed:
-    """The attempt did not succeed. `kept` names a file with bytes that could not be stored."""
+    """The attempt did not succeed. `kept` names a file with bytes that could not be stored.
+    `detail` is the last heartbeat of this attempt (exact JSON text), "" where it had sent none.
+    """
 
     task: str
     attempt: int
@@ -70,6 +72,7 @@ class AttemptFailed:
     rss_kib: int = 0
     output: OutputRef | None = None
     kept: str = ""
+    detail: str = ""
 
 
 @frozen

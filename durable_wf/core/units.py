@@ -1,6 +1,6 @@
 """Units: durations and sizes as people write them.
 
-Owns: reading "1h30m" and "4GB".
+Owns: reading "1h30m" and "4GB", and the longest time that there is.
 Must never: guess; what is not clearly a duration or a size is a DefinitionError.
 Read next: `authoring/options.py`, which uses them.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeGuard
 
 from durable_wf.errors import DefinitionError
 
@@ -22,6 +22,19 @@ Size = int | str
 
 LONGEST_S = 1e9
 """The longest time that anybody may ask for, about 30 years."""
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number that is neither endless nor none; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def is_time(value: object) -> TypeGuard[float]:
+    """Whether it is a number of seconds after which something may be stopped."""
+    return is_number(value) and 0 < value <= LONGEST_S
+
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")

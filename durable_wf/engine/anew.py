@@ -61,8 +61,12 @@ def renewed(recorded: Workflow, whole: Workflow, today: Workflow | None) -> Rene
 
 
 def with_stored_code_of(recorded: Workflow, given: Workflow) -> Workflow:
-    """The given tasks; code that no file gives, and that is stored already, is not stored again."""
+    """The given tasks; code that no file gives, and that is stored already, is not stored again.
+    It is stored together with its companions, so that other ones have all of it stored anew.
+    """
     old = {task.name: task.function for task in recorded.tasks if task.function.by_value}
+    if _companions(recorded) != _companions(given):
+        return given
     tasks = tuple(
         attrs.evolve(task, function=known)
         if (known := old.get(task.name)) is not None
@@ -72,6 +76,14 @@ def with_stored_code_of(recorded: Workflow, given: Workflow) -> Workflow:
         for task in given.tasks
     )
     return attrs.evolve(given, tasks=tasks) if old else given
+
+
+def _companions(workflow: Workflow) -> list[tuple[object, ...]]:
+    return [
+        (task.name, task.probe, task.undo and task.undo.function, task.beside)
+        for task in workflow.tasks
+        if task.probe or task.undo
+    ]
 
 
 def _with_values_of(old: Task, new: Task) -> Task:

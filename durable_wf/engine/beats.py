@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from durable_wf.core.reports import Failed
 from durable_wf.core.state import RunState
 from durable_wf.core.status import TASK_FINAL
 from durable_wf.engine.choosing import Bench
@@ -80,11 +81,22 @@ class Beats:
 def last_details(log: Log, run: int, state: RunState) -> dict[int, str]:
     """The last details that the log has of a run's tasks, by their index."""
     known = state.graph.index
-    return {
-        known[task]: beat.detail
-        for task, beat in log.beats(run).items()
-        if task in known and beat.detail
+    beats = log.beats(run).items()
+    return state.given_details | {
+        known[task]: beat.detail for task, beat in beats if task in known and beat.detail
     }
+
+
+def with_last_words(live: LiveRun, report: Failed) -> Failed:
+    """The report with the last detail of its attempt, if it has sent one."""
+    attempt = live.state.running.get(report.index)
+    detail = live.last_details.get(report.index, "")
+    if attempt is None or not detail or detail == attempt.started.detail:
+        return report
+    return Failed(
+        report.run, report.index, report.attempt, report.fault, report.began_at, report.wall_us,
+        report.cpu_us, report.rss_kib, report.output, report.kept, detail,
+    )  # fmt: skip
 
 
 def _drop_ended(live: LiveRun) -> None:

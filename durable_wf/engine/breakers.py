@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import attrs
 
 from durable_wf.core import inputs as i
-from durable_wf.core.breaker import Breaker, WhenOpen
+from durable_wf.core.breaker import Breaker, WhenOpen, is_failure
 from durable_wf.core.circuit import Circuit, CircuitState, Outcome, What, lease_of, place_of
 from durable_wf.core.events import ProbeTaken, StoreEvent
 from durable_wf.core.past import MACHINE
@@ -182,7 +182,7 @@ class Breakers:
         attempt = live.state.running.get(report.index)
         if breaker is None or attempt is None or attempt.started.attempt != report.attempt:
             return
-        what = _what(live, report)
+        what = _what(live, report, breaker)
         if what is not None:
             place = place_of(live.run_id, attempt.started.task, report.attempt)
             row = Outcome(breaker.key, at, what, place, attempt.at)
@@ -282,7 +282,7 @@ def guard_of(state: RunState, index: int) -> Breaker | None:
     return None if past is not None and (past.fallback or past.probe) else breaker
 
 
-def _what(live: LiveRun, report: i.Report) -> What | None:
+def _what(live: LiveRun, report: i.Report, breaker: Breaker) -> What | None:
     """What the report says about the thing that the breaker guards; None: nothing."""
     match report:
         case i.Succeeded():
@@ -293,7 +293,7 @@ def _what(live: LiveRun, report: i.Report) -> What | None:
             return None
         case i.Failed() if live.state.verdict is RunStatus.CANCELLED:
             return None  # we have stopped it
-        case i.Failed():
-            return What.FAILED
+        case i.Failed(fault=fault):
+            return What.FAILED if is_failure(breaker, fault) else None
         case _:
             return None

@@ -8,7 +8,7 @@ Read next: `loop.py`, which commits what is decided here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
@@ -117,7 +117,9 @@ def claim(
         claimed.give(i.Pause("recovery", cause), at)
         return claimed
     claimed.beats = _last_words(log, locks, row.run, state, at)
-    for report in _fates(log, locks, row.run, state):
+    said = {task: beat.detail for task, beat in log.beats(row.run).items()}
+    said |= {state.graph.names[beat.index]: beat.detail for beat in claimed.beats if beat.detail}
+    for report in _fates(log, locks, row.run, state, said):
         claimed.give(report, at)
     return claimed
 
@@ -152,8 +154,12 @@ def _last_words(log: Log, locks: Path, run: int, state: RunState, at: int) -> li
     return beats
 
 
-def _fates(log: Log, locks: Path, run: int, state: RunState) -> list[i.Report]:
-    """What is known of each open attempt, now that nobody runs it: never begun, or in doubt."""
+def _fates(
+    log: Log, locks: Path, run: int, state: RunState, said: Mapping[str, str]
+) -> list[i.Report]:
+    """What is known of each open attempt, now that nobody runs it: never begun, or in doubt.
+    `said` has the last details by task.
+    """
     marks = {worker: read_mark(locks, worker) for worker in _workers(state.running.values())}
     reports: list[i.Report] = []
     for index, seq in _seqs(log, run, state).items():
@@ -163,7 +169,9 @@ def _fates(log: Log, locks: Path, run: int, state: RunState) -> list[i.Report]:
         else:
             message = f"its engine ended while attempt {started.attempt} ran"
             fault = Fault(FaultKind.IN_DOUBT, message)
-            reports.append(i.Failed(0, index, started.attempt, fault))
+            detail = said.get(started.task, "")
+            new = "" if detail == started.detail else detail
+            reports.append(i.Failed(0, index, started.attempt, fault, detail=new))
     return reports
 
 

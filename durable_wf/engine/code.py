@@ -1,7 +1,7 @@
 """Code: where the functions of a run come from, and whether they are still the same.
 
 Owns: finding a callable for each task (given, imported, loaded from the script, or unpacked from
-what was stored with the run), storing those that no file gives, and the question of changed code.
+what was stored with the run), and storing those that no file gives.
 Must never: import anything on behalf of a store that this user does not trust, or unpack stored
 code whose signature is not this user's.
 Read next: `continuing.py`; `authoring/loading.py` for how scripts are loaded.
@@ -13,7 +13,7 @@ import hmac
 import logging
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,14 +28,13 @@ from durable_wf.core.definition import FunctionRef, Task, Workflow
 from durable_wf.core.digests import inputs_digest, structure_digest
 from durable_wf.core.events import RunCreated
 from durable_wf.core.state import RunState
-from durable_wf.core.status import TASK_FINAL
 from durable_wf.core.values import TABLE_MAX
 from durable_wf.engine import differences
-from durable_wf.engine.companions import are_changed, places, with_companions_of
+from durable_wf.engine.companions import places, with_companions_of, with_imported
 from durable_wf.engine.judging import rules_named
 from durable_wf.engine.recall import Recall
 from durable_wf.engine.session import Session
-from durable_wf.errors import CodeChanged, NotFound, NotSendable, NotTrusted
+from durable_wf.errors import NotFound, NotSendable, NotTrusted
 from durable_wf.execute import bundle
 from durable_wf.execute.port import RunCode
 from durable_wf.store import trust
@@ -302,7 +301,7 @@ def load_anew(
         recorded, tasks=tasks, functions=functions, recovery=recovery,
         companions=stored.companions,
     )  # fmt: skip
-    return with_companions_of(whole, sources), today
+    return with_imported(with_companions_of(whole, sources)), today
 
 
 def _in_modules(recorded: Workflow) -> list[Workflow]:
@@ -405,31 +404,3 @@ def _not_reached(run_id: str, created: RunCreated) -> NotFound:
 
 _OF_SCRIPT = "__main__:"
 """How the labels of companions begin that only the script itself gives."""
-
-
-# --- changed code -------------------------------------------------------------------------------
-
-
-def changed_tasks(state: RunState, recorded: Workflow, given: Workflow) -> list[str]:
-    """Unfinished tasks whose code is not what the run was created with (or last accepted), and
-    tasks with another probe or compensation.
-    """
-    fresh = {task.name: task.function.fingerprint for task in given.tasks}
-    changed = [
-        task.name
-        for task, status in zip(recorded.tasks, state.tasks[: state.forward], strict=True)
-        if status not in TASK_FINAL
-        and fresh.get(task.name, task.function.fingerprint) != task.function.fingerprint
-    ]
-    old = {task.name: task for task in recorded.tasks if task.probe or task.undo}
-    beside = (task.name for task in given.tasks if task.name in old)
-    by_name = {task.name: task for task in given.tasks} if old else {}
-    changed += (name for name in beside if are_changed(old[name], by_name[name]))
-    return list(dict.fromkeys(changed))
-
-
-def refuse_changes(run_id: str, changed: Iterable[str], *, accepted: bool) -> None:
-    """Raise CodeChanged unless nothing changed or somebody accepted it."""
-    names = list(changed)
-    if names and not accepted:
-        raise CodeChanged(run_id, names)

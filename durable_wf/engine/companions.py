@@ -14,6 +14,8 @@ from typing import Any
 import attrs
 
 from durable_wf.authoring import loading
+from durable_wf.authoring.companions import COMPENSATION, PROBE
+from durable_wf.authoring.fingerprint import fingerprint
 from durable_wf.core.compensation import SUFFIX
 from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.state import RunState
@@ -29,10 +31,16 @@ Companions = Mapping[Place, Callable[..., Any]]
 def places(workflow: Workflow) -> Iterator[Place]:
     """Those of all companions that a definition names, in its order."""
     for task in workflow.tasks:
-        if task.probe:
-            yield task.name, task.probe
-        if task.undo is not None:
-            yield task.name + SUFFIX, task.undo.function
+        for _, place in _places_of(task):
+            yield place
+
+
+def _places_of(task: Task) -> Iterator[tuple[str, Place]]:
+    """Those of one task, each after what it is."""
+    if task.probe:
+        yield PROBE, (task.name, task.probe)
+    if task.undo is not None:
+        yield COMPENSATION, (task.name + SUFFIX, task.undo.function)
 
 
 def companions_of(workflow: Workflow) -> dict[Place, Callable[..., Any]]:
@@ -63,43 +71,50 @@ def with_companions_of(recorded: Workflow, loaded: Iterable[Workflow]) -> Workfl
     """The recorded workflow with the companions that these have, under the labels and with the
     arguments that they have there.
     """
-    functions = dict(recorded.companions)
+    functions, beside = dict(recorded.companions), recorded.beside
     fresh: dict[str, Task] = {}
     for workflow in loaded:
         functions |= workflow.companions
-        fresh |= {task.name: task for task in workflow.tasks if task.probe or task.undo}
-    if not fresh:
-        return attrs.evolve(recorded, companions=functions)
-    tasks = tuple(_as_in(task, fresh.get(task.name)) for task in recorded.tasks)
-    return attrs.evolve(recorded, tasks=tasks, companions=functions)
+        beside = workflow.beside or beside
+        fresh |= {
+            task.name: task for task in workflow.tasks if task.probe or task.undo or task.beside
+        }
+    tasks = recorded.tasks
+    if fresh:
+        tasks = tuple(_as_in(task, fresh.get(task.name)) for task in tasks)
+    return attrs.evolve(recorded, tasks=tasks, companions=functions, beside=beside)
 
 
 def _as_in(task: Task, fresh: Task | None) -> Task:
-    if fresh is None or (task.probe, task.undo) == (fresh.probe, fresh.undo):
+    if fresh is None or _companions_of(task) == _companions_of(fresh):
         return task
     undo = fresh.undo if task.undo is not None and fresh.undo is not None else task.undo
     probe = fresh.probe if task.probe and fresh.probe else task.probe
-    return attrs.evolve(task, undo=undo, probe=probe)
+    return attrs.evolve(task, undo=undo, probe=probe, beside=fresh.beside)
 
 
-def are_changed(recorded: Task, given: Task) -> bool:
-    """Whether other companions are given than those that the run was recorded with. The same one
-    may come from a script or be imported; whether there is one is a matter of structure.
+def _companions_of(task: Task) -> tuple[object, ...]:
+    return task.probe, task.undo, task.beside
+
+
+def with_imported(workflow: Workflow) -> Workflow:
+    """The workflow with what modules give of the probes and compensations that it does not carry,
+    and with their fingerprints as they are today.
     """
-    if _name(recorded.probe) != _name(given.probe) and recorded.probe and given.probe:
-        return True
-    old, new = recorded.undo, given.undo
-    if old is None or new is None:
-        return False
-    return (_name(old.function), old.args, old.kwargs) != (
-        _name(new.function),
-        new.args,
-        new.kwargs,
-    )
-
-
-def _name(label: str) -> str:
-    return label.partition(":")[2]
+    functions = dict(workflow.companions)
+    tasks: list[Task] = []
+    for task in workflow.tasks:
+        beside = dict(task.beside)
+        for what, place in _places_of(task):
+            if place not in functions and (function := _imported(place[1])) is not None:
+                functions[place] = function
+                if what in beside:
+                    beside[what] = fingerprint(function)
+        known = tuple(beside.items())
+        tasks.append(task if known == task.beside else attrs.evolve(task, beside=known))
+    if len(functions) == len(workflow.companions):
+        return workflow
+    return attrs.evolve(workflow, tasks=tuple(tasks), companions=functions)
 
 
 # --- they are needed ------------------------------------------------------------------------------
@@ -108,7 +123,7 @@ def _name(label: str) -> str:
 def refuse_lost(state: RunState, known: Companions) -> None:
     """Raise NotFound when the run may come to need a companion that is not at hand."""
     for index, task in enumerate(state.workflow.tasks):
-        if task.undo is not None and _may_be_taken_back(state, index):
+        if task.undo is not None and may_be_taken_back(state, index):
             _refuse(state, "compensation", task.name, task.undo.function, known)
         if task.probe and state.tasks[index] not in TASK_FINAL:
             _refuse(state, "probe", task.name, task.probe, known)
@@ -117,7 +132,8 @@ def refuse_lost(state: RunState, known: Companions) -> None:
             _refuse(state, "probe", state.graph.names[index], past.probe, known)
 
 
-def _may_be_taken_back(state: RunState, index: int) -> bool:
+def may_be_taken_back(state: RunState, index: int) -> bool:
+    """Whether the run may come to call the compensation of a task, if that has one."""
     if state.compensating:
         name = state.graph.names[index] + SUFFIX
         compensation = state.graph.index.get(name)

@@ -8,7 +8,7 @@ Read next: `claiming.py`, for the claim itself; `recorded.py`; `code.py`, where 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from durable_wf.core import inputs as i
 from durable_wf.core.compensation import added_to, with_added
@@ -19,6 +19,7 @@ from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine import chains, code, differences, origin
 from durable_wf.engine.beats import last_details
+from durable_wf.engine.changes import Changes, of_resumed
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.equipping import adopt, live_run, store_definition
 from durable_wf.engine.options import Canceller, Options
@@ -105,20 +106,20 @@ def continue_run(
 
 def with_code(
     session: Session, state: RunState, recorded: Workflow, workflow: Workflow, *, accepted: bool
-) -> tuple[Workflow, list[code.Function | None], list[str]]:
-    """The recorded workflow with the code of this one; its functions, and the unfinished tasks that
-    have other code than the run knows. Raises CodeChanged unless those are `accepted`.
+) -> tuple[Workflow, list[code.Function | None], Changes]:
+    """The recorded workflow with the code of this one; its functions, and what of them is other
+    code than the run knows. Raises CodeChanged unless that is `accepted`.
     """
     workflow = waiting_as(recorded, in_order_of(recorded, workflow))
-    changed = code.changed_tasks(state, recorded, workflow)
-    code.refuse_changes(state.run_id, changed, accepted=accepted)
+    changed = of_resumed(state, recorded, workflow)
+    changed.refuse(state.run_id, accepted=accepted)
     functions = code.functions_given(workflow)
     if changed:
         return code.with_stored_code(workflow, functions, session), functions, changed
     return found_as(recorded, workflow), functions, changed
 
 
-def accepted_code(session: Session, workflow: Workflow, changed: Sequence[str]) -> i.AcceptCode:
-    """The input that says which code a run goes on with, where that of some tasks has `changed`."""
+def accepted_code(session: Session, workflow: Workflow, changed: Changes) -> i.AcceptCode:
+    """The input that says which code a run goes on with, where it has `changed`."""
     definition = store_definition(session, workflow.to_json().encode())
-    return i.AcceptCode(origin.person(), definition, code_digest(workflow), tuple(changed))
+    return i.AcceptCode(origin.person(), definition, code_digest(workflow), changed.concerned)

@@ -18,23 +18,24 @@ from types import MappingProxyType
 
 import attrs
 
+from durable_wf.core import soundness
 from durable_wf.core.definition import PayloadRef, Workflow
 from durable_wf.core.descent import Again, Ancestor, Descent, ancestor_of, descend
 from durable_wf.core.digests import inputs_digest, structure_digest
 from durable_wf.core.resolver import nearest
 from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
-from durable_wf.engine import chains, code, differences, entering, origin
+from durable_wf.engine import chains, changes, code, differences, entering, origin
 from durable_wf.engine.anew import Renewed, renewed, with_stored_code_of
-from durable_wf.engine.companions import are_changed
+from durable_wf.engine.changes import Changes
 from durable_wf.engine.given import Changed, with_values
 from durable_wf.engine.options import Canceller, Options
 from durable_wf.engine.result import RunHandle
 from durable_wf.engine.session import Session
+from durable_wf.engine.taken_back import taken_back_by_others
 from durable_wf.engine.view import came_from_elsewhere, load_definition, row_or_raise
 from durable_wf.errors import (
     CallerError,
-    CodeChanged,
     NotFound,
     PayloadMissing,
     RunConflict,
@@ -84,9 +85,9 @@ class Old:
 @attrs.frozen
 class Plan:
     """What the new run would be. `values` are those that are set; `kept` names parameters whose
-    recorded value stays though the script would give another one today. `changed` are tasks that
-    run again with other code, `differences` those of the definitions; `stale` are taken over though
-    their code has changed.
+    recorded value stays though the script would give another one today. `changed` says what of
+    the code that may be called is other code, `differences` what of the definitions; `stale` are
+    taken over though their code has changed.
     """
 
     wish: Wish
@@ -95,7 +96,7 @@ class Plan:
     descent: Descent
     values: tuple[Changed, ...] = ()
     kept: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
+    changed: Changes = attrs.field(factory=Changes)
     stale: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
 
@@ -127,7 +128,9 @@ def read(log: Log, wish: Wish, is_alive: Callable[[RunRow], bool]) -> Old:
     ancestor = ancestor_of(row.run_id, workflow, log.history(row.run), at)
     if ancestor.state.definition != row.definition:  # changed code was accepted after that event
         text = log.payload(ancestor.state.definition).decode()
-        ancestor = attrs.evolve(ancestor, workflow=Workflow.from_json(text))
+        ancestor = attrs.evolve(ancestor, workflow=Workflow.as_recorded(text))
+    undone = ancestor.undone | taken_back_by_others(log, row, ancestor)
+    ancestor = attrs.evolve(ancestor, undone=undone)
     return Old(row, at, ancestor, _lost(log, ancestor))
 
 
@@ -191,8 +194,9 @@ def loaded(old: Old, store: Store) -> Renewed:
 
 def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
     """What the new run would be. Raises NotFound and CallerError for names and values that cannot
-    be, RunConflict for an id that is taken.
+    be, DefinitionError for a workflow that is not sound today, RunConflict for an id that is taken.
     """
+    soundness.check(found.workflow)
     run_id = old.row.run_id
     recorded = old.ancestor.workflow
     workflow = with_stored_code_of(recorded, found.workflow)
@@ -209,7 +213,6 @@ def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
         else chains.fork_id(log, old.row, wish.new_id)
     )
     other = _other_code(recorded, before)
-    undoes = _other_companions(recorded, before)
     return Plan(
         wish=wish,
         old=old,
@@ -217,7 +220,7 @@ def plan(log: Log, wish: Wish, old: Old, found: Renewed) -> Plan:
         descent=descent,
         values=values,
         kept=tuple(name for name in found.kept if name not in {str(c.place) for c in values}),
-        changed=tuple(dict.fromkeys([*(n for n in other if n in descent.again), *undoes])),
+        changed=changes.of_descent(recorded, before, descent.again),
         stale=tuple(name for name in other if name not in descent.again),
         differences=_differences(recorded, before),
     )
@@ -240,12 +243,6 @@ def _other_code(recorded: Workflow, workflow: Workflow) -> list[str]:
             != t.function.fingerprint]  # fmt: skip
 
 
-def _other_companions(recorded: Workflow, workflow: Workflow) -> list[str]:
-    """Tasks with another probe or compensation: that of a finished one may still be called."""
-    old = {task.name: task for task in recorded.tasks if task.probe or task.undo}
-    return [t.name for t in workflow.tasks if t.name in old and are_changed(old[t.name], t)]
-
-
 def _differences(recorded: Workflow, workflow: Workflow) -> tuple[str, ...]:
     """What somebody changed about the definition, but for code and tuning."""
     same = structure_digest(recorded) == structure_digest(workflow)
@@ -266,8 +263,7 @@ def refuse(wish: Wish, found: Plan, *, accept_changes: bool) -> None:
             + "\n  - ".join(found.differences),
             hint=f"dwf {verb} {run_id} --accept-changes   (or accept_changes=True)",
         )
-    if found.changed and not accept_changes:
-        raise CodeChanged(run_id, found.changed, verb)
+    found.changed.refuse(run_id, verb, accepted=accept_changes)
     if wish.kind is Kind.RETRY and not found.descent.again:
         raise WrongState(
             f"run {run_id} {found.old.row.status.value}: nothing of it would run again",
@@ -369,6 +365,8 @@ def _options(wish: Wish, old: Old, workflow: Workflow, options: Options, made: P
         root=old.row.chain if wish.kind is Kind.RETRY else "",
         imports=made.descent.imports,
         cwd=cwd,
+        # The key of a fork is another one, so that nothing stands of what it was to go on with.
+        details=tuple(made.descent.details.items()) if wish.kind is Kind.RETRY else (),
     )
     return attrs.evolve(
         options,

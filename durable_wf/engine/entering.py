@@ -117,11 +117,13 @@ def _create(
         deadline_at=_deadline_at(workflow, options, now),
         call=options.start.call,
         previous=options.start.previous,
+        details=lineage.details,
     )
     state = RunState.of(run_id, workflow, written.graph)
     live = live_run(session, state, created, functions, options, cancel)
     claimed = Claimed(state)
     claimed.give(i.Create(created, session.engine, lineage.imports), now)
+    live.last_details = dict(state.given_details)
     return adopt(session, live, claimed)
 
 

@@ -18,6 +18,7 @@ import attrs
 from durable_wf.authoring import loading
 from durable_wf.authoring.loading import Call, Does
 from durable_wf.authoring.options import read_metadata, read_tags
+from durable_wf.core import soundness
 from durable_wf.core.awaited import Awaited, awaited
 from durable_wf.core.definition import Workflow
 from durable_wf.core.events import Recorded
@@ -124,7 +125,8 @@ class WorkflowEngine(People, Retrying):
         due within `wait` (default: wait for any timer). `result.waiting` then says for what, and
         the engine goes on in the background once it comes. A new run that has not ended within
         `deadline` (default: the workflow's own) fails.
-        Raises RunFailed, which carries the result, unless `check` is False; RunConflict when the
+        Raises DefinitionError for a workflow that is not sound; RunFailed, which carries the
+        result, unless `check` is False; RunConflict when the
         `run_id` stands for another definition; CodeChanged unless `accept_changes`; Interrupted
         on SIGINT, SIGTERM or SIGHUP.
         """
@@ -193,7 +195,8 @@ class WorkflowEngine(People, Retrying):
         Its code is loaded as the run's definition names it, unless `workflow` brings it.
         Raises NotFound, WrongState, OwnedElsewhere, CodeChanged, NotTrusted, RunFailed.
         """
-        told = self._recalled(Does.RESUME, workflow, run_id)
+        given = self._given(workflow)
+        told = self._recalled(Does.RESUME, given, run_id)
         if told is not None:
             return checked(told.result(0), check=check)
         options = self._options(
@@ -202,7 +205,7 @@ class WorkflowEngine(People, Retrying):
         session = self._open(options.executor)
         handle = entered(
             session.driver.call,
-            lambda: entering.resume(session, run_id, workflow, options, self._ask_to_cancel),
+            lambda: entering.resume(session, run_id, given, options, self._ask_to_cancel),
         )
         return self._wait(session, handle, check=check)
 
@@ -271,6 +274,7 @@ class WorkflowEngine(People, Retrying):
 
     def register(self, workflow: Workflow) -> Workflow:
         """Make a workflow known by its name, so that `run("name")` finds it; returns it."""
+        soundness.check(workflow)
         self._registered[workflow.name] = workflow
         return workflow
 
@@ -313,6 +317,7 @@ class WorkflowEngine(People, Retrying):
 
     def _resolve(self, workflow: Workflow | str) -> Workflow:
         if isinstance(workflow, Workflow):
+            soundness.check(workflow)  # made by hand, it may be anything
             return workflow
         if not isinstance(workflow, str):
             raise CallerError(

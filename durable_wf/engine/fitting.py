@@ -7,8 +7,9 @@ Read next: `equipping.py`, which refuses; `rehearsal.py`, which tells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from durable_wf.core.compensation import SUFFIX, compensation_of
 from durable_wf.core.definition import Task, Workflow
 from durable_wf.core.resources import Capacity, Resources
 from durable_wf.engine.settings import ExecutorType, executor_type
@@ -29,7 +30,7 @@ def misfits(
     """
     seen: dict[Resources, str] = {}
     problems = []
-    for task in workflow.tasks:
+    for task in _with_compensations(workflow):
         if task.wait is not None:
             continue
         kind = executor_type(task.executor) if task.executor else default
@@ -62,6 +63,15 @@ def refuse_misfits(
             hint="ask for less, or give the engine more: WorkflowEngine(cpus=, memory=, gpus=, "
             "pools={'name': n}), or for dwf --cpus, --memory, --gpus, --pool NAME=N",
         )
+
+
+def _with_compensations(workflow: Workflow) -> Iterator[Task]:
+    """The tasks, and those that would take them back, which may say other things of their own."""
+    yield from workflow.tasks
+    names = {task.name for task in workflow.tasks if task.name.endswith(SUFFIX)}
+    for task in workflow.tasks:
+        if task.undo is not None and (name := task.name + SUFFIX) not in names:
+            yield compensation_of(task, task.undo, name)
 
 
 def _limit_of(task: Task) -> str:

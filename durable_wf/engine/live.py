@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from durable_wf.core.compensation import longest_s
 from durable_wf.core.definition import Literal, PayloadRef, Source, Task, Workflow
 from durable_wf.core.events import Recorded, RunClaimed
 from durable_wf.core.graph import DEFAULT_ESTIMATE_S
@@ -227,7 +228,7 @@ class LiveRun:
         if task.deadline_s is None:
             return limits
         if past is not None and (past.fallback or past.probe):
-            return limits  # what comes in place of the task's own function has time of its own
+            return _time_of_its_own(limits, task)
         began_at = self.state.running[index].at
         first_at = began_at if past is None else past.first_started_at
         left_s = task.deadline_s - (began_at - first_at) / 1e6
@@ -285,6 +286,16 @@ def lost_to_another(live: LiveRun) -> OwnedElsewhere:
         f"run {run_id}: another engine has written to it; this one has let go",
         hint=f"dwf show {run_id}",
     )
+
+
+def _time_of_its_own(limits: Limits, task: Task) -> Limits:
+    """What comes in place of a task's own function: the deadline begins anew for it, unless the
+    task says how long an attempt may take.
+    """
+    if limits.timeout_s is not None:
+        return limits
+    text = f"ran longer than {task.deadline_s:g} s, which is its task's deadline, begun anew"
+    return attrs.evolve(limits, timeout_s=longest_s(task), timeout_text=text)
 
 
 def _limits(task: Task, gpus: tuple[int, ...]) -> Limits:

@@ -20,7 +20,7 @@ from durable_wf.core.events import StoreEvent
 from durable_wf.core.resources import Ledger
 from durable_wf.core.status import FaultKind
 from durable_wf.engine import unreadable
-from durable_wf.engine.beats import Beats
+from durable_wf.engine.beats import Beats, with_last_words
 from durable_wf.engine.breakers import Breakers
 from durable_wf.engine.choosing import Chooser
 from durable_wf.engine.clock import Clock
@@ -248,6 +248,7 @@ class Loop:
                     self._draft.keep_payload(report.value.digest, report.payload)
             elif isinstance(report, i.Failed):
                 self.beats.collect()  # what it said last is for the next attempt
+                report = with_last_words(live, report)  # noqa: PLW2901
                 if self.leaves_lost_open and report.fault.kind is FaultKind.LOST:
                     continue
                 if cause := unreadable.cause_of(live.state, report):

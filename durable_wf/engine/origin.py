@@ -71,6 +71,7 @@ class Lineage:
     """The run that a new one is made from: forked off after event `origin_n` of `origin`, or (0)
     its retry. `root` is the first run of the chain of retries, "" for a fork. `imports` are the
     results that it takes over. `cwd` is the folder that its tasks belong to, "" for this one.
+    `details` are the last heartbeats, by task, with which tasks of a retry begin.
     """
 
     origin: str
@@ -78,6 +79,7 @@ class Lineage:
     root: str
     imports: tuple[TaskImported, ...]
     cwd: str
+    details: tuple[tuple[str, str], ...] = ()
 
 
 _target: ContextVar[str] = ContextVar("_target", default="")

@@ -2,7 +2,7 @@
 
 Owns: what of a definition stays as it was recorded when its code comes from elsewhere: the order of
 the tasks, the values they are called with, what they wait for, where their code is found.
-Must never: compare code, or load it; `code.py` does.
+Must never: compare code, or load it; `changes.py` and `code.py` do.
 Read next: `continuing.py`, for runs that go on; `anew.py`, for runs made from others.
 """
 

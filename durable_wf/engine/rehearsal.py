@@ -23,8 +23,8 @@ from durable_wf.core.judge import declared
 from durable_wf.core.state import OpenAttempt, RunState
 from durable_wf.core.status import InDoubt, RunStatus, TaskStatus, WaitKind
 from durable_wf.core.summary import RunRow
-from durable_wf.core.wording import count_of
-from durable_wf.engine import code
+from durable_wf.engine import changes, code
+from durable_wf.engine.changes import Changes
 from durable_wf.engine.claiming import Claimed, claim, refuse_if_not_claimable, replayed
 from durable_wf.engine.companions import companions_of, refuse_lost
 from durable_wf.engine.fitting import misfits
@@ -84,11 +84,11 @@ class Rehearsal:
 
     `reused` have succeeded, `ended` ended otherwise; neither runs again. `returned` were announced
     and never began, `judged` must be decided about first. `starts` could start at once, `waits`
-    wait, `later` come after others. `changed` are unfinished tasks whose code is not what the run
-    knows. `no_code` says why code and rules are not at hand, `refused` why the run would not be
-    continued at all. `paused` is why it would be paused in place of going on, `ends` how it would
-    end at once. `workers` are old ones to be ended first, `engine` is a living one, which holds the
-    run and would go on with it.
+    wait, `later` come after others. `changed` says what of the code is not what the run knows.
+    `no_code` says why code and rules are not at hand, `refused` why the run would not be continued
+    at all. `paused` is why it would be paused in place of going on, `ends` how it would end at
+    once. `workers` are old ones to be ended first, `engine` is a living one, which holds the run
+    and would go on with it.
     """
 
     run_id: str
@@ -100,7 +100,7 @@ class Rehearsal:
     later: tuple[str, ...]
     returned: tuple[str, ...] = ()
     judged: tuple[Judged, ...] = ()
-    changed: tuple[str, ...] = ()
+    changed: Changes = attrs.field(factory=Changes)
     lost_rules: tuple[str, ...] = ()
     new_rules: tuple[str, ...] = ()
     no_code: str = ""
@@ -139,9 +139,9 @@ def rehearse(
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's script does
         no_code = _words(error)
         refused.append(f"its code is not at hand: {no_code}")
-    changed = code.changed_tasks(state, recorded, workflow)
+    changed = changes.of_resumed(state, recorded, workflow)
     if changed and not accept_changes:
-        refused.append(f"the code of {count_of(len(changed), 'unfinished task')} has changed")
+        refused.append(changed.sentence)
     state.workflow = with_added(workflow, added_to(state))
     chain = Rules.of(workflow.recovery, rules)
     if not no_code:
@@ -157,7 +157,7 @@ def rehearse(
     acted = _act(store, row, state, why, at, judge, limit)
     lost, new = _other_rules(recorded, workflow)
     return attrs.evolve(
-        acted, changed=tuple(changed), no_code=no_code, refused=tuple(refused),
+        acted, changed=changed, no_code=no_code, refused=tuple(refused),
         lost_rules=lost, new_rules=() if no_code else new,
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ def came_from_elsewhere(log: Log, row: RunRow) -> bool:
 
 def load_definition(log: Log, row: RunRow) -> Workflow:
     """The definition that a run follows, from its snapshot. Raises PayloadMissing."""
-    return Workflow.from_json(log.payload(row.definition).decode())
+    return Workflow.as_recorded(log.payload(row.definition).decode())
 
 
 def load_state(log: Log, run_id: str) -> RunState:

@@ -21,6 +21,7 @@ from durable_wf.core.status import RunStatus
 from durable_wf.core.summary import RunRow
 from durable_wf.engine import code, entering
 from durable_wf.engine.beats import last_details
+from durable_wf.engine.changes import Changes
 from durable_wf.engine.claiming import claim, refuse_if_not_claimable
 from durable_wf.engine.continuing import accepted_code, continue_run, with_code
 from durable_wf.engine.equipping import live_run
@@ -180,7 +181,7 @@ def equip(session: Session, live: LiveRun) -> None:
     """Bring the code of a run that goes on. Raises what loading it raises, CodeChanged too."""
     state = live.state
     assert state.created is not None
-    changed: list[str] = []
+    changed = Changes()
     if live.given is not None:
         workflow = live.given
         functions = code.functions_given(workflow)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from typing import cast
 
 import attrs
 
@@ -137,7 +138,8 @@ def read_exceptions(given: Exceptions | None) -> tuple[type[BaseException] | str
     """Exception classes and names as a tuple. Raises DefinitionError."""
     if given is None:
         return ()
-    found = (given,) if isinstance(given, type | str) else tuple(given)
+    several = isinstance(given, Iterable) and not isinstance(given, type | str)
+    found = tuple(cast("Iterable[type[BaseException] | str]", given if several else [given]))
     for one in found:
         is_class = isinstance(one, type) and issubclass(one, BaseException)
         if not is_class and not (isinstance(one, str) and one):

@@ -13,6 +13,7 @@ import attrs
 
 from durable_wf.core import events as e
 from durable_wf.core.circuit import Outcome
+from durable_wf.core.fault import class_name
 from durable_wf.core.past import MACHINE, Past, PastAttempt
 from durable_wf.core.state import RunState
 from durable_wf.core.status import FaultKind
@@ -54,16 +55,8 @@ class Fault:
         """Whether the exception is of this class, or derives from it. A name without its module
         fits whatever the module.
         """
-        names = (self.exception, *self.bases)
-        if isinstance(exception, type):
-            home = exception.__module__
-            name = exception.__qualname__
-            return (name if home == "builtins" else f"{home}.{name}") in names
-        return exception in names or ("." not in exception and exception in map(_last, names))
-
-
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]
+        recorded = e.Fault(self.kind, exception=self.exception, bases=self.bases)
+        return recorded.is_a(class_name(exception))
 
 
 def no_outcomes(_: str) -> Sequence[Outcome]:

@@ -122,7 +122,7 @@ class _Payloads:
         if digest not in self._definitions:
             if len(self._definitions) >= _KEPT_DEFINITIONS:
                 self._definitions.clear()
-            workflow = Workflow.from_json(log.payload(digest).decode())
+            workflow = Workflow.as_recorded(log.payload(digest).decode())
             self._definitions[digest] = workflow, Graph(workflow.tasks)
         return self._definitions[digest]
 

@@ -1,6 +1,7 @@
 """Outcomes: the rows of breaker keys in log.db.
 
-Owns: the SQL of the table `outcomes`. The newest are kept of each key, as `core.circuit.kept` says.
+Owns: the SQL of the table `outcomes`. The newest are kept of each key, as `core.circuit.kept` says;
+a key of which nothing was heard for long is forgotten when somebody asks for that.
 Must never: begin or end a transaction, or judge what the rows mean.
 Read next: `core/circuit.py`; `sqlite_write.py`, which writes them with the events they belong to.
 """
@@ -22,6 +23,25 @@ _TRIM = f"""DELETE FROM outcomes WHERE key = :key AND seq <= :cut AND seq NOT IN
 
 OF_KEY = "SELECT at, what, place, began_at FROM outcomes WHERE key = ? ORDER BY seq"
 KEYS = "SELECT DISTINCT key FROM outcomes ORDER BY key"
+
+_NOT_CLOSED = (What.OPENED, What.PROBE)
+"""Turns after which a circuit is not closed, unless another one follows."""
+
+_SILENT = """SELECT key FROM outcomes AS newest WHERE at < :before
+AND seq = (SELECT max(seq) FROM outcomes WHERE key = newest.key)
+AND NOT EXISTS (SELECT 1 FROM outcomes AS turn WHERE key = newest.key AND what IN (:opened, :probe)
+    AND NOT EXISTS (SELECT 1 FROM outcomes WHERE key = turn.key AND seq > turn.seq
+        AND what NOT IN (:ok, :failed, :opened, :probe)))"""
+
+
+def forget_silent(connection: sqlite3.Connection, before: int) -> int:
+    """Delete the rows of keys whose circuit is closed, and of which nothing was heard since
+    `before` (UTC microseconds); returns how many keys there were.
+    """
+    whats = {what.name.lower(): what.value for what in (What.OK, What.FAILED, *_NOT_CLOSED)}
+    silent = connection.execute(_SILENT, {"before": before, **whats}).fetchall()
+    connection.executemany("DELETE FROM outcomes WHERE key = ?", silent)
+    return len(silent)
 
 
 def write(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:

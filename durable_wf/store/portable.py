@@ -227,7 +227,7 @@ def _digests(store: Store, reading: sqlite3.Connection, row: RunRow) -> set[str]
     """What the run needs, and whatever else it may name that is there."""
     history = store.log.history(row.run)
     needed = {need.digest for recorded in history for need in needs_of(recorded.event)}
-    workflow = Workflow.from_json(store.log.payload(row.definition).decode())
+    workflow = Workflow.as_recorded(store.log.payload(row.definition).decode())
     needed |= {need.digest for need in needs_of_definition(workflow)}
     named = mentioned(reading, store.folder.payloads, run=row.run)
     return needed | {digest for digest in named.digests if store.log.has_payload(digest)}
@@ -259,7 +259,7 @@ def _judge(log: Log, row: RunRow, history: list[Recorded]) -> tuple[RunRow, list
     if not needs:
         raise VerificationFailed(f"run {row.run_id} does not begin with its creation")
     try:
-        workflow = Workflow.from_json(log.payload(needs[0].digest).decode())
+        workflow = Workflow.as_recorded(log.payload(needs[0].digest).decode())
     except UnicodeDecodeError as error:
         raise PayloadMissing(f"the definition of run {row.run_id} is no text") from error
     needs += needs_of_definition(workflow)

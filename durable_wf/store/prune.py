@@ -2,7 +2,8 @@
 
 Owns: what counts as garbage: named by no event of any run, older than a given age, and (for
 output) of a worker that is no longer alive. A lock or mark goes when its engine is dead and no
-unfinished run names it. A Pruned event says what went. Nothing else in durable_wf deletes.
+unfinished run names it. So do the rows of a breaker's key that was closed and silent for long. A
+Pruned event says what went. Nothing else in durable_wf deletes.
 Must never: delete what a running attempt may still name. Payload files are deleted under a lock
 that their writers share, and a writer that finds its file already there makes it young again.
 Read next: `references.py`, `payload_files.py`.
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from durable_wf.core.events import Pruned
 from durable_wf.store import connection as connections
-from durable_wf.store import locks, payload_files
+from durable_wf.store import locks, outcomes, payload_files
 from durable_wf.store.opening import Store
 from durable_wf.store.port import Batch
 from durable_wf.store.references import Mentioned, mentioned
@@ -31,6 +32,10 @@ _of_engine = re.compile(r"(?P<lock>[ew]-(?P<engine>[0-9a-f]{8})(?:-[0-9]+)?)(?:\
 _engines_in = re.compile(r"(?<![0-9a-z])[ew]-([0-9a-f]{8})(?![0-9a-f])").findall
 
 DEFAULT_AGE_S = 24 * 3600.0
+
+SILENT_S = 30 * 24 * 3600.0
+"""A breaker of which nothing was heard for less than this is kept, whatever age is asked for: its
+rows are few, and rules look at them."""
 
 
 def prune(store: Store, actor: str = "", min_age_s: float = DEFAULT_AGE_S) -> Pruned:
@@ -57,6 +62,8 @@ def prune(store: Store, actor: str = "", min_age_s: float = DEFAULT_AGE_S) -> Pr
         connection.executemany(
             "DELETE FROM payloads WHERE digest = ?", [(digest,) for digest, _ in garbage]
         )
+        before = int((time.time() - max(SILENT_S, min_age_s)) * 1e6)
+        keys = outcomes.forget_silent(connection, before)
         sizes = list(_prune_payload_files(folder.payloads, known, young))
         sizes += _prune_output(folder.output, folder.locks, known, young)
     for path, engine in dead:
@@ -67,8 +74,9 @@ def prune(store: Store, actor: str = "", min_age_s: float = DEFAULT_AGE_S) -> Pr
         files=len(sizes),
         rows=len(garbage),
         size=sum(sizes) + sum(size for _, size in garbage),
+        keys=keys,
     )
-    if done.files or done.rows:
+    if done.files or done.rows or done.keys:
         store.log.append(Batch(store_events=[(time.time_ns() // 1000, done)]))
     return done
 

@@ -54,22 +54,35 @@ def test_an_attempt_that_runs_into_its_tasks_deadline_is_killed_and_says_so(tmp_
     assert "its deadline has passed or comes before the next attempt" in result.row.cause
 
 
-def test_after_the_deadline_a_fallback_is_asked_and_has_its_own_time(tmp_path: Path) -> None:
+def test_after_the_deadline_a_fallback_is_asked_for_which_it_begins_anew(tmp_path: Path) -> None:
     def work() -> str:
         time.sleep(60)
         return "late"
 
     def instead() -> str:
-        time.sleep(0.6)
+        time.sleep(0.6)  # what is left of the deadline is nothing
         return "instead"
 
     workflow = (
         wf.WorkflowBuilder("w")
-        .add_task("work", work, deadline=0.5, retry=wf.retry(wait=0), fallback=instead)
+        .add_task("work", work, deadline=1, retry=wf.retry(wait=0), fallback=instead)
         .build()
     )
     with wf.WorkflowEngine(tmp_path / "s", workers=1) as engine:
         assert engine.run(workflow)["work"] == "instead"
+
+
+def test_a_fallback_that_hangs_is_stopped_like_the_task(tmp_path: Path) -> None:
+    def hangs() -> None:
+        time.sleep(60)
+
+    workflow = wf.WorkflowBuilder("w").add_task("work", hangs, deadline=0.5, fallback=hangs).build()
+    with wf.WorkflowEngine(tmp_path / "s", workers=1) as engine:
+        result = engine.run(workflow, check=False)
+    assert [one.fault.message.partition(";")[0] for one in events(result, e.AttemptFailed)] == [
+        "the attempt ran into its task's deadline of 0.5 s over all attempts",
+        "the attempt ran longer than 0.5 s, which is its task's deadline, begun anew",
+    ]
 
 
 def test_a_task_that_is_done_in_time_notices_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from random import Random
 
+import attrs
 import pytest
 from crash.dying import check_log
 from engine_rig import DEADLINE_S, Gate, dwf, finish, script, wait_for
@@ -96,6 +97,60 @@ def test_a_task_that_says_nothing_begins_anew(tmp_path: Path) -> None:
         result = engine.run(counting(tmp_path / "marks", 40, "kill", says=False), run_id=RUN)
     assert steps(tmp_path / "marks") == [*range(1, 40), *range(1, STEPS + 1)]
     assert [one.detail for one in started(result)] == ["", ""]
+
+
+# --- so does a retry of the run -------------------------------------------------------------------
+
+
+def once(marks: Path, die_at: int = 40) -> wf.Workflow:
+    """`counting`, whose task is not tried again within the run."""
+    flow = counting(marks, die_at)
+    return attrs.evolve(flow, recovery={}, tasks=(attrs.evolve(flow.tasks[0], rules=()),))
+
+
+@pytest.mark.parametrize("executor", ["parallel", "sequential"])
+def test_a_retry_of_a_run_goes_on_where_its_task_had_failed(executor: str, tmp_path: Path) -> None:
+    with wf.WorkflowEngine(tmp_path / "s", executor_type=executor, workers=1) as engine:
+        engine.run(once(tmp_path / "marks"), run_id=RUN, check=False)
+        result = engine.retry(RUN, workflow=once(tmp_path / "marks"))
+    assert result["count"] == STEPS
+    assert steps(tmp_path / "marks") == [*range(1, STEPS + 1)], "no step was taken twice"
+    assert [one.detail for one in started(result)] == ["39"]
+
+
+@pytest.mark.parametrize("how", ["fork", "retry --from"])
+def test_a_fork_begins_anew_and_so_does_what_is_asked_for(how: str, tmp_path: Path) -> None:
+    """The fork's idempotency key is another one: nothing was done under it yet."""
+    flow = once(tmp_path / "marks")
+    with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+        engine.run(flow, run_id=RUN, check=False)
+        if how == "fork":
+            result = engine.fork(RUN, workflow=flow)
+        else:
+            result = engine.retry(RUN, workflow=flow, from_="count")
+    assert steps(tmp_path / "marks") == [*range(1, 40), *range(1, STEPS + 1)]
+    assert [one.detail for one in started(result)] == [""]
+
+
+def test_a_retry_goes_on_from_what_a_dead_engine_had_heard_last(tmp_path: Path) -> None:
+    """The task was in doubt, and failed by its policy."""
+    gate = Gate(tmp_path / "gate")
+
+    def work() -> object:
+        me = wf.current()
+        if me.last_heartbeat is None:
+            me.heartbeat({"page": 316})
+            gate.pass_through()
+        return me.last_heartbeat
+
+    builder = wf.WorkflowBuilder("w").add_task("count", work, in_doubt="fail")
+    with wf.WorkflowEngine(tmp_path / "s", workers=1, grace_s=0) as engine:
+        engine.submit(builder.build(), run_id=RUN)
+        gate.wait_for_one()
+    with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+        failed = engine.resume(RUN, workflow=builder.build(), check=False)
+        assert failed.status is RunStatus.FAILED
+        assert engine.retry(RUN, workflow=builder.build())["count"] == {"page": 316}
 
 
 ENGINE = """

@@ -351,12 +351,12 @@ def pay(book: str) -> str:
     return f"paid for {book}"
 
 
-def trip() -> wf.Workflow:
+def trip(*rules: object) -> wf.Workflow:
     return (
         wf.WorkflowBuilder("trip")
         .add_task("look", lambda: mark()).add_task("book", book, parameters={"hotel": "A"})
         .compensate(cancel_booking).after("look")
-        .add_task("pay", pay).depends_on("book")
+        .add_task("pay", pay).depends_on("book").on_fault(*rules)
         .build()
     )  # fmt: skip
 
@@ -376,12 +376,35 @@ def test_a_task_whose_effect_was_taken_back_runs_again(engine):
 def test_what_was_taken_over_is_taken_back_when_the_retry_fails(engine):
     """And with what it was given: also where that is other than it was at first."""
     BROKEN.touch()
-    engine.run(trip(), run_id="r", check=False)
-    fork = engine.fork("r", at=10, workflow=trip(), check=False)
+    engine.run(trip(wf.escalate()), run_id="r", check=False)
+    engine.cancel("r", compensate=False)
+    fork = engine.fork("r", workflow=trip(), check=False)
     assert imports(fork) == [("look", "r"), ("book", "r")]
-    assert ran()[4:] == ["pay", "book~undo"]
+    assert ran()[3:] == ["pay", "book~undo"]
     engine.retry("r", set={"hotel": "B", "nights": 3}, workflow=trip(), check=False)
     assert Path("marks").read_text().splitlines()[-1].endswith("undone B 3 booked B")
+
+
+def test_a_fork_as_of_a_moment_before_compensations_does_not_go_on_from_what_they_took_back(engine):
+    """The booking is no more: the fork makes one of its own, and takes that back."""
+    BROKEN.touch()
+    first = engine.run(trip(), run_id="r", check=False)
+    booked = next(r.n for r in first.history() if getattr(r.event, "value", "") == '"booked A"')
+    fork = engine.fork("r", at=booked, workflow=trip(), check=False)
+    assert imports(fork) == [("look", "r")]
+    assert ran() == ["look", "book", "pay", "book~undo", "book", "pay", "book~undo"]
+    assert len(keys("book~undo")) == 2
+
+
+def test_a_retry_does_not_go_on_from_what_a_fork_has_taken_back(engine):
+    BROKEN.touch()
+    engine.run(trip(wf.escalate()), run_id="r", check=False)
+    engine.cancel("r", compensate=False)
+    engine.fork("r", workflow=trip(), check=False)
+    BROKEN.unlink()
+    retry = engine.retry("r", workflow=trip())
+    assert imports(retry) == [("look", "r")]
+    assert ran()[5:] == ["book", "pay"]
 
 
 # --- who comes first ------------------------------------------------------------------------------

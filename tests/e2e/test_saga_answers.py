@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from engine_rig import dwf
 from saga_rig import note, noted
 
 import durable_wf as wf
+from durable_wf.core.events import AttemptFailed
 from durable_wf.core.status import RunStatus, TaskStatus
 from durable_wf.errors import WrongState
 
@@ -77,3 +80,30 @@ def test_what_was_answered_with_no_engine_alive_is_followed_by_the_next(asking, 
     with wf.WorkflowEngine(store, executor_type="sequential") as other:
         assert other.resume("r", workflow=workflow, check=False).status is RunStatus.FAILED
     assert noted(tmp_path / "n") == ["hotel 1", "hotel 2", "flight 1"]
+
+
+def hangs(result: object) -> None:
+    time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("compensate", "limits"),
+    [(hangs, {"timeout": 0.5}), (wf.task(timeout=0.5)(hangs), {})],
+    ids=["as its task", "of its own"],
+)
+def test_a_compensation_that_hangs_is_stopped_and_a_person_is_asked(tmp_path, compensate, limits):
+    """It would keep the run draining for ever."""
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    builder = wf.WorkflowBuilder("w").add_task("a", lambda: 1, compensate=compensate, **limits)
+    workflow = builder.add_task("b", fails).after("a").build()
+    with wf.WorkflowEngine(tmp_path / "store", workers=1) as engine:
+        result = engine.run(workflow, run_id="r", check=False)
+        assert result.status is RunStatus.DRAINING
+        (question,) = result.waiting
+        assert question.task == "a~undo"
+    failed = [one.event for one in result.history() if isinstance(one.event, AttemptFailed)]
+    fault = failed[-1].fault
+    assert fault.message.startswith("the attempt ran longer than its timeout of 0.5 s")

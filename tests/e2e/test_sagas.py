@@ -12,7 +12,7 @@ from saga_rig import ALL_BACK, note, noted, trip
 
 import durable_wf as wf
 from durable_wf.core.status import RunStatus, TaskStatus
-from durable_wf.errors import CallerError, CodeChanged, NotFound, RunConflict
+from durable_wf.errors import CallerError, NotFound, RunConflict
 
 
 @pytest.fixture(params=["sequential", "parallel"])
@@ -320,34 +320,6 @@ def test_a_run_continued_without_its_compensations_is_refused_in_words(tmp_path)
         assert engine.resume("r", workflow=given).status is RunStatus.SUCCEEDED
 
 
-def test_another_compensation_is_other_code_that_has_to_be_accepted(tmp_path):
-    gate = Gate(tmp_path / "gate")
-    store = tmp_path / "store"
-    undone = tmp_path / "n"
-
-    def flow(undo):
-        builder = wf.WorkflowBuilder("w").add_task("a", lambda: 1, compensate=undo)
-        return builder.add_task("b", fails).after("a").build()
-
-    def fails() -> None:
-        gate.pass_through()
-        raise ValueError("no")
-
-    def first(result: int) -> None:
-        note(undone, "first", result)
-
-    def second(result: int) -> None:
-        note(undone, "second", result)
-
-    interrupted(store, flow(first), gate)
-    with wf.WorkflowEngine(store, executor_type="sequential") as engine:
-        with pytest.raises(CodeChanged, match="has changed: a"):
-            engine.resume("r", workflow=flow(second))
-        gate.open()
-        engine.resume("r", workflow=flow(second), accept_changes=True, check=False)
-    assert noted(undone) == ["second 1"]
-
-
 def test_a_run_of_a_prompt_keeps_its_compensations_by_value(tmp_path):
     """There is no file to load them from; they were stored with the tasks, and signed."""
     store, marks = tmp_path / "store", tmp_path / "marks"
@@ -419,16 +391,16 @@ def test_what_a_fork_has_taken_over_it_takes_back_with_the_values_it_was_done_wi
     def fails(limit: int) -> None:
         raise ValueError("no")
 
-    def trip_of(what: str) -> wf.Workflow:
+    def trip_of(*rules: object) -> wf.Workflow:
         builder = wf.WorkflowBuilder("trip")
-        builder.add_task("hotel", book, {"what": what}, compensate=cancel)
-        return builder.add_task("car", fails, {"limit": 1}).after("hotel").build()
+        builder.add_task("hotel", book, {"what": "hotel"}, compensate=cancel)
+        return builder.add_task("car", fails, {"limit": 1}, on_fault=rules).after("hotel").build()
 
-    first = quick.run(trip_of("hotel"), run_id="r", check=False)
-    done = next(r.n for r in first.history() if getattr(r.event, "value", "") == '"hotel-7"')
-    forked = quick.fork("r", at=done, workflow=trip_of("hotel"), set={"limit": 2}, check=False)
+    quick.run(trip_of(wf.escalate()), run_id="r", check=False)
+    quick.cancel("r", compensate=False)
+    forked = quick.fork("r", workflow=trip_of(), set={"limit": 2}, check=False)
     assert forked.status is RunStatus.FAILED
-    assert noted(notes) == ["cancel hotel hotel-7"] * 2
+    assert noted(notes) == ["cancel hotel hotel-7"]
 
 
 def test_a_compensation_that_is_lost_with_its_worker_is_asked_about_like_any_task(tmp_path):

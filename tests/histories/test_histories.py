@@ -59,7 +59,7 @@ EACH_HISTORY = pytest.mark.parametrize("name", NAMES)
 
 
 def _workflow(name: str) -> Workflow:
-    return Workflow.from_json((HERE / f"{name}.workflow.json").read_text())
+    return Workflow.as_recorded((HERE / f"{name}.workflow.json").read_text())
 
 
 def _stored(name: str) -> list[dict]:

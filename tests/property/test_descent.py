@@ -67,6 +67,16 @@ def test_what_is_taken_over_had_succeeded_and_was_not_taken_back(rng, workflow):
 
 @settings(max_examples=100)
 @given(RANDOM, strategies.workflows())
+def test_what_is_taken_back_in_the_end_is_taken_over_at_no_event(rng, workflow):
+    walk = walks.walked(rng, workflow)
+    last = ancestor_of("r", workflow, walk.events, len(walk.events)).undone
+    for upto in range(1, len(walk.events) + 1):
+        found = made_of(walk, workflow, upto)
+        assert last.isdisjoint(one.task for one in found.imports)
+
+
+@settings(max_examples=100)
+@given(RANDOM, strategies.workflows())
 def test_asking_for_a_task_only_ever_adds_to_what_runs_again(rng, workflow):
     walk = walks.walked(rng, workflow)
     upto = len(walk.events)
@@ -86,10 +96,15 @@ def test_asking_for_a_task_only_ever_adds_to_what_runs_again(rng, workflow):
 @settings(max_examples=60)
 @given(RANDOM, strategies.workflows(max_tasks=6))
 def test_taking_over_twice_is_taking_over_once(rng, workflow):
-    """A retry that has done nothing yet, retried, begins with the same."""
+    """A retry that has run nothing yet, retried, begins with the same; and with what has ended by
+    itself since, as a sleep of no length does at once.
+    """
     walk = walks.walked(rng, workflow)
     first = made_of(walk, workflow, len(walk.events))
     new = walks.Walk(rng, workflow)
     new.give(i.Create(walks.created(workflow), "e-1", first.imports))
     second = descend(ancestor_of("r.2", workflow, new.events, len(new.events)), workflow)
-    assert second.imports == first.imports
+    assert [one for one in second.imports if one.origin == "r"] == list(first.imports)
+    of_its_own = {one.task for one in second.imports if one.origin != "r"}
+    assert of_its_own <= first.again.keys()
+    assert all(workflow.tasks[new.state.graph.index[task]].wait for task in of_its_own)

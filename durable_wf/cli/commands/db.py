@@ -215,7 +215,8 @@ def prune(settings: Settings, *, older_than: str, trust: bool, as_json: bool) ->
     """Delete payloads and output that no run names. Nothing else is ever deleted.
 
     They are left behind by attempts that were killed, as are the locks of dead engines that no
-    unfinished run names, which go too. Runs, their results and what they printed
+    unfinished run names, which go too; and so does what is known of circuit breakers that have been
+    closed and silent for 30 days. Runs, their results and what they printed
     stay. What was deleted is recorded in the log (dwf events @store).
     """
     now = time.time_ns() // 1000
@@ -229,10 +230,17 @@ def prune(settings: Settings, *, older_than: str, trust: bool, as_json: bool) ->
     finally:
         store.close()
     if as_json:
-        say(dumps({"files": done.files, "rows": done.rows, "size": done.size}))
+        document = {
+            "files": done.files,
+            "rows": done.rows,
+            "size": done.size,
+            "breakers": done.keys,
+        }
+        say(dumps(document))
     else:
         files, rows = count_of(done.files, "file"), count_of(done.rows, "row")
-        note(f"deleted {files} and {rows}, {done.size:,} bytes")
+        more = f"; forgot {count_of(done.keys, 'silent breaker')}" if done.keys else ""
+        note(f"deleted {files} and {rows}, {done.size:,} bytes{more}")
 
 
 @db.command(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import attrs
 import pytest
 
 import durable_wf as wf
-from durable_wf.authoring.checking import check
 from durable_wf.core.breaker import Breaker, WhenOpen
+from durable_wf.core.soundness import check
 from durable_wf.errors import DefinitionError
 
 
@@ -66,8 +67,28 @@ def test_a_decorated_function_has_one_and_the_workflow_may_name_another():
     assert [task.breaker and task.breaker.key for task in workflow.tasks] == ["pay", "mail", None]
 
 
+def test_exceptions_are_given_as_in_retries_and_kept_by_name():
+    guard = wf.breaker("pay", on=(ConnectionError, json.JSONDecodeError, "HTTPError"))
+    names = ("builtins.ConnectionError", "json.decoder.JSONDecodeError", "HTTPError")
+    assert guard.on == names
+    assert wf.breaker("pay", on="HTTPError").on == ("HTTPError",)
+    assert wf.breaker("pay").on == ()
+    fluent = wf.WorkflowBuilder("w").add_task("a", nothing).breaker("pay", on=TimeoutError)
+    assert fluent.build().tasks[0].breaker == Breaker("pay", on=("builtins.TimeoutError",))
+
+
+def test_tasks_may_take_other_exceptions_for_failures_of_the_same_service():
+    """Each by what its own client raises."""
+    workflow = built(wf.breaker("pay", on="HTTPError"), wf.breaker("pay", on=OSError), "pay")
+    assert [task.breaker.on for task in workflow.tasks] == [
+        ("HTTPError",),
+        ("builtins.OSError",),
+        (),
+    ]
+
+
 def test_it_is_part_of_the_definition():
-    workflow = built(wf.breaker("pay", failures=2, when_open="fault"))
+    workflow = built(wf.breaker("pay", failures=2, when_open="fault", on=ConnectionError))
     assert wf.Workflow.from_json(workflow.to_json()).tasks == workflow.tasks
 
 
@@ -79,6 +100,9 @@ def test_it_is_part_of_the_definition():
         ("a\x1b[2J", {}, "a key is"),
         ("../x", {}, "a key is"),
         ("k", {"failures": 0}, "from 1 to 100, not 0"),
+        ("k", {"on": 5}, "neither an exception class nor the name of one"),
+        ("k", {"on": [int]}, "neither an exception class nor the name of one"),
+        ("k", {"on": [""]}, "neither an exception class nor the name of one"),
         ("k", {"failures": 101}, "from 1 to 100, not 101"),
         ("k", {"failures": True}, "whole number"),
         ("k", {"failures": 2.5}, "whole number"),
@@ -126,6 +150,8 @@ def test_what_becomes_of_a_task_meanwhile_may_differ():
         {"within_s": 0.0},
         {"cooldown_s": -1.0},
         {"cooldown_s": float("nan")},
+        {"on": "HTTPError"},
+        {"on": ("",)},
     ],
     ids=str,
 )

@@ -121,7 +121,7 @@ def test_all_problems_are_reported_together():
         "task 'transform' depends on 'extrct', which does not exist; did you mean 'extract'?",
         "task 'load': timeout: 'soon' is not a duration",
         "task 'load': cannot tell which",
-        "task 'load' is added 2 times",
+        "2 tasks are called 'load'",
         "x': the task's name",
         "task 'five': 5 is not a function",
         "in a circle: p -> q -> p",

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from durable_wf.authoring.candidates import are_same, chosen
-from durable_wf.core.definition import FunctionRef, Literal, Task, Workflow
+from durable_wf.core.definition import FunctionRef, Literal, Task, Undo, Workflow
 from durable_wf.errors import NotFound
 
 
@@ -67,6 +67,26 @@ def test_what_looks_the_same_and_calls_other_functions_is_not_chosen_from():
         picked(flow(), one, other)
     assert picked(flow(), one, attrs.evolve(one)) is one
     assert picked(flow(), other, ran=[one]) is one, "that is the one that the script runs"
+
+
+def undone(code, undo=len):
+    """A workflow whose task has a compensation of this code."""
+    made = flow()
+    (task,) = made.tasks
+    task = attrs.evolve(task, undo=Undo("m:undo"), beside=(("compensation", code),))
+    return attrs.evolve(made, tasks=(task,), companions={("a~undo", "m:undo"): undo})
+
+
+def test_of_the_same_code_that_with_the_same_companions_is_taken():
+    same = undone("old")
+    assert picked(undone("old"), undone("new", max), same) is same
+    changed = undone("new")
+    assert picked(undone("old"), changed) is changed, "whoever asked judges what has changed"
+
+
+def test_what_has_other_companions_that_look_the_same_is_not_chosen_from():
+    with pytest.raises(NotFound, match="whose code looks the same"):
+        picked(undone("old"), undone("old", lambda: 1), undone("old", lambda: 2))
 
 
 def closure(value, *, kept=()):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import attrs
 import pytest
 
 import durable_wf as wf
-from durable_wf.authoring.checking import check
+from durable_wf.authoring.fingerprint import fingerprint
 from durable_wf.core.definition import Literal, Task, Undo, Upstream
+from durable_wf.core.resources import Resources
+from durable_wf.core.soundness import check
 from durable_wf.core.status import InDoubt
 from durable_wf.errors import DefinitionError
 
@@ -157,8 +161,8 @@ def test_without_a_word_a_task_in_doubt_runs_again_and_nothing_is_taken_back():
             "has no value for its parameter town (there is city, nights, result)",
         ),
         (
-            {"compensate": wf.task(timeout=3, cpu=2)(lambda result: 1)},
-            "it has timeout, cpu; of the options of tasks it may have retry, on_fault, fallback",
+            {"compensate": wf.task(deadline=3, optional=True)(lambda result: 1)},
+            "it has deadline, optional; of the options of tasks it may have retry, on_fault,",
         ),
         (
             {"compensate": wf.task(retry=wf.retry(2), fallback=lambda a, b: 1)(lambda result: 1)},
@@ -210,3 +214,54 @@ def test_a_definition_that_was_read_is_checked_as_well(fields, words):
 def test_what_is_taken_back_and_the_policy_survive_json():
     workflow = built(compensate=lambda booking, nights: None, in_doubt=lambda city: None)
     assert wf.Workflow.from_json(workflow.to_json()) == workflow
+
+
+def fell(city: str, nights: int) -> dict:
+    return {"instead": city}
+
+
+def sorry(result: object) -> None:
+    """A compensation's fallback."""
+
+
+def cancel(result: object) -> None:
+    """A compensation."""
+
+
+def find(city: str, nights: int) -> object:
+    return wf.NotDone()
+
+
+def test_the_code_of_companions_is_fingerprinted_as_that_of_tasks_is():
+    builder = wf.WorkflowBuilder("trip", rules=[wf.fallback_to(fell)])
+    builder.add_task("hotel", book, {"city": "Rome", "nights": 1}, fallback=fell, in_doubt=find)
+    workflow = builder.compensate(cancel, on_fault=wf.fallback_to(sorry)).build()
+    assert workflow.tasks[0].beside == (
+        (f"fallback {__name__}:fell", fingerprint(fell)),
+        ("probe", fingerprint(find)),
+        ("compensation", fingerprint(cancel)),
+        (f"compensation's fallback {__name__}:sorry", fingerprint(sorry)),
+    )
+    assert workflow.beside == ((f"fallback {__name__}:fell", fingerprint(fell)),)
+    assert wf.Workflow.from_json(workflow.to_json()) == workflow
+
+
+def test_a_task_without_companions_has_no_fingerprints_beside_its_own():
+    assert built(retry=3, fallback={"city": "none"}).tasks[0].beside == ()
+
+
+def test_functions_that_no_python_made_are_fingerprinted_too():
+    """What C made, and what is an object that can be called."""
+    assert built(list, {}, compensate=print).tasks[0].beside[0][0] == "compensation"
+    assert built(list, {}, compensate=functools.partial(print)).tasks[0].beside
+
+
+def test_a_compensation_may_say_what_it_takes_itself():
+    own = wf.task(timeout="5m", memory_limit="1GB", cpu=2, pools={"db": 1})(lambda result: None)
+    found = undo(own)
+    assert (found.timeout_s, found.memory_limit, found.memory_hard) == (300.0, 10**9, False)
+    assert found.resources == Resources(cpu=2.0, pools=(("db", 1),))
+    workflow = built(compensate=own)
+    assert wf.Workflow.from_json(workflow.to_json()) == workflow
+    plain = undo(lambda result: None)
+    assert (plain.timeout_s, plain.memory_limit, plain.resources) == (None, None, None)

@@ -170,7 +170,7 @@ F = FunctionRef("len", "builtins")
     [
         (Workflow("w", ()), DefinitionError, "no tasks"),
         (Workflow("w\n", (Task("a", F),)), DefinitionError, "no usable name"),
-        (Workflow("w", (Task("a", F), Task("a", F))), DefinitionError, "there twice"),
+        (Workflow("w", (Task("a", F), Task("a", F))), DefinitionError, "2 tasks are called 'a'"),
         (Workflow("w", (Task("a", F, ("b",)),)), DefinitionError, "'b', which does not exist"),
         (Workflow("w", (Task("a", F, ("a",)),)), DefinitionError, "a -> a"),
         (Workflow("w", (Task("a", F, args=(Upstream("b"),)),)), DefinitionError, "no upstream"),

@@ -9,11 +9,11 @@ import pytest
 from recordings import generate, samples, text
 
 from durable_wf.authoring import replayed
-from durable_wf.authoring.checking import check
 from durable_wf.authoring.targets import load
 from durable_wf.authoring.wfformat import MAX_BYTES, Replay, from_wfformat, is_wfformat
 from durable_wf.core.definition import Literal, Workflow
 from durable_wf.core.resources import Resources
+from durable_wf.core.soundness import check
 from durable_wf.errors import DefinitionError, NotFound
 
 
@@ -21,7 +21,8 @@ from durable_wf.errors import DefinitionError, NotFound
 @pytest.mark.parametrize("tasks", [1, 2, 50, 2_000])
 def test_every_task_and_dependency_is_there(tasks, shape):
     document = generate(tasks, seed=tasks, shape=shape)
-    workflow = check(from_wfformat(json.dumps(document)))
+    workflow = from_wfformat(json.dumps(document))
+    check(workflow)
     recorded = document["workflow"]["specification"]["tasks"]
     assert [(task.name, task.upstream) for task in workflow.tasks] == [
         (task["id"], tuple(task["parents"])) for task in recorded
@@ -70,7 +71,8 @@ def test_dependencies_may_be_told_from_either_side():
 
 def test_ids_that_cannot_be_names_become_names_that_differ():
     raw = text(3, shape="chain").replace("step_ID0000001", "a:b").replace("step_ID0000002", "a?b")
-    workflow = check(from_wfformat(raw))
+    workflow = from_wfformat(raw)
+    check(workflow)
     assert [task.name for task in workflow.tasks] == ["ta_b", "ta_b~2", "step_ID0000003"]
     assert workflow.tasks[1].upstream == ("ta_b",)
 
@@ -178,7 +180,8 @@ def test_targets_load_recordings_with_their_replay(tmp_path):
 
 def test_real_recordings_are_read():
     for path in samples():
-        workflow = check(load(str(path), Replay(time_scale=0.001, cores=2)))
+        workflow = load(str(path), Replay(time_scale=0.001, cores=2))
+        check(workflow)
         recorded = json.loads(path.read_text())["workflow"]["specification"]["tasks"]
         assert len(workflow.tasks) == len(recorded), path
         assert sum(len(task.upstream) for task in workflow.tasks) == sum(

@@ -8,8 +8,15 @@ import strategies
 from histories_of import CANCELLING, CREATED, STARTED, begun, broke, closed, done, state_after
 
 from durable_wf.core import events as e
-from durable_wf.core.compensation import added_to, compensations, to_add, with_added
+from durable_wf.core.compensation import (
+    added_to,
+    compensation_of,
+    compensations,
+    to_add,
+    with_added,
+)
 from durable_wf.core.definition import Literal, Undo, Upstream
+from durable_wf.core.resources import DEFAULT_RESOURCES, Resources
 from durable_wf.errors import HistoryError
 
 BOTH = strategies.workflow(
@@ -43,6 +50,39 @@ def test_a_compensation_is_a_task_with_the_arguments_and_rules_that_were_declare
     assert first.args == (Upstream("a"),)
     assert first.kwargs == (("why", Literal('"x"')),)
     assert (first.rules, first.executor) == (("retry (1)",), "sequential")
+
+
+def of(undo=None, **fields):
+    """The compensation of a task with these fields."""
+    task = strategies.task("a", undo=undo or Undo("jobs:undo"), **fields)
+    return compensation_of(task, task.undo, "a~undo")
+
+
+BIG = Resources(cpu=2.0, memory=10**9, gpu=1, pools=(("db", 1),))
+
+
+def test_a_compensation_may_take_as_long_and_as_much_as_its_task():
+    """One that hangs would keep the run draining for ever. A GPU it needs hardly ever."""
+    found = of(timeout_s=5.0, deadline_s=60.0, memory_limit=7, memory_hard=True, resources=BIG)
+    assert (found.timeout_s, found.memory_limit, found.memory_hard) == (5.0, 7, True)
+    assert found.resources == attrs.evolve(BIG, gpu=0)
+    assert (found.deadline_s, found.heartbeat_s, found.breaker) == (None, None, None)
+    assert of().resources is DEFAULT_RESOURCES
+
+
+@pytest.mark.parametrize(
+    ("limits", "timeout_s"),
+    [({}, None), ({"deadline_s": 60.0}, 60.0), ({"timeout_s": 90.0, "deadline_s": 60.0}, 90.0)],
+)
+def test_without_a_timeout_it_may_take_as_long_as_all_attempts_of_its_task(limits, timeout_s):
+    assert of(**limits).timeout_s == timeout_s
+
+
+def test_what_a_compensation_says_of_its_own_comes_first():
+    undo = Undo("jobs:undo", timeout_s=9.0, memory_limit=8, resources=BIG)
+    found = of(undo, timeout_s=5.0, memory_limit=7, memory_hard=True)
+    assert (found.timeout_s, found.memory_limit, found.memory_hard) == (9.0, 8, False)
+    assert found.resources is BIG
 
 
 def test_what_another_function_did_is_not_taken_back():

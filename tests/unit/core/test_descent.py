@@ -8,7 +8,7 @@ from strategies import task, workflow
 
 from durable_wf.core import events as e
 from durable_wf.core.definition import Literal, PayloadRef, Undo, Upstream
-from durable_wf.core.descent import Again, ancestor_of, descend
+from durable_wf.core.descent import Again, TakenBack, ancestor_of, descend
 from durable_wf.core.status import RunStatus, TaskStatus
 
 
@@ -171,6 +171,33 @@ def test_what_was_not_taken_back_yet_stands():
     assert names(descend(past, SAGA)) == ["a", "b"]
 
 
+def test_what_was_taken_back_later_runs_again_in_a_run_as_of_any_event_before():
+    """Its result speaks of an effect that is no more."""
+    events = (*UNDOING, begun("b~undo"))
+    both_done = 3 + len(gave("a")) + len(gave("b"))
+    past = after(SAGA, *events, upto=both_done)
+    assert past.results.keys() == {"a", "b"}
+    found = descend(past, SAGA)
+    assert (names(found), found.again["b"]) == (["a"], Again.UNDONE)
+    returned = (*events, e.AttemptReturned("b~undo", 1))
+    assert names(descend(after(SAGA, *returned, upto=both_done), SAGA)) == ["a", "b"]
+    by_a_person = (*UNDOING, e.TaskCompleted("b~undo", "1", "I did"))
+    taken_back = TakenBack("r")
+    for event in by_a_person:
+        taken_back.note(event)
+    assert taken_back.among(past.results) == {"b"}
+
+
+def test_an_effect_is_that_of_the_run_that_did_it():
+    """What a run has taken over it takes back as well; what it did anew is another effect."""
+    past = after(SAGA, *gave("a"), *gave("b"))
+    for imports, undone in (((e.TaskImported("b", "r", "1"),), {"b"}), (gave("b"), set())):
+        other = TakenBack("r.f1")
+        for event in (*imports, begun("b~undo")):
+            other.note(event)
+        assert other.among(past.results) == undone
+
+
 def test_a_substitute_is_taken_over_as_one():
     """There is no effect that a compensation of the new run could take back."""
     past = after(
@@ -184,6 +211,61 @@ def test_a_substitute_is_taken_over_as_one():
     assert [(one.task, one.origin, one.fallback) for one in descend(again, SAGA).imports] == [
         ("a", "r", False), ("b", "r", True),
     ]  # fmt: skip
+
+
+# --- heartbeats -----------------------------------------------------------------------------------
+
+
+def said(name, *details, attempt=1, given=""):
+    """A task fails, after these heartbeats."""
+    begun_with = attrs.evolve(begun(name, attempt), detail=given)
+    return [begun_with, attrs.evolve(broke(name, attempt), detail=details[-1] if details else "")]
+
+
+def gives_up(name):
+    return e.TaskFailed(name, "default", "boom", keep_going=True)
+
+
+def test_what_is_tried_again_goes_on_from_its_last_heartbeat():
+    flow = workflow(fed("a"), fed("b", "a"), fed("c"))
+    past = after(flow, *gave("a"), *said("b", "1", "2"), gives_up("b"), *said("c"), gives_up("c"))
+    assert descend(past, flow).details == {"b": "2"}
+
+
+def test_a_heartbeat_outlives_attempts_and_runs_that_said_nothing():
+    flow = workflow(fed("a"))
+    again = e.TaskRetryScheduled("a", 4, "rule", "because"), e.TaskWoken("a")
+    past = after(flow, *said("a", "1"), *again, *said("a", attempt=2, given="1"), gives_up("a"))
+    assert descend(past, flow).details == {"a": "1"}
+    created = attrs.evolve(CREATED, workflow=flow.name, total=1, details=(("a", "1"),))
+    never_begun = recorded(created, CLAIMED, STARTED)
+    assert descend(ancestor_of("r.2", flow, never_begun, 3), flow).details == {"a": "1"}
+
+
+def test_what_has_a_result_has_no_heartbeat_to_go_on_from():
+    flow = workflow(fed("a"))
+    again = e.TaskRetryScheduled("a", 4, "rule", "because"), e.TaskWoken("a")
+    past = after(flow, *said("a", "1"), *again, *gave("a", attempt=2))
+    assert descend(past, flow, asked={"a"}).details == {}
+    assert descend(past, flow, lost={"a"}).details == {}
+
+
+def test_what_is_asked_for_or_given_other_values_begins_anew():
+    """How far it was says nothing about other values; and who asks for it wants the whole."""
+    flow = workflow(fed("a"), fed("b", "a"))
+    past = after(flow, *gave("a"), *said("b", "2"), gives_up("b"))
+    assert descend(past, flow).details == {"b": "2"}
+    assert descend(past, flow, asked={"b"}).details == {}
+    assert descend(past, flow, given={"b"}).details == {}
+    assert descend(past, flow, asked={"a"}).details == {}
+    assert descend(past, flow, lost={"a"}).details == {}
+
+
+def test_what_another_function_said_is_not_for_the_task():
+    flow = workflow(fed("a"))
+    instead = e.TaskFallbackScheduled("a", "jobs:other", "rule", "because")
+    past = after(flow, *said("a", "1"), instead, *said("a", "9", attempt=2), gives_up("a"))
+    assert descend(past, flow).details == {"a": "1"}
 
 
 # --- a point in the past --------------------------------------------------------------------------

@@ -48,6 +48,7 @@ REFUSED = {
     "the open attempt is 1": (*RUNNING, begun(), done("a", 2)),
     "the definition has no such task": (*RUNNING, begun("c")),
     "its definition has 2 tasks": (e.RunCreated("w", "d-1", 3),),
+    "its definition has no task 'c'": (e.RunCreated("w", "d-1", 2, details=(("c", "1"),)),),
     "1 task has not ended": (*RUNNING, *BOTH_DONE[:2], SUCCEEDED),
     "2 tasks can be closed, not 1": (*RUNNING, CANCELLING, closed(1)),
     "tasks cannot be closed as succeeded": (*RUNNING, CANCELLING, closed(2, T.SUCCEEDED)),

@@ -290,7 +290,7 @@ RUN_EVENTS = [
     SUCCEEDED, FAILED, CANCELLED, SIGNAL, ADDED,
 ]  # fmt: skip
 STORE_EVENTS = [
-    e.EngineStarted("e-1", 1, "host", "1"), e.EngineStopped("e-1"), e.Pruned("ann", 1, 2, 3),
+    e.EngineStarted("e-1", 1, "host", "1"), e.EngineStopped("e-1"), e.Pruned("ann", 1, 2, 3, 4),
     e.RunImported("ann", "r", 5),
     e.Trusted("ann", "a loss"), e.BreakerOpened("k", 1, 5, "r", "a"),
     e.ProbeTaken("k", "e-1", "r", "a", 1), e.BreakerClosed("k", "r", "a", 1),

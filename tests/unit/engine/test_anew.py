@@ -88,6 +88,18 @@ def test_code_that_is_stored_by_value_is_not_stored_again_while_it_is_the_same()
     assert with_stored_code_of(recorded, in_file) == in_file
 
 
+def test_stored_code_is_stored_anew_with_another_companion():
+    """The companions of a notebook's tasks are stored together with these."""
+    stored = FunctionRef("<lambda>", fingerprint="f", by_value="0" * 32 + ":0", python="3.11")
+    undo, ref = Undo("m:undo"), FunctionRef("<lambda>", fingerprint="f")
+    recorded, same, other = (
+        workflow(attrs.evolve(task("a"), function=one, undo=undo, beside=(("compensation", code),)))
+        for one, code in ((stored, "old"), (ref, "old"), (ref, "new"))
+    )
+    assert with_stored_code_of(recorded, same) == recorded
+    assert with_stored_code_of(recorded, other) is other
+
+
 def test_a_compensation_is_given_the_recorded_values_too():
     """What is taken back was done with these."""
     old, new = (

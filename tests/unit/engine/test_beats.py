@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from histories_of import CLAIMED, CREATED, STARTED, begun
 from loop_rig import Rig, live_of, put
 from strategies import task, workflow
 
 from durable_wf.core import inputs as i
+from durable_wf.core.events import AttemptFailed
 from durable_wf.core.fault import Fault
 from durable_wf.core.status import FaultKind
 from durable_wf.engine.beats import PERIOD_S, last_details
@@ -189,6 +191,26 @@ def test_the_announcement_says_what_the_attempt_was_given(again):
     assert live.state.running[0].started.detail == "[1,2]"
 
 
+def test_a_failure_says_how_far_its_attempt_had_come(again):
+    """A retry of the run finds it there, when nothing else is left of the heartbeat."""
+    rig, live = again(ONE)
+    rig.executor.says("a", "41")
+    rig.executor.breaks("a")
+    rig.turn()
+    rig.executor.breaks("a")  # the second attempt has said nothing
+    rig.turn()
+    failed = [one.event for one in rig.log.history(live.run) if type(one.event) is AttemptFailed]
+    assert [one.detail for one in failed] == ["41", ""]
+
+
+def test_a_run_that_was_made_with_details_begins_with_them():
+    rig = Rig()
+    live = rig.enter(TWO)
+    live.last_details = {1: "41"}
+    rig.turn()
+    assert (rig.executor.given("a").detail, rig.executor.given("b").detail) == ("", "41")
+
+
 # --- after a crash --------------------------------------------------------------------------------
 
 
@@ -198,6 +220,15 @@ def test_a_claim_reads_what_the_log_has():
     log.append(Batch(beats=[Beat(row.run, "a", 1, 5, "41"), Beat(row.run, "b", 1, 5, "")]))
     assert last_details(log, row.run, state) == {0: "41"}
     assert last_details(MemoryLog(), row.run, state) == {}
+
+
+def test_a_claim_knows_what_the_run_was_made_with_until_a_task_has_said_more():
+    log = MemoryLog()
+    created = attrs.evolve(CREATED, details=(("a", "40"), ("b", "50")))
+    row, state = put(log, created, CLAIMED, STARTED, begun("a"), workflow=TWO)
+    assert last_details(log, row.run, state) == {0: "40", 1: "50"}
+    log.append(Batch(beats=[Beat(row.run, "a", 1, 5, "41")]))
+    assert last_details(log, row.run, state) == {0: "41", 1: "50"}
 
 
 def test_a_run_that_was_claimed_goes_on_from_its_details():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
-from breaker_rig import COOLDOWN_S, STRICT, half_open, opened, pays, rows, story
+from breaker_rig import COOLDOWN_S, PAY, STRICT, half_open, opened, pays, rows, story
 from loop_rig import Rig
 from strategies import task, workflow
 
@@ -74,6 +75,47 @@ def test_what_was_stopped_with_its_run_says_nothing_about_it():
     rig.turn()
     assert live.state.status is RunStatus.CANCELLED
     assert rows(rig) == []
+
+
+PICKY = attrs.evolve(PAY, on=("builtins.ConnectionError",))
+REFUSED = e.Fault(FaultKind.ERROR, "no", "ConnectionRefusedError", ("ConnectionError", "OSError"))
+BAD_INPUT = e.Fault(FaultKind.ERROR, "no number", "ValueError", ("Exception",))
+
+
+def test_what_is_none_of_its_exceptions_says_nothing_about_it():
+    """Neither does it open the circuit, nor does it end a row of failures."""
+    rig = Rig(seats=5)
+    rig.enter(pays("a", "b", "c", "d", "e", breaker=PICKY))
+    rig.turn()
+    for name in ("a", "b"):
+        rig.executor.breaks(name, fault=BAD_INPUT)
+    rig.turn()
+    assert (rows(rig), story(rig)) == ([], [])
+    for name, fault in (("c", REFUSED), ("d", BAD_INPUT), ("e", REFUSED)):
+        rig.executor.breaks(name, fault=fault)
+    rig.turn()
+    assert rows(rig)[:2] == [("failed", "r/c/1"), ("failed", "r/e/1")]
+    assert story(rig) == ["BreakerOpened"]
+
+
+def test_a_probe_that_fails_for_its_own_reasons_leaves_the_question_to_the_next():
+    rig = Rig(seats=2)
+    rig.enter(pays("a", "b", "c", "d", breaker=PICKY))
+    rig.turn()
+    for name in ("a", "b"):
+        rig.executor.breaks(name, fault=REFUSED)
+    rig.turn()
+    rig.clock.pass_(COOLDOWN_S)
+    rig.turn()
+    assert rig.executor.tasks() == ["a", "b", "c"]
+    rig.executor.breaks("c", fault=BAD_INPUT)
+    rig.turn()
+    rig.turn()
+    assert rig.executor.tasks() == ["a", "b", "c", "d"]
+    assert story(rig) == ["BreakerOpened", "ProbeTaken", "ProbeTaken"]
+    rig.executor.ends("d")
+    rig.turn()
+    assert story(rig)[-1] == "BreakerClosed"
 
 
 def test_a_report_of_an_attempt_that_is_over_says_nothing_about_it():

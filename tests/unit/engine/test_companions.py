@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import attrs
 import pytest
 from histories_of import CLAIMED, CREATED, STARTED, begun, broke, done
 from histories_of import state_after as after
 from strategies import task, workflow
 
+from durable_wf.authoring.fingerprint import fingerprint
 from durable_wf.core import events as e
 from durable_wf.core.definition import Literal, Undo, Upstream
 from durable_wf.core.status import FaultKind, InDoubt, RunStatus, TaskStatus
 from durable_wf.engine.companions import (
-    are_changed,
     companions_of,
     places,
     refuse_lost,
     with_companions_of,
+    with_imported,
 )
 from durable_wf.errors import NotFound
 
@@ -118,27 +121,35 @@ def test_loaded_companions_come_with_the_labels_and_arguments_that_they_have_now
     assert found.companions == loaded.companions
 
 
+def test_loaded_companions_come_with_the_fingerprints_that_they_have_now():
+    known, fresh = (("compensation", "c1"),), (("compensation", "c2"),)
+    recorded = workflow(
+        task("a", undo=UNDO, beside=known), task("b", beside=(("fallback m:f", "1"),))
+    )
+    loaded = workflow(
+        task("a", undo=UNDO, beside=fresh), task("b", beside=(("fallback m:f", "2"),))
+    )
+    found = with_companions_of(recorded, [attrs.evolve(loaded, beside=(("fallback m:g", "3"),))])
+    assert [one.beside for one in found.tasks] == [one.beside for one in loaded.tasks]
+    assert found.beside == (("fallback m:g", "3"),)
+
+
+def test_what_a_module_gives_is_fingerprinted_as_it_is_today():
+    beside = (("compensation", "as it was"), ("fallback m:f", "kept"))
+    flow = workflow(task("a", undo=Undo("textwrap:dedent"), beside=beside), task("b"))
+    found = with_imported(flow)
+    assert found.companions["a~undo", "textwrap:dedent"] is textwrap.dedent
+    assert found.tasks[0].beside == (("compensation", fingerprint(textwrap.dedent)), beside[1])
+    carried = attrs.evolve(flow, companions={("a~undo", "textwrap:dedent"): len})
+    assert with_imported(carried) is carried
+
+
+def test_what_was_recorded_without_a_fingerprint_is_given_none():
+    flow = workflow(task("a", undo=Undo("textwrap:dedent")))
+    assert with_imported(flow).tasks[0].beside == ()
+
+
 def test_what_a_run_was_recorded_without_is_not_given_to_it():
     plain = workflow(task("a"), task("b", "a"))
     assert with_companions_of(plain, [FLOW]).tasks == plain.tasks
     assert with_companions_of(FLOW, [plain]).tasks == FLOW.tasks
-
-
-@pytest.mark.parametrize(
-    ("given", "changed"),
-    [
-        ({"undo": UNDO}, False),
-        ({"undo": attrs.evolve(UNDO, rules=("other",))}, False),
-        ({"undo": attrs.evolve(UNDO, function="elsewhere:undo")}, False),
-        ({"undo": attrs.evolve(UNDO, function="jobs:other")}, True),
-        ({"undo": attrs.evolve(UNDO, args=())}, True),
-        ({"undo": attrs.evolve(UNDO, kwargs=(("x", Literal("1")),))}, True),
-        ({"undo": None}, False),
-        ({"undo": UNDO, "probe": "jobs:other"}, True),
-        ({"undo": UNDO, "probe": "elsewhere:probe"}, False),
-        ({"undo": UNDO, "probe": ""}, False),
-    ],
-)
-def test_another_function_or_other_arguments_are_a_change(given, changed):
-    recorded = task("a", undo=UNDO, **PROBED)
-    assert are_changed(recorded, attrs.evolve(recorded, **given)) is changed

@@ -177,10 +177,10 @@ def other_code(flow, *names):
 def test_other_code_matters_of_what_runs_again():
     log = log_of(*HALF_DEAD)
     found = planned(log, flow=other_code(FLOW, "a"))
-    assert (found.changed, found.stale) == ((), ("a",))
+    assert (found.changed.tasks, found.stale) == ((), ("a",))
     refuse(found.wish, found, accept_changes=False)
     found = planned(log, flow=other_code(FLOW, "a", "b"))
-    assert (found.changed, found.stale) == (("b",), ("a",))
+    assert (found.changed.tasks, found.stale) == (("b",), ("a",))
     with pytest.raises(CodeChanged) as told:
         refuse(found.wish, found, accept_changes=False)
     assert "dwf retry r --accept-changes" in told.value.hint

@@ -174,6 +174,22 @@ def test_a_fallback_has_time_of_its_own():
     assert assigned(live, 0).limits == Limits(timeout_s=30.0)
 
 
+@pytest.mark.parametrize(
+    ("instead", "numbers"),
+    [
+        (e.TaskFallbackScheduled("a", "m:f", "mine", "instead"), "fallback_of"),
+        (e.TaskProbeScheduled("a", "m:f", "in doubt", "because"), "companion_of"),
+    ],
+)
+def test_the_deadline_begins_anew_for_what_comes_in_place_of_a_task(instead, numbers):
+    """Without a limit of its own it could hang for ever."""
+    live = deadline_run(begun(), broke(), instead, begun(attempt=2))
+    setattr(live, numbers, {("a", "m:f"): 1})
+    limits = assigned(live, 0).limits
+    assert limits.timeout_s == 10.0
+    assert limits.timeout_text.startswith("ran longer than 10 s, which is its task's deadline")
+
+
 # --- code ---------------------------------------------------------------------------------------
 
 

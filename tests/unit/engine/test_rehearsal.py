@@ -262,11 +262,11 @@ def test_changed_code_is_refused_unless_it_is_accepted(store, monkeypatch):
 
     monkeypatch.setattr(code, "load_trusted", load)
     found = rehearsed(store, *BEGUN, h.begun(), h.done())
-    assert found.changed == ("b",)  # a has ended, its code is of no concern
-    assert found.refused == ("the code of 1 unfinished task has changed",)
+    assert found.changed.tasks == ("b",)  # a has ended, its code is of no concern
+    assert found.refused == ("the code of 1 unfinished task has changed: b",)
     row = store.log.row("r")
     accepted = rehearse(store, row, "resume", NOW, trusted=True, accept_changes=True)
-    assert (accepted.changed, accepted.refused) == (("b",), ())
+    assert (accepted.changed.tasks, accepted.refused) == (("b",), ())
 
 
 @pytest.mark.parametrize("error", [NotFound("no such script"), ImportError("gone"), SystemExit(3)])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from histories_of import A_THEN_B, BOTH_DONE, CLAIMED, CREATED, STARTED
 from loop_rig import put
+from strategies import task, workflow
 
 from durable_wf.core.state import row_of
-from durable_wf.core.status import RunStatus
+from durable_wf.core.status import InDoubt, RunStatus
 from durable_wf.engine.view import load_definition, load_state, row_or_raise
 from durable_wf.errors import NotFound, PayloadMissing
 from durable_wf.store.memory import MemoryLog
@@ -30,6 +31,15 @@ def test_a_run_that_is_not_there_is_named(log):
 
 def test_the_definition_is_the_one_the_run_was_created_with(log):
     assert load_definition(log, row_or_raise(log, "r")) == A_THEN_B
+
+
+def test_a_run_that_an_older_version_let_in_can_still_be_looked_at():
+    """Its definition would be refused today; what has happened has happened."""
+    log = MemoryLog()
+    odd = workflow(task("a", timeout_s=-1.0), task("b", "a", in_doubt=InDoubt.PROBE))
+    put(log, CREATED, CLAIMED, STARTED, *BOTH_DONE[:3], workflow=odd)
+    assert load_definition(log, row_or_raise(log, "r")) == odd
+    assert load_state(log, "r").status is RunStatus.RUNNING
 
 
 def test_the_state_is_that_of_all_events(log):

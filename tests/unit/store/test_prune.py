@@ -9,6 +9,7 @@ import time
 import pytest
 from store_rig import add_run
 
+from durable_wf.core.circuit import Outcome, What
 from durable_wf.core.events import Pruned
 from durable_wf.errors import CallerError
 from durable_wf.store import locks
@@ -208,3 +209,51 @@ def test_a_store_that_cannot_be_written_is_not_pruned(store) -> None:
         prune(reader)
     assert all(path.exists() for path in files)
     reader.close()
+
+
+# --- breakers that are silent ---------------------------------------------------------------------
+
+DAY_US = 24 * 3600 * 1_000_000
+
+
+def outcome(key: str, days_ago: float, what: What = What.OK) -> Outcome:
+    return Outcome(key, time.time_ns() // 1000 - round(days_ago * DAY_US), what, "one/step/1")
+
+
+def test_a_breaker_that_was_closed_and_silent_for_long_is_forgotten(store) -> None:
+    story = (What.FAILED, What.OPENED, What.PROBE, What.OK, What.CLOSED, What.FAILED)
+    rows = [outcome("was open", 40, what) for what in story]
+    rows += [outcome("was reset", 35, what) for what in (What.OPENED, What.RESET)]
+    rows += [outcome("old", 31), outcome("old", 31, What.FAILED), outcome("young", 29)]
+    rows += [outcome("both", 90), outcome("both", 1)]
+    store.log.append(Batch(outcomes=rows))
+    done = prune(store, "ann", min_age_s=0.0)
+    assert store.log.breakers() == ["both", "young"]
+    assert len(store.log.outcomes("both")) == 2
+    assert done.keys == 3
+    assert [recorded.event for recorded in store.log.history(0)][-1] == done
+    assert check(store) == []
+    assert prune(store, "ann", min_age_s=0.0).keys == 0
+
+
+@pytest.mark.parametrize(
+    "story", [(What.OPENED,), (What.OPENED, What.PROBE, What.FAILED), (What.RESET, What.OPENED)]
+)
+def test_a_breaker_that_is_not_closed_is_kept_however_silent(store, story) -> None:
+    """Forgetting it would let everybody through at once."""
+    store.log.append(Batch(outcomes=[outcome("open", 400, what) for what in story]))
+    assert prune(store).keys == 0
+    assert store.log.breakers() == ["open"]
+
+
+def test_a_longer_age_that_is_asked_for_holds_for_breakers_too(store) -> None:
+    store.log.append(Batch(outcomes=[outcome("old", 50)]))
+    assert prune(store, min_age_s=60 * 24 * 3600.0).keys == 0
+    assert prune(store, min_age_s=45 * 24 * 3600.0).keys == 1
+
+
+def test_a_breaker_that_was_forgotten_begins_anew(store) -> None:
+    store.log.append(Batch(outcomes=[outcome("pay", 50), outcome("pay", 50)]))
+    prune(store)
+    store.log.append(Batch(outcomes=[outcome("pay", 0)]))
+    assert len(store.log.outcomes("pay")) == 1
