@@ -261,9 +261,8 @@ def load_trusted(recorded: Workflow, state: RunState, store: Store) -> Workflow:
 
 
 def _is_alike(one: Workflow, other: Workflow) -> bool:
-    return structure_digest(one) == structure_digest(other) and inputs_digest(one) == inputs_digest(
-        other
-    )
+    digests = structure_digest, inputs_digest
+    return all(digest(one) == digest(other) for digest in digests)
 
 
 def load_anew(
@@ -343,8 +342,11 @@ def _loaded(
         and task.wait is None
         and (not task.function.module or (numbered and "<" in task.function.qualname))
     )
-    if created.script and any(label.startswith(_OF_SCRIPT) for _, label in places(recorded)):
+    labels = [label for _, label in places(recorded)] if created.script else []
+    if any(label.startswith(_OF_SCRIPT) or (numbered and "<" in label) for label in labels):
         scripts[created.script] = None
+    if numbered and rules_named(recorded) and Path(created.script).is_file():
+        scripts[created.script] = None  # a name gives functions, and no rules
     for script in scripts:
         if not Path(script).is_file():
             raise _gone(state.run_id, created, script)
@@ -385,12 +387,17 @@ def _of_target(recorded: Workflow, run_id: str, created: RunCreated) -> Workflow
 
 
 def _gone(run_id: str, created: RunCreated, script: str) -> NotFound:
-    back = "move it back"
     if script == created.script and created.call <= 1:
-        back += f", or go on from where it is now: dwf run NEW/PLACE.py --id {run_id}"
+        or_else = (
+            "go on from where it is now, if this is the first run that it makes: "
+            f"dwf run NEW/PLACE.py --id {run_id}"
+        )
     else:
-        back += f", or bring the code along: engine.resume({run_id!r}, workflow=workflow)"
-    return NotFound(f"run {run_id}: its script {script} is not there any more", hint=back)
+        or_else = f"bring the code along: engine.resume({run_id!r}, workflow=workflow)"
+    return NotFound(
+        f"run {run_id}: its script {script} is not there any more",
+        hint=f"move it back, or {or_else}",
+    )
 
 
 def _not_reached(run_id: str, created: RunCreated) -> NotFound:

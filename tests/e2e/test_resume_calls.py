@@ -263,6 +263,39 @@ def test_so_has_a_run_whose_functions_are_of_a_module_that_the_script_imports(dw
     assert notes(dwf)[-1] == "last us got us"
 
 
+def test_so_has_its_compensation(dwf):
+    module = """
+def fails(work): raise ValueError("no")
+def work():
+    return pause("us")
+def build(region):
+    def undo(): note(f"undo {region}")
+    return of(work, fails, compensate=undo)
+default = build("nowhere")
+"""
+    (dwf.folder / "jobs.py").write_text(HEAD + module)
+    killed(dwf, write(dwf, "import jobs\nengine().run(jobs.build('us'))\n"))
+    assert resumed(dwf).code == Exit.RUN_FAILED
+    assert notes(dwf)[-1] == "undo us"
+
+
+def test_so_have_its_rules(dwf):
+    module = """
+def fails(work): raise ValueError("no")
+def work():
+    return pause("us")
+def build(region):
+    instead = wf.fallback_to(lambda work: note(f"instead {region}"))
+    flow = wf.WorkflowBuilder("daily").add_task("work", work)
+    return flow.add_task("last", fails, on_fault=instead).depends_on("work").build()
+default = build("nowhere")
+"""
+    (dwf.folder / "jobs.py").write_text(HEAD + module)
+    killed(dwf, write(dwf, "import jobs\nengine().run(jobs.build('us'))\n"))
+    assert resumed(dwf).code == 0
+    assert notes(dwf)[-1] == "instead us"
+
+
 # --- what cannot be known is refused --------------------------------------------------------------
 
 
