@@ -113,8 +113,8 @@ def state_page() -> Iterator[str]:
     yield "A run that is recorded as running, but whose engine is dead, is shown as `interrupted`."
     yield "One of which nothing runs, and which waits, is shown as `waiting`."
     yield (
-        "Without an engine that is so only where people or signals alone can bring it on: it has "
-        "no timer, and none of its tasks could start."
+        "Without an engine that is so only where its own has let go of it, and people or signals "
+        "alone can bring it on: it has no timer, and none of its tasks could start."
     )
     yield "Nothing else is added to what the log says."
 

@@ -98,12 +98,13 @@ def shown_run(row: RunRow, *, alive: bool) -> RunShown:
     """What to call a run, given what is recorded and whether its engine lives.
 
     Paused stays paused: nothing would start with an engine either. A run of which nothing runs
-    waits; without an engine only where none would bring what it waits for, which a timer does.
+    waits; without an engine only where its own has let go of it, and none would bring what it waits
+    for, as it would with timers. Of one whose engine has died nobody knows that without a replay.
     """
     if row.status not in _WORKING:
         return row.status
     waits = row.counts.waiting > 0 and row.counts.running == 0
-    if waits and (alive or row.wake_at is None):
+    if waits and (alive or not (row.wake_at or row.engine)):
         return WAITING
     return row.status if alive else INTERRUPTED
 

@@ -105,13 +105,18 @@ def test_only_a_living_engine_makes_a_run_run(status):
 
 @pytest.mark.parametrize("status", RunStatus)
 def test_a_run_of_which_nothing_runs_waits(status):
-    """For people it does so without an engine, too; what a timer brings needs one."""
+    """For people it does so without an engine, too, if that has let go of it; what a timer brings
+    needs one, and of a run that a dead engine has left nobody knows what could start.
+    """
     kept = status in RUN_FINAL or status is RunStatus.PAUSED
     asks, sleeps = row(status, waiting=1, pending=1), row(status, 90, waiting=1)
     assert shown_run(asks, alive=True) is (status if kept else WAITING)
     assert shown_run(asks, alive=False) is (status if kept else WAITING)
     assert shown_run(sleeps, alive=True) is (status if kept else WAITING)
     assert shown_run(sleeps, alive=False) is (status if kept else INTERRUPTED)
+    killed = attrs.evolve(asks, engine="e-1")
+    assert shown_run(killed, alive=True) is (status if kept else WAITING)
+    assert shown_run(killed, alive=False) is (status if kept else INTERRUPTED)
 
 
 def test_every_state_has_a_word_and_symbols_of_its_own():
