@@ -31,7 +31,7 @@ from durable_wf.engine import chains, differences
 from durable_wf.engine.origin import Start
 from durable_wf.engine.result import RunHandle, RunResult
 from durable_wf.engine.session import reader_of
-from durable_wf.engine.view import load_definition
+from durable_wf.engine.view import came_from_elsewhere, load_definition
 from durable_wf.errors import DurableWorkflowError, NotFound, WrongState
 from durable_wf.store.opening import Store, open_store
 from durable_wf.store.port import Log
@@ -290,7 +290,9 @@ class _Open(RunHandle):
 
 def created_of(log: Log, row: RunRow) -> RunCreated | None:
     """How a run was made; None where it came from another store, and nothing of that is so here."""
-    first = None if row.imported else next(iter(log.history(row.run)), None)
+    if came_from_elsewhere(log, row):
+        return None
+    first = next(iter(log.history(row.run)), None)
     return first.event if first is not None and isinstance(first.event, RunCreated) else None
 
 

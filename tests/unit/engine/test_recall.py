@@ -24,6 +24,7 @@ from durable_wf.authoring.loading import Call, Does, LoadingEnded
 from durable_wf.core.definition import FunctionRef, Literal, Task, Workflow
 from durable_wf.core.digests import code_digest, inputs_digest, structure_digest
 from durable_wf.core.status import RunStatus, TaskStatus
+from durable_wf.engine import recall as recall_module
 from durable_wf.engine.recall import Recall
 from durable_wf.engine.result import RunHandle
 from durable_wf.errors import WrongState
@@ -165,6 +166,13 @@ def test_a_run_that_is_not_in_the_store_is_missed(script):
 @pytest.mark.parametrize("call", [0, 2, 7])
 def test_numbers_that_do_not_fit_together_are_not_believed(script, call):
     script.makes("r1", flow(), *ENDED, call=call).makes("r2", flow(), call=2)
+    assert "r1, is not in this store" in refusal(script.loaded_for("r2"), flow(code="other"))
+
+
+def test_a_run_that_was_imported_says_nothing_about_what_came_before_it(script, monkeypatch):
+    """It may name any run."""
+    script.makes("r1", flow(), *ENDED).makes("r2", flow())
+    monkeypatch.setattr(recall_module, "came_from_elsewhere", lambda _log, row: row.run_id == "r1")
     assert "r1, is not in this store" in refusal(script.loaded_for("r2"), flow(code="other"))
 
 
