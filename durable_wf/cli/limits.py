@@ -14,7 +14,7 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
-from durable_wf.cli.context import MOST
+from durable_wf.cli.context import Number
 from durable_wf.core.events import RunCreated
 from durable_wf.core.summary import RunRow
 from durable_wf.core.units import parse_size
@@ -75,10 +75,9 @@ def limit_options(command: F) -> F:
         ),
         click.option(
             "--crash-limit",
-            type=click.IntRange(0, MOST),
+            type=Number(0),
             default=CRASH_LIMIT,
             show_default=True,
-            metavar="N",
             help="A run over which N engines in a row have died is paused when it is taken up "
             "again. 0: never.",
         ),

@@ -81,7 +81,7 @@ def test_how_often_engines_may_die_over_a_run_is_said_on_the_command_line(dwf):
     process = dwf.start("run", "guarded.py:workflow", "--id", "r", "-j", "4", *GIVEN)
     wait_for(came.exists)
     kill(process)
-    cause = "crash loop: 1 engines in a row have died while it ran"
+    cause = "crash loop: 1 engine has died while it ran"
     assert cause in dwf("recover", "--dry-run", "--crash-limit", "1").out
     assert cause not in dwf("recover", "--dry-run").out
     ended = dwf("recover", "--crash-limit", "1")

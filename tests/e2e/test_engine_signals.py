@@ -18,6 +18,21 @@ from durable_wf.core.status import RunStatus
 INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+
+@pytest.fixture(autouse=True)
+def signals_are_heard():
+    """Who runs these tests may ignore signals, as nohup and background jobs of a shell do; and what
+    is ignored here would be ignored in each script that is started.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        heard = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, heard)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 SCRIPT = """
 import sys, threading, time
 from pathlib import Path

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from engine_rig import dwf, finish, script, wait_for
 
-from durable_wf.store.archive import TOP
-
 SCRIPT = """
 import subprocess, sys
 import durable_wf as wf
@@ -49,7 +47,8 @@ def test_resuming_a_restored_backup_leaves_the_tasks_of_the_original_alone(
         wait_for(lambda: came(tmp_path) == 1, "the task")
         assert dwf(tmp_path / "s", "db", "backup", "b.tar").returncode == 0
         subprocess.run(["tar", "-xf", "b.tar"], check=True, timeout=30)
-        with script(tmp_path / TOP, DWF, "--store", TOP, "resume", "r") as restored:
+        (copy,) = tmp_path.glob("durable-wf-*/")
+        with script(copy, DWF, "--store", copy, "resume", "r") as restored:
             wait_for(lambda: came(tmp_path) == 2, "the task of the restored run")
             (tmp_path / "go").touch()
             code, out, errors = finish(original)
@@ -57,4 +56,4 @@ def test_resuming_a_restored_backup_leaves_the_tasks_of_the_original_alone(
             code, out, errors = finish(restored)
             assert code == 0, errors
     assert "AttemptFailed" not in dwf(tmp_path / "s", "events", "r").stdout
-    assert "in_doubt" in dwf(tmp_path / TOP, "events", "r").stdout
+    assert "in_doubt" in dwf(copy, "events", "r").stdout
