@@ -9,13 +9,16 @@ Read next: `scheduler.py` and `plan.py`, which walk.
 from __future__ import annotations
 
 import heapq
+from typing import Final, Self
 
-from durable_wf.core.resources import DEFAULT_RESOURCES, Resources
+from durable_wf.core.resources import Resources
 
 Entry = tuple[int, float, int, int, int]
 """priority (negated), remaining path (negated), arrival, run, index: the smallest comes first. No
 two have the same arrival.
 """
+
+_ARRIVAL: Final = 2
 
 FEW = 256
 """Newcomers below this number stay in their heap."""
@@ -27,10 +30,11 @@ class Line:
     newcomers, which becomes backlog when it outgrows it.
     """
 
-    __slots__ = ("_backlog", "_new", "need")
+    __slots__ = ("_backlog", "_new", "listed", "need")
 
     def __init__(self, need: Resources) -> None:
         self.need = need
+        self.listed: set[int] = set()  # the arrivals of those that `Lines` has in its heap
         self._backlog: list[Entry] = []
         self._new: list[Entry] = []
 
@@ -61,32 +65,65 @@ class Line:
 
 
 class Lines:
-    """All that waits. Its length is the number of entries."""
+    """All that waits. Its length is the number of entries.
+
+    The first entry of each line stands in one heap; others may stand there that have been the
+    first, and are passed over. So a walk costs what it looks at, however many lines there are.
+    """
 
     def __init__(self) -> None:
-        self._default = Line(DEFAULT_RESOURCES)
-        self._lines = {DEFAULT_RESOURCES: self._default}
+        self._lines: dict[Resources, Line] = {}
+        self._heads: list[tuple[Entry, Line]] = []
+        self._size = 0
 
     def __len__(self) -> int:
-        return sum([len(line) for line in self._lines.values()])
+        return self._size
 
     def push(self, need: Resources, entry: Entry) -> None:
         """Add an entry to the line of its need."""
-        if need is DEFAULT_RESOURCES:
-            self._default.push(entry)
-            return
         line = self._lines.get(need)
         if line is None:
             line = self._lines[need] = Line(need)
         line.push(entry)
+        self._size += 1
+        self.list_first(line)
+
+    def list_first(self, line: Line) -> None:
+        """Have the first of a line, which must have one, in the heap."""
+        first = line.first()
+        if first[_ARRIVAL] not in line.listed:
+            line.listed.add(first[_ARRIVAL])
+            heapq.heappush(self._heads, (first, line))
+
+    def head(self) -> tuple[Entry, Line] | None:
+        """The first entry of all, and its line; None where nothing waits or is listed."""
+        heads = self._heads
+        while heads:
+            entry, line = heads[0]
+            if line and line.first() is entry:
+                return heads[0]
+            self.unlist()
+        return None
+
+    def unlist(self) -> Line:
+        """Take the top of the heap away; returns its line."""
+        entry, line = heapq.heappop(self._heads)
+        line.listed.discard(entry[_ARRIVAL])
+        return line
+
+    def take(self) -> None:
+        """Take the first entry of all, which is listed, out of its line."""
+        line = self.unlist()
+        line.pop()
+        self._size -= 1
+        if line:
+            self.list_first(line)
+        else:
+            del self._lines[line.need]
 
     def walk(self) -> Walk:
-        """A walk along what waits now."""
-        for need in [
-            n for n, line in self._lines.items() if not line and line is not self._default
-        ]:
-            del self._lines[need]
-        return Walk([line for line in self._lines.values() if line])
+        """A walk along what waits now, to be used as a context."""
+        return Walk(self)
 
 
 class Walk:
@@ -94,29 +131,32 @@ class Walk:
     the rest of the walk (`leave`). Nothing may be pushed meanwhile.
     """
 
-    __slots__ = ("_heads",)
+    __slots__ = ("_left", "_lines")
 
-    def __init__(self, lines: list[Line]) -> None:
-        self._heads = [(line.first(), line) for line in lines]
-        heapq.heapify(self._heads)
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._left: list[Line] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._heads)
+    def __enter__(self) -> Self:
+        return self
 
-    def next(self) -> tuple[Entry, Line]:
-        """Where the walk stands."""
-        return self._heads[0]
+    def __exit__(self, *_: object) -> None:
+        for line in self._left:
+            self._lines.list_first(line)
+
+    @property
+    def left(self) -> int:
+        """How many lines were left."""
+        return len(self._left)
+
+    def next(self) -> tuple[Entry, Line] | None:
+        """Where the walk stands; None at its end."""
+        return self._lines.head()
 
     def take(self) -> None:
         """Take that entry out of its line, and go on."""
-        heads = self._heads
-        line = heads[0][1]
-        line.pop()
-        if line:
-            heapq.heapreplace(heads, (line.first(), line))
-        else:
-            heapq.heappop(heads)
+        self._lines.take()
 
     def leave(self) -> None:
         """Go on with the other lines."""
-        heapq.heappop(self._heads)
+        self._left.append(self._lines.unlist())

@@ -85,16 +85,16 @@ def _simulate(
     grants: dict[int, Grant] = {}
     now = 0.0
     while lines or ends:
-        walk = lines.walk()
-        while walk and (ledger.has_cpu() or not ends):
-            (*_, index), line = walk.next()
-            if not ledger.fits(line.need):
-                walk.leave()
-                continue
-            walk.take()
-            grants[index] = ledger.take(line.need)
-            starts[index] = now
-            heapq.heappush(ends, (now + estimate_of(graph.nodes[index]), index))
+        with lines.walk() as walk:
+            while (ledger.has_cpu() or not ends) and (here := walk.next()):
+                (*_, index), line = here
+                if not ledger.fits(line.need):
+                    walk.leave()
+                    continue
+                walk.take()
+                grants[index] = ledger.take(line.need)
+                starts[index] = now
+                heapq.heappush(ends, (now + estimate_of(graph.nodes[index]), index))
         now = ends[0][0]
         while ends and ends[0][0] == now:  # all that end now, before anything starts
             ended = heapq.heappop(ends)[1]

@@ -37,6 +37,9 @@ TINY_US = 1_000
 MAX_PASSED = 32
 """In how many turns others of its priority may take what a waiting task lacks."""
 
+MOST_NEEDS = 64
+"""How many different needs are looked past in one turn."""
+
 LOOK_PAST = 64
 """How many tasks are looked past in one turn for tiny ones that may share a seat."""
 
@@ -157,33 +160,33 @@ class TaskScheduler(Generic[S]):
         waiters: list[_Waiter] = []
         behind: list[Entry] = []
         picked: set[tuple[int, int]] = set()
-        walk = self._lines.walk()
-        while walk and (idle or roomy):
-            entry, line = walk.next()
-            key = run, index = entry[3:]
-            question = None if key in picked else ask(run, index)
-            if question is None:
-                walk.take()  # queued twice, or not ready any more
-                if self._passed:
-                    self._passed.pop(key, None)
-                continue
-            if waiters and not self._may_pass(waiters, entry, line.need):
-                walk.leave()
-                continue
-            pick = self._seat_for(run, index, question, idle, roomy)
-            if pick is not None:
-                walk.take()
-                picks.append(pick)
-                picked.add(key)
-                continue
-            is_plain = line.need is DEFAULT_RESOURCES
-            if not (is_plain and behind):
-                waiters.append(_Waiter(entry, self._kept_for(line.need, idle)))
-            if is_plain and roomy and len(behind) < LOOK_PAST:
-                walk.take()  # a tiny one behind it may share a seat
-                behind.append(entry)
-            else:
-                walk.leave()
+        with self._lines.walk() as walk:
+            while (idle or roomy) and walk.left < MOST_NEEDS and (here := walk.next()):
+                entry, line = here
+                key = run, index = entry[3:]
+                question = None if key in picked else ask(run, index)
+                if question is None:
+                    walk.take()  # queued twice, or not ready any more
+                    if self._passed:
+                        self._passed.pop(key, None)
+                    continue
+                if waiters and not self._may_pass(waiters, entry, line.need):
+                    walk.leave()
+                    continue
+                pick = self._seat_for(run, index, question, idle, roomy)
+                if pick is not None:
+                    walk.take()
+                    picks.append(pick)
+                    picked.add(key)
+                    continue
+                is_plain = line.need == DEFAULT_RESOURCES
+                if not (is_plain and behind):
+                    waiters.append(_Waiter(entry, self._kept_for(line.need, idle)))
+                if is_plain and roomy and len(behind) < LOOK_PAST:
+                    walk.take()  # a tiny one behind it may share a seat
+                    behind.append(entry)
+                else:
+                    walk.leave()
         for entry in behind:
             self._lines.push(DEFAULT_RESOURCES, entry)
         self._count_passed(waiters)
