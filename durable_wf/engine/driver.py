@@ -66,17 +66,21 @@ class Driver:
         """Whether the calling thread is inside a turn: in a callback, or a sequential task."""
         return self._driving == threading.get_ident()
 
+    def refuse_inside(self) -> None:
+        """Raise CallerError where the calling thread is inside a turn, which could not end."""
+        if self.is_driving():
+            raise CallerError(
+                "a sequential task or a progress callback cannot wait for the engine it runs in",
+                hint="use another WorkflowEngine there, or start the run before or after",
+            )
+
     def call(self, action: Callable[[], T]) -> T:
         """Have `action` done between two turns, by the driving thread; returns what it returns,
         once what it decided is committed.
 
         Raises CallerError inside a turn, which could not come to its end.
         """
-        if self.is_driving():
-            raise CallerError(
-                "a sequential task or a progress callback cannot wait for the engine it runs in",
-                hint="use another WorkflowEngine there, or start the run before or after",
-            )
+        self.refuse_inside()
         future: Future[T] = Future()
 
         def act() -> None:

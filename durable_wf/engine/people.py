@@ -7,6 +7,7 @@ Read next: `commands.py`, `facade.py`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 
 from durable_wf.core.awaited import Awaited
@@ -64,10 +65,6 @@ class People:
         """
         return self._command(run_id, Verb.SIGNAL, "", signal_body(name, value))
 
-    def waiting(self, run_id: str) -> tuple[Awaited, ...]:
-        """What the tasks of a run wait for now. Raises NotFound."""
-        raise NotImplementedError
-
     def _answer(
         self,
         run_id: str,
@@ -80,5 +77,13 @@ class People:
         body = answer_body(task, verdict, value, attempt)
         return self._command(run_id, Verb.ANSWER, check_comment(comment), body)
 
-    def _command(self, run_id: str, verb: Verb, reason: str, more: Mapping[str, object]) -> Answer:
-        raise NotImplementedError
+    # --- what WorkflowEngine has ----------------------------------------------------------------
+
+    @abstractmethod
+    def waiting(self, run_id: str) -> tuple[Awaited, ...]:
+        """What the tasks of a run wait for now. Raises NotFound."""
+
+    @abstractmethod
+    def _command(
+        self, run_id: str, verb: Verb, reason: str, more: Mapping[str, object]
+    ) -> Answer: ...

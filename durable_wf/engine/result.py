@@ -251,7 +251,8 @@ class RunHandle:
 
     def result(self, timeout_s: float | None = None) -> RunResult:
         """Wait for the outcome. Raises TimeoutError after `timeout_s`, or what stopped the run;
-        Interrupted on SIGINT, SIGTERM or SIGHUP, as `WorkflowEngine.run` does.
+        Interrupted on SIGINT, SIGTERM or SIGHUP, as `WorkflowEngine.run` does; CallerError in a
+        sequential task or callback of this engine, and in a fork of its process.
 
         A failed run is returned, not raised: ask its `status`.
         """

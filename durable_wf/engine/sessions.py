@@ -24,7 +24,7 @@ from durable_wf.engine.interrupts import handled
 from durable_wf.engine.result import RunHandle
 from durable_wf.engine.session import Session, warm_up
 from durable_wf.engine.settings import ExecutorType, Settings
-from durable_wf.errors import DurableWorkflowError, Interrupted
+from durable_wf.errors import CallerError, DurableWorkflowError, Interrupted
 from durable_wf.recovery.rule import NamedRule
 from durable_wf.store.opening import open_store
 
@@ -92,10 +92,17 @@ class Sessions:
     def wait(self, session: Session, handle: RunHandle, timeout_s: float | None = None) -> None:
         """Drive, or let drive, until the outcome of a run is known or `timeout_s` has passed.
 
-        Raises Interrupted on a signal, having ended the session in order; what stopped the loop.
+        Raises Interrupted on a signal, having ended the session in order; what stopped the loop;
+        CallerError inside a turn of it, and in a fork, which must not drive its parent's engine.
         """
         if handle.done():
             return
+        if session.is_inherited:
+            raise CallerError(
+                f"run {handle.run_id} is driven by the process that this one was forked from",
+                hint=f"wait for it there, or look at it here: engine.history({handle.run_id!r})",
+            )
+        session.driver.refuse_inside()
         until = inf if timeout_s is None else time.monotonic() + timeout_s
         try:
             with handled(session.driver, handle.run_id):

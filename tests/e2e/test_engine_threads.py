@@ -202,6 +202,27 @@ def test_a_sequential_task_may_use_another_engine(tmp_path: Path) -> None:
         assert engine.run(workflow)["nested"] == 2
 
 
+def test_a_sequential_task_that_waits_for_a_run_of_its_own_engine_is_told_instead(
+    tmp_path: Path,
+) -> None:
+    """It stands inside the turn that would have to end first."""
+    handles: list[wf.RunHandle] = []
+
+    def impatient() -> str:
+        try:
+            handles[0].result(DEADLINE_S)
+        except wf.CallerError as error:
+            return str(error)
+        return "waited"
+
+    workflow = wf.WorkflowBuilder("w").add_task("impatient", impatient).build()
+    asking = wf.WorkflowBuilder("asking").add_task("ask", wf.approval("ok?")).build()
+    with wf.WorkflowEngine(tmp_path / "s", executor_type="sequential") as engine:
+        handles.append(engine.submit(asking, run_id="asks"))
+        said = engine.run(workflow)["impatient"]
+        assert "cannot wait for the engine it runs in" in said
+
+
 # --- forks ----------------------------------------------------------------------------------------
 
 
@@ -251,6 +272,29 @@ def test_a_fork_of_the_process_neither_holds_nor_ends_its_parents_engine(tmp_pat
     store = open_store(tmp_path / "s", readonly=True)
     assert verify(store).sound
     store.close()
+
+
+def test_a_fork_that_asks_for_the_outcome_of_its_parents_run_is_told_where_to_ask(
+    tmp_path: Path,
+) -> None:
+    """It must not drive an engine that is its parent's."""
+    gate = Gate(tmp_path / "gate")
+    with wf.WorkflowEngine(tmp_path / "s", workers=1) as engine:
+        handle = engine.submit(gated(gate), run_id="r")
+        gate.wait_for_one()
+
+        def child() -> None:
+            with pytest.raises(wf.CallerError, match="forked"):
+                handle.result(DEADLINE_S)
+
+        assert in_fork(child) == 0
+        gate.open()
+        assert handle.result(DEADLINE_S)["second"] == 2
+    store = open_store(tmp_path / "s", readonly=True)
+    try:
+        assert verify(store, "r").sound
+    finally:
+        store.close()
 
 
 def test_a_child_that_lives_on_keeps_no_lock_of_its_parents_engine(tmp_path: Path) -> None:
